@@ -1,0 +1,94 @@
+"""One class for each mistake or ending, each with its message.
+
+The rule kept here: a message says what came, what was expected and the likely remedy, and
+names the fiber. What each class is raised for stands in its docstring, and only there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class FiberTimeout(TimeoutError):
+    """Thrown into a fiber whose RECV or SEND has passed its deadline."""
+
+
+class FiberCancelled(BaseException):
+    """Thrown into a fiber at its yield by ``fiber.cancel()``.
+
+    No Exception, so that an ``except Exception`` around some work does not swallow it.
+    """
+
+
+class InvalidYield(TypeError):
+    """Thrown into a fiber that has yielded something other than RECV, SEND or WAIT."""
+
+    @classmethod
+    def of(cls, fiber: Any, came: object) -> InvalidYield:
+        """Say what `fiber` yielded, what is allowed, and the likely slip."""
+        hint = ""
+        if isinstance(came, type):
+            hint = f": write {came.__name__}(...), with its arguments"
+        elif hasattr(came, "send") and hasattr(came, "throw"):
+            hint = ": to run another generator inside, write yield from"
+        return cls(
+            f"fiber {fiber.name!r} yielded {_short(came)}; "
+            f"a fiber may yield only RECV(sock), SEND(sock) or WAIT(seconds){hint}"
+        )
+
+
+class SocketBusy(RuntimeError):
+    """Thrown into the second fiber that waits for the same direction of the same socket."""
+
+    @classmethod
+    def of(cls, first: Any, second: Any, verb: str, fileno: int) -> SocketBusy:
+        """Name both fibers, what they wait for and the socket's number."""
+        return cls(
+            f"fibers {first.name!r} and {second.name!r} both wait to {verb} on socket {fileno}; "
+            "give each its own socket, or let one of them hand the data on"
+        )
+
+
+class SocketClosed(OSError):
+    """Thrown into a fiber that waits on a socket that is closed, or gets closed meanwhile."""
+
+    @classmethod
+    def of(cls, fiber: Any, sock: object) -> SocketClosed:
+        """Name the fiber that waits and the socket that is no longer open."""
+        return cls(f"fiber {fiber.name!r} waits on a socket that is closed: {_short(sock)}")
+
+
+class Deadlock(RuntimeError):
+    """Raised by run() when only parked fibers are left and nothing can wake them.
+
+    fibers: the parked fibers, in the order in which they parked.
+    """
+
+    fibers: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, fibers: Any) -> Deadlock:
+        """Name the parked `fibers`."""
+        fibers = tuple(fibers)
+        names = [repr(fiber.name) for fiber in fibers]
+        if len(names) > 5:
+            names[5:] = [f"{len(names) - 5} more"]
+        many = len(names) > 1
+        who = f"{', '.join(names[:-1])} and {names[-1]} wait" if many else f"{names[0]} waits"
+        error = cls(f"deadlock: {who} only for other fibers (WAIT(None)); none is left to run")
+        error.fibers = fibers
+        return error
+
+
+class TraceError(ValueError):
+    """Raised for a file that is no trace, or for a trace that breaks its own laws."""
+
+
+def _short(thing: object, most: int = 120) -> str:
+    """Return repr(thing) on one line, cut to `most` characters; a repr that fails is named."""
+    try:
+        text = repr(thing)
+    except Exception:
+        text = f"<{type(thing).__name__} whose repr fails>"
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 3] + "..."

@@ -1,0 +1,183 @@
+"""A fiber: a generator, and what the scheduler knows of it.
+
+The rule kept here: where a fiber is follows from what it waits for. `wait` is the value it
+yielded, None while it is ready or running; only the scheduler writes it, when the fiber parks
+and when it is made ready. So `state` can never disagree with the facts.
+
+What a fiber may become is LEGAL_TRANSITIONS: a literal, from which the figure of the states is
+drawn and against which any trace can be checked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from enum import Enum
+from typing import Any
+
+from .errors import FiberCancelled
+from .waits import RECV, SEND, WAIT, Wait
+
+FiberGenerator = Generator[Wait, None, Any]
+"""A generator that yields waits and nothing else."""
+
+
+class FiberState(Enum):
+    """Where a fiber is."""
+
+    READY = "ready"  # in the run queue
+    RUNNING = "running"  # between its resume and its next yield
+    RECV = "recv"  # waits for data
+    SEND = "send"  # waits for room to send
+    SLEEP = "sleep"  # waits for a deadline
+    PARKED = "parked"  # waits for another fiber to run
+    DONE = "done"  # returned, raised or closed
+
+
+LEGAL_TRANSITIONS: dict[FiberState, frozenset[FiberState]] = {
+    FiberState.READY: frozenset({FiberState.RUNNING}),
+    FiberState.RUNNING: frozenset(set(FiberState) - {FiberState.RUNNING}),
+    FiberState.RECV: frozenset({FiberState.READY}),
+    FiberState.SEND: frozenset({FiberState.READY}),
+    FiberState.SLEEP: frozenset({FiberState.READY}),
+    FiberState.PARKED: frozenset({FiberState.READY}),
+    FiberState.DONE: frozenset(),
+}
+"""From each state, where a fiber can go. A fiber is born READY."""
+
+
+class Fiber:
+    """A generator under a scheduler; made by ``scheduler.add`` and ``start``, not by hand.
+
+    id: 1 and up, never used twice by a scheduler. wait: what it waits for, or None.
+    result: what it returned. error: the exception that ended it, or None.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_name",
+        "_scheduler",
+        "alarm",
+        "deadline",
+        "error",
+        "generator",
+        "id",
+        "log",
+        "looked",
+        "owned",
+        "pending",
+        "result",
+        "turn",
+        "wait",
+        "watch",
+    )
+
+    def __init__(
+        self, id: int, generator: FiberGenerator, name: str | None, scheduler: Any
+    ) -> None:
+        self.id = id
+        self.generator: FiberGenerator | None = generator
+        self._name = name
+        self._scheduler = scheduler
+        self.wait: Wait | None = None
+        self.pending: BaseException | None = None  # thrown at its next resume
+        self.error: BaseException | None = None
+        self.result: Any = None
+        self.looked = False  # whether its last wake was from WAIT(None)
+        self.watch: Any = None  # the poller's record of the socket it waited on last
+        self.owned: Any = None  # a socket that is closed when the fiber ends
+        self.log: Any = None  # what it has printed, while that is withheld
+        self.deadline: int | None = None  # these three belong to the alarms
+        self.turn = 0
+        self.alarm: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The name it was given, or its function's with its id: ``echo-3``."""
+        if self._name is None:
+            name = getattr(self.generator, "__name__", "fiber")
+            return f"{name}-{self.id}"
+        return self._name
+
+    @property
+    def state(self) -> FiberState:
+        """Where the fiber is now."""
+        if self.generator is None:
+            return FiberState.DONE
+        match self.wait:
+            case None:
+                running = self._scheduler.running is self
+                return FiberState.RUNNING if running else FiberState.READY
+            case RECV():
+                return FiberState.RECV
+            case SEND():
+                return FiberState.SEND
+            case WAIT(seconds=None):
+                return FiberState.PARKED
+            case _:
+                return FiberState.SLEEP
+
+    def cancel(self) -> None:
+        """Throw FiberCancelled into the fiber at its yield; of no effect once it is done.
+
+        A fiber that cancels itself gets it at its next yield. Call it in the scheduler's own
+        thread, in or outside a fiber.
+        """
+        if self.generator is not None:
+            self._scheduler.throw(self, FiberCancelled(f"fiber {self.name!r} was cancelled"))
+
+    def step(self) -> Any:
+        """Run to the next yield and return what was yielded; the scheduler calls it."""
+        assert self.generator is not None
+        if self.pending is None:
+            return next(self.generator)
+        error, self.pending = self.pending, None
+        return self.generator.throw(error)
+
+    def end(self, result: Any, error: BaseException | None) -> None:
+        """Keep how the fiber ended and let go of its generator; the scheduler calls it."""
+        self._name = self.name
+        self.result, self.error = result, error
+        self.generator = self.wait = self.watch = self.pending = None
+
+    def __repr__(self) -> str:
+        return f"<Fiber {self.id} {self.name!r} {self.state.value}>"
+
+
+_here = threading.local()
+
+
+def scheduler_of_thread() -> Any:
+    """Return the scheduler whose run() is under way in this thread, or None."""
+    return getattr(_here, "scheduler", None)
+
+
+def set_scheduler_of_thread(scheduler: Any) -> Any:
+    """Note which scheduler runs in this thread, and return the one before."""
+    before, _here.scheduler = scheduler_of_thread(), scheduler
+    return before
+
+
+def start(generator: FiberGenerator, name: str | None = None) -> Fiber:
+    """Add `generator` to the scheduler that runs the calling fiber, and return its fiber.
+
+    Raises RuntimeError outside a fiber: there it is ``scheduler.add``.
+    """
+    scheduler = scheduler_of_thread()
+    if scheduler is None or scheduler.running is None:
+        raise RuntimeError("start() works only inside a running fiber; outside, use scheduler.add")
+    fiber: Fiber = scheduler.add(generator, name)
+    return fiber
+
+
+def join(fiber: Fiber) -> Generator[Wait, None, Any]:
+    """Wait until `fiber` has ended: ``result = yield from join(fiber)``.
+
+    Returns what it returned, or raises what ended it. Waits by WAIT(None): after each fiber
+    that has run it looks again.
+    """
+    while fiber.generator is not None:
+        yield WAIT(None)
+    if fiber.error is not None:
+        raise fiber.error
+    return fiber.result

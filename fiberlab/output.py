@@ -1,0 +1,227 @@
+"""Where a fiber's prints go: kept until it ends, written at once, or left alone.
+
+The rule kept here: only what a running fiber prints is caught. One router a process stands in
+for sys.stdout and sys.stderr while any scheduler catches output; at each write it asks whether
+the calling thread has a scheduler, and which fiber that is running. All else passes through, so
+no line of another thread, of a notebook's cell or of a second scheduler is lost or misrouted.
+
+(Swapping sys.stdout at each step, as the first such schedulers did, catches the prints of every
+other thread as well, and two of them leave it pointing at a dead fiber's log.)
+
+What it does not catch: writers that took hold of the stream before, such as a logging handler,
+and what C code writes to the descriptor.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from .poller import Clock
+
+
+class Output:
+    """What becomes of the prints of one scheduler's fibers.
+
+    mode: None, "withheld" or "direct". file: where it is written (None: sys.stdout, as it is
+    when something is written). debug: report an error with its complete traceback.
+    """
+
+    def __init__(
+        self, mode: str | None, file: TextIO | None, clock: Clock, debug: bool = False
+    ) -> None:
+        if mode not in (None, "withheld", "direct"):
+            raise ValueError(f"output is None, 'withheld' or 'direct', got {mode!r}")
+        self.mode = mode
+        self.debug = debug
+        self.report: Any = None  # the scheduler's Reporter, to be told of each line
+        self._file = file
+        self._clock = clock
+        self._writes = threading.Lock()
+
+    def attach(self, running: Callable[[], Any]) -> None:
+        """Catch what the fiber `running()` prints in this thread, until `detach`."""
+        if self.mode is not None:
+            _router.attach(lambda text, stream: self._caught(running(), text, stream))
+
+    def detach(self) -> None:
+        """Leave sys.stdout and sys.stderr as they were."""
+        if self.mode is not None:
+            _router.detach()
+
+    def begin(self, fiber: Any) -> None:
+        """Make the log of a fiber that begins to live now."""
+        if self.mode is not None:
+            fiber.log = _Log(self._clock.now_ns())
+
+    def error(self, fiber: Any, error: BaseException) -> None:
+        """Report what ended `fiber`: one line, or its traceback when debugging."""
+        if self.debug:
+            lines = traceback.format_exception(type(error), error, error.__traceback__)
+            text = "".join(lines)
+        else:
+            text = f"error: {_one_line(error)}\n"
+        if self.mode is None:
+            self.write(f"fiber {fiber.name}: {text}" if self.debug else text)
+        else:
+            self._lines(fiber, fiber.log, text, "stderr")
+
+    def end(self, fiber: Any) -> None:
+        """Write what is left of the prints of `fiber`, which has ended."""
+        log, fiber.log = fiber.log, None
+        if log is None:
+            return
+        for stream, part in list(log.parts.items()):
+            if part:
+                self._lines(fiber, log, "\n", stream)
+        if log.lines:
+            self.write(self._header(fiber, log) + "".join(log.lines))
+
+    def write(self, text: str) -> None:
+        """Write `text` whole to the file; what the server itself says comes here too."""
+        file = self._file or _router.original("stdout")
+        with self._writes:
+            file.write(text)
+            file.flush()
+
+    # -- Caught prints --------------------------------------------------------
+
+    def _caught(self, fiber: Any, text: str, stream: str) -> bool:
+        """Take `text` if a fiber is running; say whether it was taken."""
+        if fiber is None or fiber.log is None:
+            return False
+        self._lines(fiber, fiber.log, text, stream)
+        return True
+
+    def _lines(self, fiber: Any, log: _Log, text: str, stream: str) -> None:
+        """Add `text`, of which whole lines are logged or written and the rest is kept."""
+        *lines, rest = (log.parts.get(stream, "") + text).split("\n")
+        log.parts[stream] = rest
+        for line in lines:
+            if self.report is not None:
+                self.report.output(fiber, line, stream)
+            if self.mode == "direct":
+                self.write(f"[{fiber.id}] {line}\n")
+            else:
+                seconds = (self._clock.now_ns() - log.began) / 1e9
+                log.lines.append(f"{seconds:10.3f}  {line}\n")
+
+    def _header(self, fiber: Any, log: _Log) -> str:
+        if self._clock.name == "simulated":
+            began = f"{log.began / 1e9:.3f} s"
+        else:
+            began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(log.wall))
+        return f"--- {began}  {fiber.name}\n"
+
+
+class _Log:
+    """What one fiber has printed."""
+
+    __slots__ = ("began", "lines", "parts", "wall")
+
+    def __init__(self, began: int) -> None:
+        self.began = began
+        self.wall = time.time()
+        self.lines: list[str] = []
+        self.parts: dict[str, str] = {}  # by stream: a last line that has no end yet
+
+
+class _Router:
+    """The one stand-in for sys.stdout and sys.stderr, while anybody catches output."""
+
+    def __init__(self) -> None:
+        self._catchers: dict[int, list[Callable[[str, str], bool]]] = {}
+        self._streams: dict[str, _Stream] = {}
+        self._lock = threading.RLock()
+
+    def attach(self, catch: Callable[[str, str], bool]) -> None:
+        with self._lock:
+            self._catchers.setdefault(threading.get_ident(), []).append(catch)
+            for name in ("stdout", "stderr"):
+                now = getattr(sys, name)
+                # Anew also when somebody has put another stream in place since.
+                if now is not None and not isinstance(now, _Stream):
+                    self._streams[name] = _Stream(name, now, self._catchers)
+                    setattr(sys, name, self._streams[name])
+
+    def detach(self) -> None:
+        with self._lock:
+            mine = self._catchers[threading.get_ident()]
+            mine.pop()
+            if not mine:
+                del self._catchers[threading.get_ident()]
+            if self._catchers:
+                return
+            for name, stream in self._streams.items():
+                if getattr(sys, name) is stream:
+                    setattr(sys, name, stream.original)
+            self._streams.clear()
+
+    def original(self, name: str) -> TextIO:
+        """Return the stream that would be there without us."""
+        stream = getattr(sys, name)
+        return stream.original if isinstance(stream, _Stream) else stream  # type: ignore[return-value]
+
+
+class _Stream(io.TextIOBase):
+    """Passes everything on to `original`, except what a running fiber writes."""
+
+    def __init__(
+        self, name: str, original: TextIO, catchers: dict[int, list[Callable[[str, str], bool]]]
+    ) -> None:
+        self.original = original
+        self._stream = name
+        self._catchers = catchers
+
+    def write(self, text: str) -> int:
+        catchers = self._catchers.get(threading.get_ident())
+        if catchers and catchers[-1](text, self._stream):
+            return len(text)
+        return self.original.write(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self.original.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self.original.isatty()
+
+    def fileno(self) -> int:
+        return self.original.fileno()
+
+    def close(self) -> None:
+        """Stay open: the stream belongs to the process, not to whoever holds this stand-in."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.original.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        return self.original.errors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.original, name)
+
+
+_router = _Router()
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the class and message of `error` on one line; a message that fails is named."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = "its message cannot be printed"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

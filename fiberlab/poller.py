@@ -1,0 +1,393 @@
+"""Clock and Poller: the two seams between the scheduler and the world, and the real ones.
+
+The rule kept here: a fiber is woken only by an event on the very socket it waits on. Numbers
+of descriptors are used again, so each socket has one Watch, found by its number and believed
+only while it is of the same socket.
+
+A descriptor is registered once and stays registered from one wait to the next, level-triggered;
+it is taken out only when an event comes that nobody waits for. So an echo costs two system
+calls of its own, and its share in one epoll_wait. Two things epoll does not tell:
+
+- A closed descriptor leaves epoll in silence, and its fiber would wait for ever. So twice a
+  second, and whenever its number turns up with another socket, each socket waited on is asked
+  whether it is still open.
+- A descriptor that was closed while a copy of it lives (dup, fork) goes on reporting events and
+  can no longer be taken out. Then the whole set is made anew.
+
+Where the system has no epoll, `selectors` does the same work behind the same four methods.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import select
+import selectors
+import socket
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .errors import SocketBusy, SocketClosed
+from .waits import Socket
+
+READABLE, WRITABLE = 1, 4  # as EPOLLIN and EPOLLOUT have it
+TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP: reported asked or not, and they end every wait
+SWEEP = 0.5  # seconds between two looks for sockets that were closed
+
+
+class Clock(Protocol):
+    """Where the time comes from."""
+
+    name: str
+    """What the header of a trace calls it."""
+
+    def now(self) -> float:
+        """Return seconds since some fixed moment; never goes back."""
+        ...
+
+    def now_ns(self) -> int:
+        """Return the same in integer nanoseconds, in which deadlines are kept."""
+        ...
+
+
+class RealClock:
+    """The system's clock for intervals (see time.perf_counter)."""
+
+    name = "perf_counter"
+    now = staticmethod(time.perf_counter)
+    now_ns = staticmethod(time.perf_counter_ns)
+
+
+class Poller(Protocol):
+    """What the scheduler needs to know when a socket is ready."""
+
+    waiting: int
+    """How many fibers wait on sockets."""
+
+    def open(self) -> None:
+        """Take the descriptors it needs; run() calls it."""
+        ...
+
+    def close(self) -> None:
+        """Give them back, and forget every socket."""
+        ...
+
+    def listen(self, address: tuple[str, int]) -> Any:
+        """Return a non-blocking socket that listens at `address`."""
+        ...
+
+    def arm(self, fiber: Any, sock: Socket, direction: int) -> bool:
+        """Let `fiber` wait for `sock`; return True if it need not, since sending will not block.
+
+        direction: READABLE or WRITABLE.
+        Raises SocketBusy if another fiber waits there, SocketClosed if `sock` is closed.
+        """
+        ...
+
+    def disarm(self, fiber: Any) -> None:
+        """Let `fiber` no longer wait on its socket."""
+        ...
+
+    def poll(self, timeout: int | None) -> list[Any]:
+        """Return the fibers that need wait no longer, after `timeout` ns at the latest.
+
+        timeout: 0 returns at once; None waits for an event. May return early, with none.
+        A fiber whose socket was closed is among them, with its SocketClosed as `pending`.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Make a poll under way, or the next one, return at once; from any thread."""
+        ...
+
+
+class Watch:
+    """What is known of one socket: who waits on it, and what the system was asked to report."""
+
+    __slots__ = ("armed", "fileno", "probe", "receiver", "sender", "socket")
+
+    def __init__(self, sock: Socket, fileno: int) -> None:
+        self.fileno = fileno
+        self.receiver: Any = None  # the fiber that waits to receive
+        self.sender: Any = None  # the fiber that waits to send
+        self.armed = 0  # READABLE | WRITABLE, as registered
+        self.probe: Any = None  # asks about sending only, once it was needed
+        self.socket: Callable[[], Socket | None]
+        try:
+            # Weak: a socket that its fiber has dropped is closed, not kept alive from here.
+            self.socket = weakref.ref(sock)
+        except TypeError:
+            self.socket = lambda: sock
+
+    def is_open(self) -> bool:
+        """Whether the socket is still there, under the same number."""
+        sock = self.socket()
+        return sock is not None and sock.fileno() == self.fileno
+
+
+class RealPoller:
+    """The system's sockets: epoll where there is one, `selectors` elsewhere."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._watches: dict[int, Watch] = {}
+        self._closed: list[Any] = []  # fibers to be told at the next poll
+        self._events: Any = None
+        self._pair: tuple[socket.socket, socket.socket] | None = None
+        self._next_sweep = 0.0
+
+    def open(self) -> None:
+        """Make the set of descriptors, and the pair of sockets by which `wake` is heard."""
+        self._events = _make_events()
+        try:
+            self._pair = socket.socketpair()
+        except OSError:
+            self._events.close()
+            raise
+        for end in self._pair:
+            end.setblocking(False)
+        self._events.register(self._pair[0].fileno(), READABLE)
+
+    def close(self) -> None:
+        """Close what `open` made."""
+        if self._pair is not None:
+            self._events.close()
+            for end in self._pair:
+                end.close()
+        self._pair = self._events = None
+        self._watches.clear()
+        self.waiting = 0
+
+    def listen(self, address: tuple[str, int]) -> socket.socket:
+        """Return a non-blocking socket that listens at `address` on this machine.
+
+        Raises ValueError for a host that other machines can reach, OSError as bind does.
+        """
+        host, port = address
+        host = "127.0.0.1" if host == "localhost" else host
+        try:
+            local = ipaddress.ip_address(host)
+        except ValueError:
+            local = None
+        if local is None or not local.is_loopback:
+            raise ValueError(
+                f"fiberlab listens on this machine only: host is 'localhost' or a loopback "
+                f"address such as '127.0.0.1', got {host!r}"
+            )
+        family = socket.AF_INET6 if local.version == 6 else socket.AF_INET
+        # Room for a crowd that comes at once; the system cuts it to its own limit.
+        listener = socket.create_server((host, port), family=family, backlog=4096)
+        listener.setblocking(False)
+        return listener
+
+    def arm(self, fiber: Any, sock: Socket, direction: int) -> bool:
+        """Let `fiber` wait for `sock`; see Poller."""
+        fileno = sock.fileno()
+        watch = self._watches.get(fileno)
+        if watch is None or watch.socket() is not sock:
+            watch = self._watch(fiber, sock, fileno)
+        if direction == READABLE:
+            if watch.receiver is not None:
+                raise SocketBusy.of(watch.receiver, fiber, "receive", fileno)
+        else:
+            if watch.sender is not None:
+                raise SocketBusy.of(watch.sender, fiber, "send", fileno)
+            # One look is cheaper than registering, hearing, and taking out again: there is
+            # nearly always room. bench/README.md has the figure.
+            if watch.probe is None:
+                watch.probe = _make_probe(fileno)
+            if watch.probe.poll(0):
+                return True
+        if not watch.armed & direction:
+            self._ask(watch, watch.armed | direction)
+        if direction == READABLE:
+            watch.receiver = fiber
+        else:
+            watch.sender = fiber
+        fiber.watch = watch
+        self.waiting += 1
+        return False
+
+    def disarm(self, fiber: Any) -> None:
+        """Let `fiber` no longer wait; the descriptor stays registered."""
+        watch = fiber.watch
+        if watch.receiver is fiber:
+            watch.receiver = None
+        else:
+            watch.sender = None
+        self.waiting -= 1
+
+    def poll(self, timeout: int | None) -> list[Any]:
+        """Wait for events and return the fibers they wake; see Poller."""
+        seconds = None if timeout is None else timeout / 1e9
+        if self.waiting and (seconds is None or seconds > SWEEP):
+            seconds = SWEEP
+        if self._closed:
+            seconds = 0
+        ready: list[Any] = []
+        watches = self._watches
+        try:
+            found = self._events.poll(seconds)
+        except OSError:  # select() refuses a set in which one descriptor is closed
+            found = ()
+            self._sweep()
+            self._renew()
+        for fileno, events in found:
+            watch = watches.get(fileno)
+            if watch is None:
+                self._hear(fileno)
+            elif events == READABLE and watch.receiver is not None:
+                ready.append(watch.receiver)
+                watch.receiver = None
+            else:
+                self._sort_out(watch, events, ready)
+        if time.monotonic() >= self._next_sweep:
+            self._sweep()
+        if self._closed:
+            ready += self._closed
+            self._closed = []
+        self.waiting -= len(ready)
+        return ready
+
+    def wake(self) -> None:
+        """Make poll return at once; from any thread, or a signal handler."""
+        pair = self._pair
+        if pair is not None:
+            # Full: the poll will hear the earlier ones. Closed: there is no poll to wake.
+            with contextlib.suppress(OSError):
+                pair[1].send(b"\0")
+
+    # -- One socket -----------------------------------------------------------
+
+    def _watch(self, fiber: Any, sock: Socket, fileno: int) -> Watch:
+        """Return the Watch of `sock`, whose number is new or was another socket's."""
+        if fileno < 0:
+            raise SocketClosed.of(fiber, sock)
+        old = self._watches.get(fileno)
+        if old is not None and old.is_open():
+            # Two objects with one number: the system knows only one descriptor.
+            if old.receiver is None and old.sender is None:
+                old.socket = Watch(sock, fileno).socket
+            return old
+        if old is not None:
+            self._tell_closed(old)
+        watch = self._watches[fileno] = Watch(sock, fileno)
+        return watch
+
+    def _ask(self, watch: Watch, wanted: int) -> None:
+        """Have the system report `wanted` for a socket, nothing at all for 0."""
+        try:
+            if watch.armed and wanted:
+                self._events.modify(watch.fileno, wanted)
+            elif wanted:
+                try:
+                    self._events.register(watch.fileno, wanted)
+                except (FileExistsError, KeyError):
+                    self._events.modify(watch.fileno, wanted)
+            else:
+                self._events.unregister(watch.fileno)
+        except (OSError, KeyError, ValueError):
+            if wanted and watch.is_open():
+                raise
+            self._renew()
+        watch.armed = wanted
+
+    def _sort_out(self, watch: Watch, events: int, ready: list[Any]) -> None:
+        """Wake who waits for `events`, and stop asking for what nobody waits for."""
+        receiver, sender = watch.receiver, watch.sender
+        if receiver is not None and events & (READABLE | TROUBLE):
+            ready.append(receiver)
+            watch.receiver = None
+        if sender is not None and events & (WRITABLE | TROUBLE):
+            ready.append(sender)
+            watch.sender = None
+        wanted = READABLE * (receiver is not None) | WRITABLE * (sender is not None)
+        if events & TROUBLE and not wanted or events & ~wanted & (READABLE | WRITABLE):
+            self._ask(watch, wanted)
+
+    def _hear(self, fileno: int) -> None:
+        """Empty the pair that `wake` writes to; or be rid of a number nobody knows."""
+        assert self._pair is not None
+        if fileno != self._pair[0].fileno():
+            self._renew()
+            return
+        with contextlib.suppress(BlockingIOError):
+            while self._pair[0].recv(4096):
+                pass
+
+    # -- Closed sockets -------------------------------------------------------
+
+    def _tell_closed(self, watch: Watch) -> None:
+        """Have who waits on a closed socket woken at the next poll, with an error."""
+        for fiber in (watch.receiver, watch.sender):
+            if fiber is not None:
+                fiber.pending = SocketClosed.of(fiber, fiber.wait.sock)
+                self._closed.append(fiber)
+        watch.receiver = watch.sender = None
+
+    def _sweep(self) -> None:
+        """Look for sockets that were closed, and forget them."""
+        self._next_sweep = time.monotonic() + SWEEP
+        for fileno, watch in list(self._watches.items()):
+            if not watch.is_open():
+                self._tell_closed(watch)
+                del self._watches[fileno]
+
+    def _renew(self) -> None:
+        """Make the set anew, of what is open and waited for."""
+        self._events.close()
+        self._events = _make_events()
+        assert self._pair is not None
+        self._events.register(self._pair[0].fileno(), READABLE)
+        for watch in self._watches.values():
+            watch.armed = READABLE * (watch.receiver is not None)
+            watch.armed |= WRITABLE * (watch.sender is not None)
+            if watch.armed and watch.is_open():
+                self._events.register(watch.fileno, watch.armed)
+
+
+class _Selector:
+    """The four methods of epoll that are used here, over `selectors` (kqueue, poll, select)."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self.close = self._selector.close
+        self.unregister = self._selector.unregister
+
+    def register(self, fileno: int, wanted: int) -> None:
+        self._selector.register(fileno, self._mask(wanted))
+
+    def modify(self, fileno: int, wanted: int) -> None:
+        self._selector.modify(fileno, self._mask(wanted))
+
+    def poll(self, seconds: float | None) -> list[tuple[int, int]]:
+        found = self._selector.select(seconds)
+        return [
+            (key.fd, READABLE * bool(mask & 1) | WRITABLE * bool(mask & 2)) for key, mask in found
+        ]
+
+    @staticmethod
+    def _mask(wanted: int) -> int:
+        return bool(wanted & READABLE) * 1 | bool(wanted & WRITABLE) * 2
+
+
+class _NoProbe:
+    """Where the system has no poll(): the answer is left to the next pass."""
+
+    @staticmethod
+    def poll(_timeout: int) -> list[tuple[int, int]]:
+        return []
+
+
+def _make_events() -> Any:
+    return select.epoll() if hasattr(select, "epoll") else _Selector()
+
+
+def _make_probe(fileno: int) -> Any:
+    if not hasattr(select, "poll"):
+        return _NoProbe
+    probe = select.poll()
+    probe.register(fileno, WRITABLE)
+    return probe

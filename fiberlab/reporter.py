@@ -1,0 +1,200 @@
+"""The reporter: one method for each kind of event, between the scheduler and its observer.
+
+The rule kept here: an event is told at the moment trace.py's kinds are defined for, and telling
+never changes what the scheduler does. An observer that raises is removed, with one warning, and
+the server goes on.
+
+A Trace is given rows, without a detour; any other callable is given TraceEvents. Without an
+observer the scheduler has no reporter at all, and each of its sites costs one test for None.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Callable, Generator
+from typing import Any
+
+from .poller import Clock
+from .trace import SCHEMA, Row, Trace, TraceEvent
+from .waits import RECV, SEND, WAIT
+from .watchdog import Watchdog
+
+Observer = Callable[[TraceEvent], Any]
+
+
+class Reporter:
+    """Tells an observer what the scheduler does; one method for each kind of event."""
+
+    def __init__(self, observer: Observer, clock: Clock) -> None:
+        self._observer = observer
+        self._now = clock.now_ns
+        self._clock = clock
+        self._trace = observer if isinstance(observer, Trace) else None
+        self._record: Callable[[Row], Any] = self._tell
+        self._begun = 0  # the clock when run() was entered
+        self._steps = 0
+        self._step_began: int | None = None
+        self._cpu_began = 0
+        self._cpu = self._trace is not None and self._trace.cpu
+        self._watchdog: Watchdog | None = None
+
+    # -- The run --------------------------------------------------------------
+
+    def start(self) -> None:
+        """run() was entered."""
+        if self._trace is not None:
+            if len(self._trace):
+                raise ValueError("this trace already holds a run; give each run its own Trace()")
+            self._record = self._trace.rows.append
+        self._begun = self._now()
+        real = self._clock.name != "simulated"
+        wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
+        python = platform.python_version() if real else None
+        self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
+        if real and self._trace is not None and self._trace.stall_after is not None:
+            self._watchdog = Watchdog(self._running, self._trace.stall_after)
+            self._watchdog.start()
+
+    def stop(self, reason: str) -> None:
+        """run() leaves: `reason` is done, stopped, deadlock, or an exception's name."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
+            self._watchdog = None
+        dropped = self._trace.dropped if self._trace is not None else 0
+        self._record((self._t(), "stop", 0, reason, dropped))
+
+    def turn(self) -> None:
+        """Begin a pass: the moment to drop what is too old."""
+        if self._trace is not None:
+            self._trace.trim()
+
+    # -- A fiber --------------------------------------------------------------
+
+    def spawn(self, fiber: Any, by: int) -> None:
+        """`fiber` was added, by the fiber of id `by`; it is not in the queue yet."""
+        code = getattr(fiber.generator, "gi_code", None)
+        src = None if code is None else (code, -1)
+        self._record((self._t(), "spawn", fiber.id, fiber.name, by, src))
+
+    def wake(self, fiber: Any, by: int, why: str, q: int, late: int | None = None) -> None:
+        """`fiber` was appended to the run queue, which now holds `q`."""
+        self._record((self._t(), "wake", fiber.id, by, why, q, late, None))
+
+    def resume(self, fiber: Any, q: int) -> None:
+        """`fiber` was taken from the run queue, which still holds `q`, and is about to run."""
+        self._steps = step = self._steps + 1
+        if self._cpu:
+            self._cpu_began = time.thread_time_ns()
+        self._step_began = now = self._now()
+        self._record((now - self._begun, "resume", fiber.id, step, q))
+
+    def yielded(self, fiber: Any, wait: object, refused: bool = False) -> None:
+        """`fiber` has yielded `wait`; `refused`: it gets an error for it."""
+        now, cpu = self._now(), self._end_of_step(fiber)
+        fileno = duration = None
+        kind = type(wait)
+        if refused:
+            op = "invalid"
+        elif kind is RECV or kind is SEND:
+            op = kind.__name__
+            fileno = wait.sock.fileno()  # type: ignore[attr-defined]
+        else:
+            op = "WAIT"
+            seconds = wait.seconds  # type: ignore[attr-defined]
+            duration = None if seconds is None else round(seconds * 1e9)
+        src = _suspended_at(fiber.generator)
+        t = now - self._begun
+        self._record((t, "yield", fiber.id, op, fileno, duration, src, cpu))
+
+    def exit(self, fiber: Any, how: str, error: BaseException | None) -> None:
+        """`fiber` has ended; `how` is return, error or cancel."""
+        now, cpu = self._now(), self._end_of_step(fiber)
+        err = src = None
+        if error is not None:
+            src = _raised_at(error)
+            if how == "error":
+                err = f"{type(error).__name__}: {_text(error)}"
+        self._record((now - self._begun, "exit", fiber.id, how, err, src, cpu))
+
+    def output(self, fiber: Any, text: str, stream: str) -> None:
+        """`fiber` has printed the line `text` to `stream`."""
+        self._record((self._t(), "output", fiber.id, text, stream))
+
+    # -- The poller -----------------------------------------------------------
+
+    def poll(self, timeout: int | None, q: int, nfd: int, ntimer: int) -> None:
+        """The poller is about to be asked; `nfd` fibers wait on sockets, `ntimer` for a time."""
+        self._record((self._t(), "poll", 0, timeout, q, nfd, ntimer))
+
+    def polled(self, n: int) -> None:
+        """The poller has answered: `n` fibers can go on."""
+        self._record((self._t(), "polled", 0, n))
+
+    # -- How it is told -------------------------------------------------------
+
+    def _t(self) -> int:
+        return self._now() - self._begun
+
+    def _running(self) -> tuple[int, int] | None:
+        """Tell the watchdog which step is running, and since when."""
+        began, step = self._step_began, self._steps
+        return None if began is None else (step, began)
+
+    def _end_of_step(self, fiber: Any) -> int | None:
+        """Report what the watchdog saw in the step that has ended; return its processor time."""
+        cpu = time.thread_time_ns() - self._cpu_began if self._cpu else None
+        began, self._step_began = self._step_began, None
+        if self._watchdog is not None and self._watchdog.sightings:
+            for seen in self._watchdog.sightings:
+                if began is not None and seen.step in (0, self._steps):
+                    t = seen.seen - self._begun
+                    ran = seen.ran or seen.seen - began
+                    self._record((t, "stall", fiber.id, seen.src, seen.func, ran))
+            self._watchdog.sightings.clear()
+        return cpu
+
+    def _tell(self, row: Row) -> None:
+        """Give `row` as an event to an observer that is no Trace."""
+        try:
+            self._observer(TraceEvent.from_row(row))
+        except Exception as error:
+            self._record = _ignore
+            warnings.warn(
+                f"the trace's observer {self._observer!r} raised {error!r} and was removed; "
+                "the scheduler goes on without it",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def _ignore(_row: Row) -> None:
+    """Take the place of an observer that was removed."""
+
+
+def _suspended_at(generator: Any) -> Any:
+    """Return where the innermost generator is suspended, as `trace.place` reads it."""
+    inner = getattr(generator, "gi_yieldfrom", None)
+    while isinstance(inner, Generator):
+        generator, inner = inner, getattr(inner, "gi_yieldfrom", None)
+    frame = getattr(generator, "gi_frame", None)
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
+def _raised_at(error: BaseException) -> Any:
+    """Return the place where `error` was raised."""
+    trace = error.__traceback__
+    if trace is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return (trace.tb_frame.f_code, trace.tb_lasti)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "its message cannot be printed"

@@ -1,0 +1,135 @@
+"""The three things a fiber may yield: RECV, SEND and WAIT, as plain values.
+
+| a fiber yields      | it is resumed                                                      |
+| ------------------- | ------------------------------------------------------------------ |
+| ``RECV(sock)``      | when receiving on `sock`, or accepting from it, will not block     |
+| ``SEND(sock)``      | when sending on `sock` will not block                              |
+| ``WAIT(seconds)``   | that many seconds later                                            |
+| ``WAIT(0)``         | in the next pass: every other ready fiber runs, the sockets are    |
+|                     | polled, then it goes on                                            |
+| ``WAIT(None)``      | as soon as another fiber has been resumed, behind those that are   |
+|                     | ready by then; ``WAIT()`` is the same                              |
+
+The rule kept here: a wait is data. It is checked where it is written, never changes, compares
+by value, and may be made once and yielded as often as you like.
+
+What this module does not know: clocks, pollers and schedulers. A wait only says what is wanted.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import socket as _socket
+from typing import Any, Protocol, Union
+
+
+class Socket(Protocol):
+    """What RECV and SEND need of a socket: that it can tell its number."""
+
+    def fileno(self) -> int:
+        """Return the descriptor's number, or -1 once it is closed."""
+        ...
+
+
+class _OnSocket:
+    """A wait for one direction of one socket: what RECV and SEND have in common."""
+
+    __slots__ = ("_sock", "_timeout")
+
+    def __init__(self, sock: Socket, timeout: float | None = None) -> None:
+        # One comparison in the common case: a wait is built at nearly every yield.
+        if sock.__class__ is not _socket.socket or timeout is not None:
+            _check_socket(type(self).__name__, sock, timeout)
+        self._sock = sock
+        self._timeout = timeout
+
+    @property
+    def sock(self) -> Socket:
+        """The socket waited for."""
+        return self._sock
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds until FiberTimeout; None: the scheduler's own; math.inf: never."""
+        return self._timeout
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._sock == other._sock and self._timeout == other._timeout
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._sock, self._timeout))
+
+    def __repr__(self) -> str:
+        timeout = "" if self._timeout is None else f", timeout={self._timeout!r}"
+        return f"{type(self).__name__}({self._sock!r}{timeout})"
+
+
+class RECV(_OnSocket):
+    """Wait until receiving on `sock` (or accepting from it) will not block.
+
+    sock: any object with ``fileno()``.
+    timeout: seconds until FiberTimeout is thrown at the yield; None leaves it to the
+    scheduler, math.inf means never, 0 asks only for what is there already.
+    Raises TypeError or ValueError at once if an argument makes no sense.
+    """
+
+    __slots__ = ()
+
+
+class SEND(_OnSocket):
+    """Wait until sending on `sock` will not block; arguments and errors as for RECV."""
+
+    __slots__ = ()
+
+
+class WAIT:
+    """Wait for time to pass, or for another fiber to run.
+
+    seconds: a number > 0, to sleep that long; 0, to let every other ready fiber run once;
+    None, to be woken as soon as another fiber has been resumed.
+    Raises TypeError for anything that is no number and ValueError for a number that is
+    negative, infinite or nan: a fiber that waits for ever could never be woken.
+    """
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self, seconds: float | None = None) -> None:
+        if seconds is not None and seconds != 0:
+            _check_seconds("WAIT(seconds)", seconds)
+            if math.isinf(seconds):
+                raise ValueError(f"WAIT(seconds) must end some day, got {seconds!r}")
+        self._seconds = seconds
+
+    @property
+    def seconds(self) -> float | None:
+        """How long to sleep; 0: until the next pass; None: until another fiber has run."""
+        return self._seconds
+
+    def __eq__(self, other: object) -> bool:
+        return self._seconds == other._seconds if type(other) is WAIT else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((WAIT, self._seconds))
+
+    def __repr__(self) -> str:
+        return f"WAIT({self._seconds!r})"
+
+
+Wait = Union[RECV, SEND, WAIT]
+
+
+def _check_socket(name: str, sock: Any, timeout: Any) -> None:
+    if not callable(getattr(sock, "fileno", None)) or isinstance(sock, type):
+        raise TypeError(f"{name}(sock) needs a socket, an object with fileno(), got {sock!r}")
+    if timeout is not None:
+        _check_seconds(f"{name}(timeout=)", timeout)
+
+
+def _check_seconds(name: str, seconds: Any) -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real):
+        raise TypeError(f"{name} needs a number of seconds or None, got {seconds!r}")
+    if not seconds >= 0:  # nan fails this too
+        raise ValueError(f"{name} cannot be negative or nan, got {seconds!r}")
