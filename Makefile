@@ -1,0 +1,88 @@
+# make lab and make test are complete on a machine with Python 3.10 or later,
+# its venv module and make. The environment is made once, and brought up to date
+# only when pyproject.toml or constraints.txt change.
+
+PYTHON = python3
+VENV = .venv
+ARGS =
+
+BIN = $(abspath $(VENV))/bin
+PINS := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+READY = $(VENV)/pins-$(PINS)
+
+# A kernel of the same name in the user's home must not stand in for ours.
+export JUPYTER_PREFER_ENV_PATH = 1
+# Figures go to files and cells here, never to a window.
+test unit elsewhere lessons record wheel: export MPLBACKEND = Agg
+
+.PHONY: help env lab test lint types unit elsewhere lessons wheel record api pins clean
+
+help:
+	@echo "make lab      open copies of the lessons in JupyterLab (ARGS= passes options on)"
+	@echo "make test     everything CI runs: the next six"
+	@echo "  lint        ruff: mistakes and format"
+	@echo "  types       mypy --strict on the package"
+	@echo "  unit        the tests (ARGS= passes options on)"
+	@echo "  elsewhere   the tests without SIGHUP, epoll, poll and fork, as on Windows"
+	@echo "  lessons     run every lesson and compare it with its stored outputs"
+	@echo "  wheel       build sdist and wheel; try the wheel alone in a fresh environment"
+	@echo "make record   run every lesson and store its outputs, normalised"
+	@echo "make api      write docs/api.txt anew, after a change of the public names"
+	@echo "make pins     resolve constraints.txt anew, for every Python from 3.10 on"
+	@echo "make clean    remove the environment and what builds and tests left"
+
+env: $(READY)
+
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+	    "fiberlab needs Python 3.10 or later, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
+	@$(BIN)/python -c '' 2> /dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[lessons,test,replicator]'
+	@rm -f $(VENV)/pins-*
+	@touch $@
+
+lab: $(READY)
+	@$(BIN)/python -m fiberlab.lab.notebooks copy notebooks lessons
+	cd lessons && $(BIN)/jupyter lab $(ARGS)
+
+test: lint types unit elsewhere lessons wheel
+	@echo "make test: all passed"
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+# The site customisation in that folder also reaches the processes that tests start.
+elsewhere: $(READY)
+	PYTHONPATH=tests/without_posix $(BIN)/python -m pytest
+
+# 5 is pytest's word for "nothing to run": there may be no lesson yet.
+lessons: $(READY)
+	@mkdir -p notebooks
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks \
+	    || test $$? -eq 5
+
+wheel: $(READY)
+	$(BIN)/python tests/wheel_check.py
+
+record: $(READY)
+	$(BIN)/python -m fiberlab.lab.notebooks record $(or $(ARGS),$(wildcard notebooks/*.ipynb notebooks/solutions/*.ipynb))
+
+api: $(READY)
+	$(BIN)/python tests/test_api.py --write
+
+pins: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
+	    --upgrade --no-annotate --custom-compile-command "make pins" --quiet \
+	    --output-file constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
