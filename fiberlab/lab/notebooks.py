@@ -1,0 +1,208 @@
+"""Record, check and copy the lessons.
+
+    python -m fiberlab.lab.notebooks record notebooks/07_blocking_pitfalls.ipynb
+    python -m fiberlab.lab.notebooks check notebooks
+    python -m fiberlab.lab.notebooks copy notebooks lessons
+
+The rule kept here: a lesson is stored whole or not at all, in the one form of `normal_form`,
+and a copy that a student has changed is never written to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from fiberlab.lab.normal_form import (
+    Cell,
+    LessonError,
+    Notebook,
+    first_line,
+    machine_paths,
+    normalise,
+    read_notebook,
+    to_text,
+    without_outputs,
+)
+
+CELL_SECONDS = 60
+"""How long a cell may run while it is recorded; the tests allow the same."""
+
+MANIFEST = ".copied.json"
+"""The file in a folder of copies that tells what was last put there."""
+
+
+def record(path: str | Path) -> None:
+    """Run a lesson in its folder, with this Python, and store its normalised outputs.
+
+    Raises LessonError, and leaves the file as it was, if a cell fails that is not tagged
+    ``raises-exception`` or if an output holds a path of this machine.
+    """
+    path = Path(path)
+    executed = normalise(_run(read_notebook(path), path))
+    for sentence in machine_paths(executed, path.parent):
+        raise LessonError(f"{path}: {sentence}")
+    _write(path, to_text(executed))
+
+
+def check(path: str | Path) -> list[str]:
+    """Return what keeps a lesson from being one that `record` has stored."""
+    path = Path(path)
+    try:
+        notebook = read_notebook(path)
+    except LessonError as error:
+        return [str(error)]
+    found = [f"{path}: {sentence}" for sentence in machine_paths(notebook, path.parent)]
+    if path.read_bytes() != to_text(normalise(notebook)).encode():
+        found.append(f"{path}: not normalised: record it again")
+    return found
+
+
+def copy_lessons(source: str | Path, folder: str | Path) -> list[str]:
+    """Copy every lesson under `source` to `folder`, without outputs; keep what was changed there.
+
+    A copy that is still what was last put there follows its lesson. One that has been changed
+    is never written to. Returns a sentence for each that was kept although its lesson is newer.
+    """
+    source, folder = Path(source), Path(folder)
+    manifest = folder / MANIFEST
+    put = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    kept = []
+    for lesson in find_notebooks([source]):
+        name = lesson.relative_to(source).as_posix()
+        text = to_text(without_outputs(read_notebook(lesson)))
+        newest, place = _digest(text.encode()), folder / name
+        there = _digest(place.read_bytes()) if place.exists() else None
+        if there in (None, newest, put.get(name)):
+            if there != newest:
+                _write(place, text)
+            put[name] = newest
+        elif put.get(name) != newest:
+            kept.append(f"kept {place}, which you changed; rename it to get the newer lesson")
+    _write(manifest, json.dumps(put, indent=1, sort_keys=True) + "\n")
+    return kept
+
+
+def find_notebooks(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the notebooks among files and below folders, in order of name."""
+    found: set[Path] = set()
+    for path in map(Path, paths):
+        inside = path.rglob("*.ipynb") if path.is_dir() else [path]
+        found.update(each for each in inside if ".ipynb_checkpoints" not in each.parts)
+    return sorted(found)
+
+
+def _run(notebook: Notebook, path: Path) -> Notebook:
+    """Return the notebook with the outputs of a run in its folder."""
+    import nbformat
+    from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    class ThisPython(KernelSpecManager):
+        # A kernel that the user has installed under the same name would be found first.
+        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+            return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+
+    ready: Any = nbformat.reads(  # type: ignore[no-untyped-call]
+        to_text(without_outputs(notebook)), as_version=4
+    )
+    client = NotebookClient(
+        ready,
+        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython()),
+        timeout=CELL_SECONDS,
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        # Or each start warns that a kernel on this machine can be overheard on this machine.
+        extra_arguments=["--log-level=ERROR"],
+    )
+    # With a backend chosen outside, the kernel would not put figures into the notebook.
+    environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    try:
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        number = next(n for n, cell in enumerate(ready.cells, 1) if _failed(cell))
+        source = first_line(ready.cells[number - 1])
+        raise LessonError(
+            f"{path}: cell {number} ({source!r}) raised {error.ename}: {error.evalue}"
+        ) from None
+    except (CellTimeoutError, DeadKernelError) as error:
+        raise LessonError(f"{path}: {str(error).strip().partition(chr(10))[0]}") from None
+    executed: Notebook = ready
+    return executed
+
+
+def _failed(cell: Cell) -> bool:
+    expected = "raises-exception" in cell["metadata"].get("tags", [])
+    return not expected and any(o["output_type"] == "error" for o in cell.get("outputs", []))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(beside, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one of the commands; return 0, or 1 if a lesson was refused."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fiberlab.lab.notebooks", description="Record, check and copy the lessons."
+    )
+    commands = parser.add_subparsers(required=True, metavar="record | check | copy")
+    add = commands.add_parser("record", help="run lessons and store their normalised outputs")
+    add.add_argument("paths", nargs="+", help="notebooks, or folders of them")
+    add.set_defaults(command=_record_all)
+    add = commands.add_parser("check", help="say which lessons are not as record stores them")
+    add.add_argument("paths", nargs="+", help="notebooks, or folders of them")
+    add.set_defaults(command=_check_all)
+    add = commands.add_parser("copy", help="copy lessons without outputs; keep changed copies")
+    add.add_argument("source", help="the folder of the lessons")
+    add.add_argument("folder", help="where the copies go")
+    add.set_defaults(command=_copy_all)
+    chosen = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = chosen.command
+    try:
+        return command(chosen)
+    except (LessonError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _record_all(chosen: argparse.Namespace) -> int:
+    for path in find_notebooks(chosen.paths):
+        print(f"recording {path} ...", flush=True)
+        record(path)
+    return 0
+
+
+def _check_all(chosen: argparse.Namespace) -> int:
+    sentences = [each for path in find_notebooks(chosen.paths) for each in check(path)]
+    print("\n".join(sentences) or "every lesson is normalised")
+    return 1 if sentences else 0
+
+
+def _copy_all(chosen: argparse.Namespace) -> int:
+    for sentence in copy_lessons(chosen.source, chosen.folder):
+        print(sentence)
+    print(f"the lessons are in {chosen.folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
