@@ -134,6 +134,24 @@ class Fiber:
         error, self.pending = self.pending, None
         return self.generator.throw(error)
 
+    def close(self) -> None:
+        """Run the generator's finally blocks; the scheduler calls it when run() is left.
+
+        Raises what they raise, and RuntimeError if the generator goes on yielding.
+        """
+        assert self.generator is not None
+        for _ in range(3):  # some first catch GeneratorExit in a loop, then see that it is meant
+            try:
+                self.generator.close()
+                return
+            except RuntimeError:
+                if getattr(self.generator, "gi_frame", None) is None:
+                    raise
+        raise RuntimeError(
+            f"fiber {self.name!r} goes on yielding while it is closed and was abandoned; "
+            "let GeneratorExit pass, and yield in no finally block"
+        )
+
     def end(self, result: Any, error: BaseException | None) -> None:
         """Keep how the fiber ended and let go of its generator; the scheduler calls it."""
         self._name = self.name

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from .poller import Clock
+from .trace import printable
 
 
 class Output:
@@ -59,28 +60,27 @@ class Output:
         if self.mode is not None:
             fiber.log = _Log(self._clock.now_ns())
 
-    def error(self, fiber: Any, error: BaseException) -> None:
-        """Report what ended `fiber`: one line, or its traceback when debugging."""
-        if self.debug:
-            lines = traceback.format_exception(type(error), error, error.__traceback__)
-            text = "".join(lines)
-        else:
-            text = f"error: {_one_line(error)}\n"
-        if self.mode is None:
-            self.write(f"fiber {fiber.name}: {text}" if self.debug else text)
-        else:
-            self._lines(fiber, fiber.log, text, "stderr")
+    def last_line(self, fiber: Any) -> None:
+        """End the last line of `fiber`, which will print no more."""
+        if fiber.log is not None:
+            for stream, part in list(fiber.log.parts.items()):
+                if part:
+                    self._lines(fiber, fiber.log, "\n", stream)
 
-    def end(self, fiber: Any) -> None:
-        """Write what is left of the prints of `fiber`, which has ended."""
+    def end(self, fiber: Any, error: BaseException | None) -> None:
+        """Write what was withheld of `fiber`, and the `error` that ended it, if any.
+
+        An error is one line, or its complete traceback when debugging.
+        """
         log, fiber.log = fiber.log, None
-        if log is None:
-            return
-        for stream, part in list(log.parts.items()):
-            if part:
-                self._lines(fiber, log, "\n", stream)
-        if log.lines:
-            self.write(self._header(fiber, log) + "".join(log.lines))
+        lines = [] if error is None else self._error_lines(fiber, error)
+        if self.mode == "withheld" and log is not None:
+            log.lines += [self._stamp(log, line) for line in lines]
+            if log.lines:
+                self.write(self._header(fiber, log) + "".join(log.lines))
+        elif lines:
+            prefix = f"[{fiber.id}] " if self.mode == "direct" else ""
+            self.write("".join(f"{prefix}{printable(line)}\n" for line in lines))
 
     def write(self, text: str) -> None:
         """Write `text` whole to the file; what the server itself says comes here too."""
@@ -106,17 +106,27 @@ class Output:
             if self.report is not None:
                 self.report.output(fiber, line, stream)
             if self.mode == "direct":
-                self.write(f"[{fiber.id}] {line}\n")
+                self.write(f"[{fiber.id}] {printable(line)}\n")
             else:
-                seconds = (self._clock.now_ns() - log.began) / 1e9
-                log.lines.append(f"{seconds:10.3f}  {line}\n")
+                log.lines.append(self._stamp(log, line))
+
+    def _stamp(self, log: _Log, line: str) -> str:
+        seconds = (self._clock.now_ns() - log.began) / 1e9
+        return f"{seconds:10.3f}  {printable(line)}\n"
+
+    def _error_lines(self, fiber: Any, error: BaseException) -> list[str]:
+        if not self.debug:
+            return [f"error: {_one_line(error)} (fiber {fiber.name!r})"]
+        return "".join(
+            traceback.format_exception(type(error), error, error.__traceback__)
+        ).splitlines()
 
     def _header(self, fiber: Any, log: _Log) -> str:
         if self._clock.name == "simulated":
             began = f"{log.began / 1e9:.3f} s"
         else:
             began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(log.wall))
-        return f"--- {began}  {fiber.name}\n"
+        return f"--- {began}  {printable(fiber.name)}\n"
 
 
 class _Log:

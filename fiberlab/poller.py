@@ -215,8 +215,10 @@ class RealPoller:
         watch = fiber.watch
         if watch.receiver is fiber:
             watch.receiver = None
-        else:
+        elif watch.sender is fiber:
             watch.sender = None
+        else:
+            self._closed.remove(fiber)
         self.waiting -= 1
 
     def poll(self, timeout: int | None) -> list[Any]:

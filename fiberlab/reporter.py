@@ -49,14 +49,14 @@ class Reporter:
             if len(self._trace):
                 raise ValueError("this trace already holds a run; give each run its own Trace()")
             self._record = self._trace.rows.append
-        self._begun = self._now()
         real = self._clock.name != "simulated"
-        wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
-        python = platform.python_version() if real else None
-        self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
         if real and self._trace is not None and self._trace.stall_after is not None:
             self._watchdog = Watchdog(self._running, self._trace.stall_after)
             self._watchdog.start()
+        self._begun = self._now()
+        wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
+        python = platform.python_version() if real else None
+        self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
 
     def stop(self, reason: str) -> None:
         """run() leaves: `reason` is done, stopped, deadlock, or an exception's name."""

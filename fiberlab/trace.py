@@ -241,6 +241,19 @@ def short_name(filename: str) -> str:
     return "<cell>" if os.path.basename(folder).startswith("ipykernel_") else name
 
 
+def printable(text: str) -> str:
+    """Return `text` with control characters written out, so that no terminal obeys them.
+
+    What a client sent may end up in an error, a name or a print; ``\\x1b[2J`` is shown, not done.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char == "\t" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 def _open(path: str | os.PathLike[str], mode: str) -> IO[str]:
     opener = gzip.open if os.fspath(path).endswith(".gz") else open
     return opener(path, mode, encoding="utf-8", newline="\n")  # type: ignore[return-value]

@@ -1,0 +1,92 @@
+"""fiberlab: cooperative scheduling with real, running code.
+
+    generator -> Fiber -> Scheduler -> TraceEvent -> Span -> timeline figure
+
+Where each word of that line lives, in reading order:
+
+    waits.py       RECV, SEND, WAIT: what a fiber may yield
+    fiber.py       Fiber, FiberState, LEGAL_TRANSITIONS, start, join
+    scheduler.py   Scheduler: resume all that are ready, poll, expire deadlines
+    poller.py      when a socket is ready; the clock
+    alarms.py      deadlines
+    sockets.py     accept, connect, recv_until, send_all, in_thread: for ``yield from``
+    output.py      where the prints of fibers go
+    server.py      spawn: a server in one call
+    trace.py       TraceEvent, Trace: what happened, kept in memory and on disk
+    reporter.py    from the scheduler to the trace
+    watchdog.py    the line that holds the loop
+    spans.py       build_spans: from events to stretches of time
+    diagnosis.py   diagnose: from spans to sentences
+    timeline.py    plot_timeline: from spans to a picture
+    simulation.py  the same with a clock and a network that are only computed
+    lab            what the lessons use
+
+The names below are loaded when they are first used, so that ``import fiberlab`` is quick and
+needs no matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .diagnosis import Diagnosis, diagnose
+    from .errors import (
+        Deadlock,
+        FiberCancelled,
+        FiberTimeout,
+        InvalidYield,
+        SocketBusy,
+        SocketClosed,
+        TraceError,
+    )
+    from .fiber import LEGAL_TRANSITIONS, Fiber, FiberState, join, start
+    from .scheduler import Scheduler
+    from .server import spawn
+    from .simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket
+    from .sockets import accept, connect, in_thread, recv_exactly, recv_until, send_all
+    from .spans import Span, build_spans
+    from .timeline import plot_timeline
+    from .trace import EventKind, Trace, TraceEvent
+    from .waits import RECV, SEND, WAIT
+
+_HOMES = {
+    "diagnosis": ("Diagnosis", "diagnose"),
+    "errors": (
+        "Deadlock",
+        "FiberCancelled",
+        "FiberTimeout",
+        "InvalidYield",
+        "SocketBusy",
+        "SocketClosed",
+        "TraceError",
+    ),
+    "fiber": ("LEGAL_TRANSITIONS", "Fiber", "FiberState", "join", "start"),
+    "scheduler": ("Scheduler",),
+    "server": ("spawn",),
+    "simulation": ("SimulatedClock", "SimulatedNetwork", "SimulatedSocket"),
+    "sockets": ("accept", "connect", "in_thread", "recv_exactly", "recv_until", "send_all"),
+    "spans": ("Span", "build_spans"),
+    "timeline": ("plot_timeline",),
+    "trace": ("EventKind", "Trace", "TraceEvent"),
+    "waits": ("RECV", "SEND", "WAIT"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [*sorted(_HOME_OF), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'fiberlab' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

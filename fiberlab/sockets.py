@@ -1,0 +1,210 @@
+"""What fibers do with sockets, for ``yield from``: accept, connect, send and receive whole things.
+
+The rule kept here: each waits by RECV and SEND only, so a fiber that uses them blocks nobody,
+and everything that holds for a yield (time-outs, cancelling, closed sockets) holds for them. They work on
+real and simulated sockets alike; only `in_thread` needs real time.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import socket
+import threading
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
+
+from .waits import RECV, SEND, WAIT, Wait
+
+T = TypeVar("T")
+Steps = Generator[Wait, None, T]
+
+CHUNK = 65536  # above 128 KiB the C library maps and unmaps memory at every recv
+
+_OUT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_PAUSE = 0.05  # seconds between two tries to accept while descriptors are short
+
+
+def accept(listener: Any) -> Steps[tuple[Any, Any]]:
+    """Wait for a client and return its socket, non-blocking, and its address."""
+    while True:
+        yield RECV(listener, timeout=math.inf)
+        try:
+            sock, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            continue  # another took it, or the client has gone already
+        sock.setblocking(False)
+        return sock, address
+
+
+def accept_all(
+    listener: Any, welcome: Callable[[Any, Any], None], say: Callable[[str], None]
+) -> Steps[None]:
+    """Accept clients for ever and hand each to ``welcome(sock, address)``.
+
+    When descriptors run out it says so once with `say`, and tries again a little later: the
+    clients wait in the listener's queue, and those that are served go on.
+    """
+    short = False
+    while True:
+        try:
+            sock, address = yield from accept(listener)
+        except OSError as error:
+            if error.errno not in _OUT_OF:
+                raise
+            if not short:
+                say(f"accepting waits: {error.strerror}; it goes on when connections end\n")
+            short = True
+            # Not RECV: the listener stays readable, and the loop would spin.
+            yield WAIT(_PAUSE)
+            continue
+        short = False
+        try:
+            welcome(sock, address)
+        except Exception as error:
+            sock.close()
+            say(f"error: no fiber for {address}: {type(error).__name__}: {error}\n")
+
+
+def connect(address: tuple[str, int], timeout: float | None = None) -> Steps[socket.socket]:
+    """Connect to (host, port) without blocking and return the socket.
+
+    Every address of the host is tried in turn; the last one's error is raised, an OSError such
+    as ConnectionRefusedError. timeout: seconds for each, None: the scheduler's own.
+    The host's name is looked up in a worker thread unless it is an address already.
+    """
+    host, port = address
+    found = yield from _look_up(host, port)
+    failure: Exception = OSError(f"no address found for {host!r}")
+    for family, kind, protocol, _, place in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setblocking(False)
+            code = sock.connect_ex(place)
+            if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+                yield SEND(sock, timeout=timeout)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code == 0:
+                return sock
+            # OSError picks the subclass by the number: ConnectionRefusedError and so on.
+            failure = OSError(code, f"{errno.errorcode.get(code, code)} for {host}:{port}")
+        except OSError as error:
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        sock.close()
+    raise failure
+
+
+def _look_up(host: str, port: int) -> Steps[list[Any]]:
+    numeric = socket.AI_NUMERICHOST
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
+    except socket.gaierror:
+        found: list[Any] = yield from in_thread(
+            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+        return found
+
+
+def send_all(sock: Any, data: bytes) -> Steps[None]:
+    """Send every byte of `data`, waiting for room as often as it takes."""
+    rest = memoryview(data)
+    while rest:
+        yield SEND(sock)
+        try:
+            rest = rest[sock.send(rest) :]
+        except BlockingIOError:
+            continue  # another fiber, or thread, has filled the room
+
+
+def recv_exactly(sock: Any, size: int) -> Steps[bytes]:
+    """Receive `size` bytes and return them; EOFError if the peer ends before."""
+    if size < 0:
+        raise ValueError(f"recv_exactly() needs a size in bytes >= 0, got {size!r}")
+    parts: list[bytes] = []
+    missing = size
+    while missing:
+        data = yield from _recv(sock, min(missing, CHUNK))
+        if not data:
+            raise EOFError(f"the peer closed after {size - missing} of {size} bytes")
+        parts.append(data)
+        missing -= len(data)
+    return b"".join(parts)
+
+
+def recv_until(sock: Any, delimiter: bytes, limit: int = CHUNK) -> Steps[bytes]:
+    """Receive up to and with `delimiter` and return that; what follows stays in the socket.
+
+    limit: bytes without a delimiter after which ValueError is raised, so that no client can
+    fill the memory. EOFError if the peer ends before the delimiter.
+    """
+    if not delimiter:
+        raise ValueError("recv_until() needs a delimiter of at least one byte")
+    got = bytearray()
+    while True:
+        data = yield from _recv(sock, CHUNK, socket.MSG_PEEK)
+        if not data:
+            raise EOFError(f"the peer closed after {len(got)} bytes, before {delimiter!r}")
+        # The delimiter may have begun in an earlier packet.
+        begin = max(0, len(got) - len(delimiter) + 1)
+        seen = len(got)
+        got += data
+        end = got.find(delimiter, begin)
+        size = len(data) if end < 0 else end + len(delimiter) - seen
+        if seen + size > limit:
+            raise ValueError(f"no {delimiter!r} within {limit} bytes")
+        sock.recv(size)
+        if end >= 0:
+            return bytes(got[: seen + size])
+
+
+def _recv(sock: Any, size: int, flags: int = 0) -> Steps[bytes]:
+    while True:
+        yield RECV(sock)
+        try:
+            data: bytes = sock.recv(size, flags)
+            return data
+        except BlockingIOError:
+            continue  # woken for data that another reader has taken
+
+
+def in_thread(function: Callable[..., T], *args: Any) -> Steps[T]:
+    """Run ``function(*args)`` in a worker thread while other fibers run; return its result.
+
+    Raises what it raises. If the fiber ends meanwhile the thread cannot be stopped: it works
+    on, and its result is dropped. Raises RuntimeError under simulated time, which no thread
+    can keep to.
+    """
+    ours, theirs = socket.socketpair()
+    done: list[tuple[bool, Any]] = []
+
+    def work() -> None:
+        try:
+            done.append((True, function(*args)))
+        except BaseException as error:
+            done.append((False, error))
+        finally:
+            theirs.close()  # end of file is the signal, whether or not anybody still listens
+
+    ours.setblocking(False)
+    started = False
+    try:
+        try:
+            # There is always room; this asks whether real sockets can be waited for at all.
+            yield SEND(ours)
+        except TypeError as error:
+            raise RuntimeError("in_thread() needs real time: a thread knows no other") from error
+        threading.Thread(target=work, name="fiberlab in_thread", daemon=True).start()
+        started = True
+        while not done:
+            yield RECV(ours, timeout=math.inf)
+    finally:
+        ours.close()
+        if not started:
+            theirs.close()
+    succeeded, result = done[0]
+    if succeeded:
+        return result  # type: ignore[no-any-return]
+    raise result
