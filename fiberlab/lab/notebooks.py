@@ -102,14 +102,15 @@ def _run(notebook: Notebook, path: Path) -> Notebook:
     """Return the notebook with the outputs of a run in its folder."""
     import nbformat
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    class ThisPython(KernelSpecManager):
+    class ThisPython(AsyncKernelManager):
         # A kernel that the user has installed under the same name would be found first.
-        def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        @property
+        def kernel_spec(self) -> KernelSpec:
             return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
     ready: Any = nbformat.reads(  # type: ignore[no-untyped-call]
@@ -117,7 +118,7 @@ def _run(notebook: Notebook, path: Path) -> Notebook:
     )
     client = NotebookClient(
         ready,
-        km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisPython()),
+        kernel_manager_class=ThisPython,
         timeout=CELL_SECONDS,
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
