@@ -76,7 +76,43 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [*sorted(_HOME_OF), "__version__"]  # noqa: PLE0604
+__all__ = [
+    "LEGAL_TRANSITIONS",
+    "RECV",
+    "SEND",
+    "WAIT",
+    "Deadlock",
+    "Diagnosis",
+    "EventKind",
+    "Fiber",
+    "FiberCancelled",
+    "FiberState",
+    "FiberTimeout",
+    "InvalidYield",
+    "Scheduler",
+    "SimulatedClock",
+    "SimulatedNetwork",
+    "SimulatedSocket",
+    "SocketBusy",
+    "SocketClosed",
+    "Span",
+    "Trace",
+    "TraceError",
+    "TraceEvent",
+    "__version__",
+    "accept",
+    "build_spans",
+    "connect",
+    "diagnose",
+    "in_thread",
+    "join",
+    "plot_timeline",
+    "recv_exactly",
+    "recv_until",
+    "send_all",
+    "spawn",
+    "start",
+]
 
 
 def __getattr__(name: str) -> Any:

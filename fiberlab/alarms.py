@@ -11,9 +11,20 @@ in nanoseconds, and a fiber is any object with the attributes `deadline`, `turn`
 
 from __future__ import annotations
 
+import math
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
+
+
+def nanoseconds(seconds: float | None) -> int | None:
+    """Return `seconds` as the integer nanoseconds alarms use; None, never, for None and inf.
+
+    Raises ValueError if `seconds` is negative or nan.
+    """
+    if seconds is not None and not seconds >= 0:
+        raise ValueError(f"a time-out is seconds >= 0, or None for never, got {seconds!r}")
+    return None if seconds is None or seconds == math.inf else round(seconds * 1e9)
 
 
 class Sleeper(Protocol):
@@ -76,7 +87,7 @@ class Alarms:
         self._repair_first()
         return self._heap[0][0]
 
-    def due(self, now: int) -> Sleeper | None:
+    def due(self, now: int) -> Any:
         """Take out and return the next fiber whose deadline is `now` or earlier, else None.
 
         Its `deadline` is left for the caller to read, and to `clear`.

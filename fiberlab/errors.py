@@ -12,6 +12,11 @@ from typing import Any
 class FiberTimeout(TimeoutError):
     """Thrown into a fiber whose RECV or SEND has passed its deadline."""
 
+    @classmethod
+    def of(cls, fiber: Any) -> FiberTimeout:
+        """Say which fiber waited for what, in vain."""
+        return cls(f"fiber {fiber.name!r} waited in vain: {_short(fiber.wait)} timed out")
+
 
 class FiberCancelled(BaseException):
     """Thrown into a fiber at its yield by ``fiber.cancel()``.
@@ -82,6 +87,14 @@ class Deadlock(RuntimeError):
 
 class TraceError(ValueError):
     """Raised for a file that is no trace, or for a trace that breaks its own laws."""
+
+
+def without_frames_of(error: BaseException, *modules: str) -> None:
+    """Cut the frames of `modules` off the head of the traceback of `error`."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in modules:
+        trace = trace.tb_next
+    error.__traceback__ = trace
 
 
 def _short(thing: object, most: int = 120) -> str:

@@ -10,16 +10,21 @@ drawn and against which any trace can be checked.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
-from .errors import FiberCancelled
+from .errors import FiberCancelled, without_frames_of
 from .waits import RECV, SEND, WAIT, Wait
 
 FiberGenerator = Generator[Wait, None, Any]
 """A generator that yields waits and nothing else."""
+
+
+Handler = Callable[[Any, Any], FiberGenerator]
+"""A generator function that is called with a connection's socket and the peer's address."""
 
 
 class FiberState(Enum):
@@ -73,10 +78,11 @@ class Fiber:
     )
 
     def __init__(
-        self, id: int, generator: FiberGenerator, name: str | None, scheduler: Any
+        self, number: int, generator: FiberGenerator, name: str | None, scheduler: Any
     ) -> None:
-        self.id = id
-        self.generator: FiberGenerator | None = generator
+        _check_generator(generator)
+        self.id = number
+        self.generator: Any = generator  # None once it is done
         self._name = name
         self._scheduler = scheduler
         self.wait: Wait | None = None
@@ -126,40 +132,75 @@ class Fiber:
         if self.generator is not None:
             self._scheduler.throw(self, FiberCancelled(f"fiber {self.name!r} was cancelled"))
 
-    def step(self) -> Any:
-        """Run to the next yield and return what was yielded; the scheduler calls it."""
-        assert self.generator is not None
-        if self.pending is None:
-            return next(self.generator)
+    def throw_pending(self) -> Any:
+        """Throw what is pending at the yield and return what is yielded next."""
+        assert self.pending is not None
         error, self.pending = self.pending, None
         return self.generator.throw(error)
 
     def close(self) -> None:
         """Run the generator's finally blocks; the scheduler calls it when run() is left.
 
-        Raises what they raise, and RuntimeError if the generator goes on yielding.
+        Raises GeneratorExit when all is well, else what they raise, and RuntimeError if the
+        generator goes on yielding.
         """
-        assert self.generator is not None
-        for _ in range(3):  # some first catch GeneratorExit in a loop, then see that it is meant
+        for _ in range(3):  # some catch GeneratorExit in their loop once, by mistake
             try:
                 self.generator.close()
-                return
             except RuntimeError:
                 if getattr(self.generator, "gi_frame", None) is None:
                     raise
+            else:
+                raise GeneratorExit
         raise RuntimeError(
             f"fiber {self.name!r} goes on yielding while it is closed and was abandoned; "
             "let GeneratorExit pass, and yield in no finally block"
         )
 
-    def end(self, result: Any, error: BaseException | None) -> None:
-        """Keep how the fiber ended and let go of its generator; the scheduler calls it."""
+    def end(self, error: BaseException) -> str:
+        """Keep how the fiber ended, let go of what it held, and return how.
+
+        error: what came out of it; StopIteration stands for a return. Returns "return",
+        "cancel" or "error".
+        """
         self._name = self.name
-        self.result, self.error = result, error
         self.generator = self.wait = self.watch = self.pending = None
+        if self.owned is not None:
+            self.owned.close()
+        if isinstance(error, StopIteration):
+            self.result = error.value
+            return "return"
+        # The fiber's own frames only: the scheduler's would be kept alive by the error.
+        without_frames_of(error, "fiberlab.scheduler", __name__)
+        self.error = error
+        return "cancel" if isinstance(error, (FiberCancelled, GeneratorExit)) else "error"
 
     def __repr__(self) -> str:
         return f"<Fiber {self.id} {self.name!r} {self.state.value}>"
+
+
+def _check_generator(generator: Any) -> None:
+    if not isinstance(generator, Generator):
+        called = ": did you call it?" if callable(generator) else ""
+        raise TypeError(f"add() needs a generator, got {generator!r}{called}")
+    if getattr(generator, "gi_frame", generator) is None:
+        raise ValueError(f"add() needs a generator that has not ended yet, got {generator!r}")
+    if getattr(generator, "gi_running", False):
+        raise ValueError(f"add() got {generator!r}, which is running: a fiber cannot add itself")
+
+
+class RunQueue(Protocol):
+    """What a scheduler needs of its run queue; a deque has it."""
+
+    def append(self, fiber: Fiber, /) -> None:
+        """Add a fiber that has become ready."""
+        ...
+
+    def popleft(self) -> Fiber:
+        """Take out the fiber to be resumed next."""
+        ...
+
+    def __len__(self) -> int: ...
 
 
 _here = threading.local()
@@ -170,10 +211,14 @@ def scheduler_of_thread() -> Any:
     return getattr(_here, "scheduler", None)
 
 
-def set_scheduler_of_thread(scheduler: Any) -> Any:
-    """Note which scheduler runs in this thread, and return the one before."""
+@contextlib.contextmanager
+def set_scheduler_of_thread(scheduler: Any) -> Iterator[None]:
+    """Note which scheduler runs in this thread, for `start`; a fiber may run another inside."""
     before, _here.scheduler = scheduler_of_thread(), scheduler
-    return before
+    try:
+        yield
+    finally:
+        _here.scheduler = before
 
 
 def start(generator: FiberGenerator, name: str | None = None) -> Fiber:

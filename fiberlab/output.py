@@ -14,12 +14,13 @@ and what C code writes to the descriptor.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from .poller import Clock
@@ -45,14 +46,16 @@ class Output:
         self._clock = clock
         self._writes = threading.Lock()
 
-    def attach(self, running: Callable[[], Any]) -> None:
-        """Catch what the fiber `running()` prints in this thread, until `detach`."""
-        if self.mode is not None:
-            _router.attach(lambda text, stream: self._caught(running(), text, stream))
-
-    def detach(self) -> None:
-        """Leave sys.stdout and sys.stderr as they were."""
-        if self.mode is not None:
+    @contextlib.contextmanager
+    def caught_from(self, running: Callable[[], Any]) -> Iterator[None]:
+        """Catch what the fiber `running()` prints in this thread, then leave all as it was."""
+        if self.mode is None:
+            yield
+            return
+        _router.attach(lambda text, stream: self._caught(running(), text, stream))
+        try:
+            yield
+        finally:
             _router.detach()
 
     def begin(self, fiber: Any) -> None:
@@ -67,13 +70,13 @@ class Output:
                 if part:
                     self._lines(fiber, fiber.log, "\n", stream)
 
-    def end(self, fiber: Any, error: BaseException | None) -> None:
-        """Write what was withheld of `fiber`, and the `error` that ended it, if any.
+    def end(self, fiber: Any, how: str) -> None:
+        """Write what was withheld of `fiber`, and the error that ended it if `how` is "error".
 
         An error is one line, or its complete traceback when debugging.
         """
         log, fiber.log = fiber.log, None
-        lines = [] if error is None else self._error_lines(fiber, error)
+        lines = self._error_lines(fiber, fiber.error) if how == "error" else []
         if self.mode == "withheld" and log is not None:
             log.lines += [self._stamp(log, line) for line in lines]
             if log.lines:
@@ -175,7 +178,7 @@ class _Router:
     def original(self, name: str) -> TextIO:
         """Return the stream that would be there without us."""
         stream = getattr(sys, name)
-        return stream.original if isinstance(stream, _Stream) else stream  # type: ignore[return-value]
+        return stream.original if isinstance(stream, _Stream) else stream
 
 
 class _Stream(io.TextIOBase):

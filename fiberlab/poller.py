@@ -306,7 +306,7 @@ class RealPoller:
             ready.append(sender)
             watch.sender = None
         wanted = READABLE * (receiver is not None) | WRITABLE * (sender is not None)
-        if events & TROUBLE and not wanted or events & ~wanted & (READABLE | WRITABLE):
+        if (events & TROUBLE and not wanted) or events & ~wanted & (READABLE | WRITABLE):
             self._ask(watch, wanted)
 
     def _hear(self, fileno: int) -> None:

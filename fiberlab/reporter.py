@@ -11,12 +11,12 @@ observer the scheduler has no reporter at all, and each of its sites costs one t
 from __future__ import annotations
 
 import platform
-import sys
 import time
 import warnings
 from collections.abc import Callable, Generator
 from typing import Any
 
+from .errors import Deadlock
 from .poller import Clock
 from .trace import SCHEMA, Row, Trace, TraceEvent
 from .waits import RECV, SEND, WAIT
@@ -29,6 +29,8 @@ class Reporter:
     """Tells an observer what the scheduler does; one method for each kind of event."""
 
     def __init__(self, observer: Observer, clock: Clock) -> None:
+        if not callable(observer):
+            raise TypeError(f"trace= needs something to call with each event, got {observer!r}")
         self._observer = observer
         self._now = clock.now_ns
         self._clock = clock
@@ -58,8 +60,11 @@ class Reporter:
         python = platform.python_version() if real else None
         self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
 
-    def stop(self, reason: str) -> None:
-        """run() leaves: `reason` is done, stopped, deadlock, or an exception's name."""
+    def stop(self, raised: type[BaseException] | None, stopped: bool) -> None:
+        """run() leaves, because of an exception, because it was stopped, or since all is done."""
+        reason = "stopped" if stopped else "done"
+        if raised is not None:
+            reason = "deadlock" if raised is Deadlock else raised.__name__
         if self._watchdog is not None:
             self._watchdog.stop()
             self._watchdog = None
@@ -91,26 +96,25 @@ class Reporter:
         self._step_began = now = self._now()
         self._record((now - self._begun, "resume", fiber.id, step, q))
 
-    def yielded(self, fiber: Any, wait: object, refused: bool = False) -> None:
-        """`fiber` has yielded `wait`; `refused`: it gets an error for it."""
+    def yielded(self, fiber: Any, wait: Any) -> None:
+        """`fiber` has yielded `wait`; None if that was refused, and it gets an error for it."""
         now, cpu = self._now(), self._end_of_step(fiber)
         fileno = duration = None
-        kind = type(wait)
-        if refused:
-            op = "invalid"
-        elif kind is RECV or kind is SEND:
-            op = kind.__name__
-            fileno = wait.sock.fileno()  # type: ignore[attr-defined]
-        else:
+        if isinstance(wait, WAIT):
             op = "WAIT"
-            seconds = wait.seconds  # type: ignore[attr-defined]
-            duration = None if seconds is None else round(seconds * 1e9)
+            duration = None if wait.seconds is None else round(wait.seconds * 1e9)
+        elif isinstance(wait, (RECV, SEND)):
+            op = type(wait).__name__
+            fileno = wait.sock.fileno()
+        else:
+            op = "invalid"
         src = _suspended_at(fiber.generator)
         t = now - self._begun
         self._record((t, "yield", fiber.id, op, fileno, duration, src, cpu))
 
-    def exit(self, fiber: Any, how: str, error: BaseException | None) -> None:
+    def exit(self, fiber: Any, how: str) -> None:
         """`fiber` has ended; `how` is return, error or cancel."""
+        error = fiber.error
         now, cpu = self._now(), self._end_of_step(fiber)
         err = src = None
         if error is not None:

@@ -1,8 +1,8 @@
 """What fibers do with sockets, for ``yield from``: accept, connect, send and receive whole things.
 
 The rule kept here: each waits by RECV and SEND only, so a fiber that uses them blocks nobody,
-and everything that holds for a yield (time-outs, cancelling, closed sockets) holds for them. They work on
-real and simulated sockets alike; only `in_thread` needs real time.
+and everything that holds for a yield (time-outs, cancelling, closed sockets) holds for them.
+They work on real and simulated sockets alike; only `in_thread` needs real time.
 """
 
 from __future__ import annotations
@@ -38,9 +38,12 @@ def accept(listener: Any) -> Steps[tuple[Any, Any]]:
 
 
 def accept_all(
-    listener: Any, welcome: Callable[[Any, Any], None], say: Callable[[str], None]
+    listener: Any,
+    function: Callable[[Any, Any], Any],
+    add: Callable[[Any], Any],
+    say: Callable[[str], None],
 ) -> Steps[None]:
-    """Accept clients for ever and hand each to ``welcome(sock, address)``.
+    """Accept clients for ever, and add a fiber of ``function(sock, address)`` for each.
 
     When descriptors run out it says so once with `say`, and tries again a little later: the
     clients wait in the listener's queue, and those that are served go on.
@@ -60,7 +63,7 @@ def accept_all(
             continue
         short = False
         try:
-            welcome(sock, address)
+            add(function(sock, address)).owned = sock  # closed when the fiber ends
         except Exception as error:
             sock.close()
             say(f"error: no fiber for {address}: {type(error).__name__}: {error}\n")

@@ -93,7 +93,7 @@ class TraceEvent(NamedTuple):
         t, ev, fid, *values = row
         fields = {
             key: place(value) if key == "src" else value
-            for key, value in zip(FIELDS[ev], values)
+            for key, value in zip(FIELDS[ev], values, strict=True)
             if value is not None
         }
         return cls(t, EventKind(ev), fid, fields)
@@ -265,7 +265,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 def _line(row: Row) -> str:
     t, ev, fid, *values = row
     told = {"t": t, "ev": ev, "fid": fid}
-    for key, value in zip(FIELDS[ev], values):
+    for key, value in zip(FIELDS[ev], values, strict=True):
         if value is not None:
             told[key] = place(value) if key == "src" else value
     return _encode(told) + "\n"

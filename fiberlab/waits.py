@@ -13,6 +13,9 @@
 The rule kept here: a wait is data. It is checked where it is written, never changes, compares
 by value, and may be made once and yielded as often as you like.
 
+The scheduler reads the slots (`_sock`, `_seconds`, ...) and not the properties: a property costs
+a call at each yield.
+
 What this module does not know: clocks, pollers and schedulers. A wait only says what is wanted.
 """
 
@@ -21,7 +24,9 @@ from __future__ import annotations
 import math
 import numbers
 import socket as _socket
-from typing import Any, Protocol, Union
+from typing import Any, Protocol, TypeAlias
+
+_SYSTEM_SOCKET = _socket.socket
 
 
 class Socket(Protocol):
@@ -39,7 +44,7 @@ class _OnSocket:
 
     def __init__(self, sock: Socket, timeout: float | None = None) -> None:
         # One comparison in the common case: a wait is built at nearly every yield.
-        if sock.__class__ is not _socket.socket or timeout is not None:
+        if sock.__class__ is not _SYSTEM_SOCKET or timeout is not None:
             _check_socket(type(self).__name__, sock, timeout)
         self._sock = sock
         self._timeout = timeout
@@ -118,7 +123,8 @@ class WAIT:
         return f"WAIT({self._seconds!r})"
 
 
-Wait = Union[RECV, SEND, WAIT]
+Wait: TypeAlias = "RECV | SEND | WAIT"
+"""What a fiber may yield."""
 
 
 def _check_socket(name: str, sock: Any, timeout: Any) -> None:
@@ -131,5 +137,5 @@ def _check_socket(name: str, sock: Any, timeout: Any) -> None:
 def _check_seconds(name: str, seconds: Any) -> None:
     if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real):
         raise TypeError(f"{name} needs a number of seconds or None, got {seconds!r}")
-    if not seconds >= 0:  # nan fails this too
+    if not float(seconds) >= 0:  # nan fails this too
         raise ValueError(f"{name} cannot be negative or nan, got {seconds!r}")
