@@ -66,8 +66,7 @@ class Scheduler:
     def add(self, generator: FiberGenerator, name: str | None = None) -> Fiber:
         """Make a fiber of `generator`, ready to run; before run() or in a running fiber.
 
-        name: None: its function's name with the fiber's id. Raises TypeError for anything but
-        a generator, ValueError for one that has ended.
+        name: None: its function's, with the id. Raises TypeError unless it gets a generator.
         """
         fiber = Fiber(self._count + 1, generator, name, self)
         self._count += 1
@@ -92,8 +91,8 @@ class Scheduler:
     def run(self) -> None:
         """Run until no fiber is left or stop() is called; then close whoever is still alive.
 
-        Raises Deadlock if only parked fibers are left and nothing can wake them, and what a
-        fiber raises that is no Exception: KeyboardInterrupt, SystemExit.
+        Raises Deadlock if only parked fibers are left that nothing can wake, and passes on
+        KeyboardInterrupt and SystemExit.
         """
         if self._entered:
             raise RuntimeError("this scheduler is running already")
