@@ -6,7 +6,7 @@ PYTHON = python3
 VENV = .venv
 ARGS =
 
-BIN = $(abspath $(VENV))/bin
+BIN = $(VENV)/bin
 PINS := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
 READY = $(VENV)/pins-$(PINS)
 
@@ -44,7 +44,7 @@ $(READY):
 
 lab: $(READY)
 	@$(BIN)/python -m fiberlab.lab.notebooks copy notebooks lessons
-	cd lessons && $(BIN)/jupyter lab $(ARGS)
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=lessons $(ARGS)
 
 test: lint types unit elsewhere lessons wheel
 	@echo "make test: all passed"
@@ -61,11 +61,10 @@ unit: $(READY)
 
 # The site customisation in that folder also reaches the processes that tests start.
 elsewhere: $(READY)
-	PYTHONPATH=tests/without_posix $(BIN)/python -m pytest
+	PYTHONPATH='$(CURDIR)/tests/without_posix' $(BIN)/python -m pytest
 
 # 5 is pytest's word for "nothing to run": there may be no lesson yet.
 lessons: $(READY)
-	@mkdir -p notebooks
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks \
 	    || test $$? -eq 5
 

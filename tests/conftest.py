@@ -1,0 +1,16 @@
+"""What all tests share: the markers' meaning here, and a few small fixtures."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked `posix` where there is no fork: on Windows, or hidden as there."""
+    if hasattr(os, "fork"):
+        return
+    for item in items:
+        if "posix" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs SIGHUP, epoll, poll or fork"))
