@@ -1,0 +1,223 @@
+"""The spans of a run, as columns of numbers; made from events by ``spans.build_spans``.
+
+The rule kept here: spans are numbers first. A million of them can be summed or drawn at once,
+without an object for each; a Span is made only when somebody looks at it.
+
+This module knows no scheduler and draws nothing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from .fiber import FiberState
+from .trace import Row, TraceEvent, place
+
+STATES: tuple[FiberState, ...] = tuple(FiberState)
+"""The states in the order of their codes: what the column `Spans.state` holds."""
+
+READY, RUNNING, RECV, SEND, SLEEP, PARKED, DONE = range(len(STATES))
+
+
+class Span(NamedTuple):
+    """A stretch of time that a fiber spent in one state; times in nanoseconds since the start.
+
+    src: of a wait, the line that yielded it; of a step, the line at which it ended.
+    fileno, duration: what a wait asked for. why, by, late, hidden: of a ready span, its wake.
+    step, cpu: of a step, its number and its processor time. What is not known is None.
+    unfinished: the trace ended before the span did.
+    """
+
+    fiber: int
+    state: FiberState
+    start: int
+    end: int
+    src: str | None = None
+    fileno: int | None = None
+    duration: int | None = None
+    why: str | None = None
+    by: int | None = None
+    late: int | None = None
+    hidden: int | None = None
+    step: int | None = None
+    cpu: int | None = None
+    unfinished: bool = False
+
+    @property
+    def length(self) -> int:
+        """How long it lasted, in nanoseconds."""
+        return self.end - self.start
+
+
+class Life(NamedTuple):
+    """A fiber from birth to death; times in nanoseconds, None where the trace does not tell.
+
+    born: when it was first made ready, or spawned if that wake is lost. known: since when its
+    states are known; later if the beginning was dropped. how, err, last_src: from its exit.
+    """
+
+    id: int
+    name: str
+    parent: int = 0
+    src: str | None = None
+    born: int | None = None
+    known: int | None = None
+    died: int | None = None
+    how: str | None = None
+    err: str | None = None
+    last_src: str | None = None
+
+
+class Poll(NamedTuple):
+    """A stretch of time in which the scheduler asked the poller; `woken`: whom it found."""
+
+    start: int
+    end: int
+    timeout: int | None
+    woken: int | None
+    unfinished: bool = False
+
+
+class Stall(NamedTuple):
+    """A look into a step that would not end; `step`: where that step is among the spans."""
+
+    time: int
+    fiber: int
+    src: str | None
+    func: str | None
+    ran: int
+    step: int
+
+
+class Unwatched(NamedTuple):
+    """A part of a wait during which nobody polled, because the fiber `by` was running."""
+
+    fiber: int
+    state: FiberState
+    start: int
+    end: int
+    by: int
+
+
+class Spans:
+    """All spans of a trace, in the order in which they began; made by `build_spans`.
+
+    Iterating gives each Span that is longer than nothing. The columns `row`, `state`, `start`
+    and `end` hold one number for each span: its fiber's place in `lives`, its state's place in
+    STATES, and two times in nanoseconds; numpy reads them without a copy.
+
+    lives: the fibers, in the order of their spawning. polls, stalls: as in the trace.
+    depth: two columns, times and the run queue's length from then on.
+    begin, finish: the first and last time told. dropped: how many events are missing.
+    """
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        self.row, self.state = array("q"), bytearray()
+        self.start, self.end = array("q"), array("q")
+        self.first, self.last = array("q"), array("q")  # the events around each; -1: none
+        self.lives: list[Life] = []
+        self.row_of: dict[int, int] = {}
+        self.polls: list[Poll] = []
+        self.stalls: list[Stall] = []
+        self.depth: tuple[array[int], array[int]] = (array("q"), array("q"))
+        self.begin = self.finish = self.dropped = 0
+        self.header: dict[str, Any] = {}
+        self._of_row: list[list[int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __iter__(self) -> Iterator[Span]:
+        return (self[i] for i in range(len(self)) if self.end[i] > self.start[i])
+
+    def __getitem__(self, index: int) -> Span:
+        begun, ended = self._told(self.first[index]), self._told(self.last[index])
+        state = self.state[index]
+        known: dict[str, Any] = {}
+        if state == RUNNING:
+            known = {"src": ended.get("src"), "step": begun.get("step"), "cpu": ended.get("cpu")}
+        elif state == READY:
+            known = {key: begun.get(key) for key in ("why", "by", "late", "hidden")}
+        else:
+            fileno, duration = begun.get("fd"), begun.get("dt")
+            known = {"src": begun.get("src"), "fileno": fileno, "duration": duration}
+        unfinished = self.last[index] < 0
+        fiber = self.lives[self.row[index]].id
+        return Span(
+            fiber, STATES[state], self.start[index], self.end[index], unfinished=unfinished, **known
+        )
+
+    def __repr__(self) -> str:
+        cut = f", {self.dropped} events dropped" if self.dropped else ""
+        seconds = (self.finish - self.begin) / 1e9
+        return f"<Spans: {len(self)} of {len(self.lives)} fibers in {seconds:.3f} s{cut}>"
+
+    def life(self, fiber: int) -> Life:
+        """Return what is known of the fiber with id `fiber`; KeyError if there is none."""
+        return self.lives[self.row_of[fiber]]
+
+    def of(self, fiber: int) -> list[Span]:
+        """Return the spans of the fiber with id `fiber`, in order; KeyError if there is none."""
+        return [self[i] for i in self.indexes(fiber) if self.end[i] > self.start[i]]
+
+    def indexes(self, fiber: int) -> list[int]:
+        """Return where among the spans those of the fiber with id `fiber` are."""
+        if self._of_row is None:
+            self._of_row = [[] for _ in self.lives]
+            for i, row in enumerate(self.row):
+                self._of_row[row].append(i)
+        return self._of_row[self.row_of[fiber]]
+
+    def totals(self, fiber: int | None = None) -> dict[FiberState, int]:
+        """Return the nanoseconds spent in each state, by one fiber or by all together."""
+        sums = [0] * len(STATES)
+        for i in range(len(self)) if fiber is None else self.indexes(fiber):
+            sums[self.state[i]] += self.end[i] - self.start[i]
+        return {STATES[code]: sums[code] for code in range(DONE)}
+
+    def steps(self, at_least: float = 0.0) -> list[int]:
+        """Return where the running spans of `at_least` seconds or more are, in order."""
+        least = round(at_least * 1e9)
+        times = enumerate(zip(self.state, self.start, self.end, strict=True))
+        return [i for i, (code, a, b) in times if code == RUNNING and b - a >= least]
+
+    def resumed_at(self, index: int) -> str | None:
+        """Return the line at which the step at `index` began: where its fiber had yielded."""
+        fiber = self.lives[self.row[index]].id
+        for number in range(self.first[index], -1, -1):
+            row = self.rows[number]
+            if row[2] == fiber and row[1] == "yield":
+                return place(row[6])
+        return self.life(fiber).src
+
+    def unwatched(
+        self, longer: float = 0.010, among: Iterable[int] | None = None
+    ) -> list[Unwatched]:
+        """Return the parts of waits that lay under another fiber's step of `longer` seconds.
+
+        While a step runs nobody polls: data may have come long ago, and its fiber still waits.
+        among: which spans to look at, by their index; None: all.
+        """
+        steps = self.steps(longer)
+        begins = [self.start[i] for i in steps]
+        found: list[Unwatched] = []
+        for i in (range(len(self)) if among is None else among) if steps else ():
+            code, start, end = self.state[i], self.start[i], self.end[i]
+            if not RECV <= code <= SLEEP:
+                continue
+            for at in range(max(0, bisect_right(begins, start) - 1), len(steps)):
+                step = steps[at]
+                if begins[at] >= end:
+                    break
+                a, b = max(start, begins[at]), min(end, self.end[step])
+                if a < b and self.row[step] != self.row[i]:
+                    fiber, by = self.lives[self.row[i]].id, self.lives[self.row[step]].id
+                    found.append(Unwatched(fiber, STATES[code], a, b, by))
+        return found
+
+    def _told(self, number: int) -> dict[str, Any]:
+        return TraceEvent.from_row(self.rows[number]).fields if number >= 0 else {}

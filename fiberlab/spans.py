@@ -1,0 +1,276 @@
+"""Spans: a trace's events turned into the stretches of time each fiber spent in one state.
+
+The rule kept here: the spans of a fiber tile its life, in integer nanoseconds, with no gap and
+no overlap; what a trace does not tell (because its beginning was dropped) is left out, never
+made up. A trace that goes against LEGAL_TRANSITIONS is refused; `check_story` holds it against
+the other laws too.
+
+This module knows no scheduler and draws nothing. How spans are kept: see ``columns``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from .columns import (
+    DONE,
+    PARKED,
+    READY,
+    RECV,
+    RUNNING,
+    SEND,
+    SLEEP,
+    STATES,
+    Life,
+    Poll,
+    Span,
+    Spans,
+    Stall,
+    Unwatched,
+)
+from .errors import TraceError
+from .fiber import LEGAL_TRANSITIONS
+from .trace import Row, Trace, TraceEvent, place, rows_of
+
+__all__ = [
+    "STATES", "Life", "Poll", "Span", "Spans", "Stall", "Story", "Unwatched",
+    "build_spans", "check_story",
+]  # fmt: skip
+
+Story: TypeAlias = Trace | Iterable[TraceEvent] | Spans
+"""What a run can be given as: a Trace, its events in order, or the spans made of them before."""
+
+_LEGAL = [{STATES.index(after) for after in LEGAL_TRANSITIONS[before]} for before in STATES]
+_STATE_OF_OP = {"RECV": RECV, "SEND": SEND, "invalid": READY}
+
+
+def build_spans(trace: Story) -> Spans:
+    """Make spans of a Trace, or of any events in order; Spans are returned as they are.
+
+    A span still open when the trace ends is closed there and is `unfinished`. Raises TraceError
+    if a fiber does what no fiber can, such as running when it is done.
+    """
+    if isinstance(trace, Spans):
+        return trace
+    builder = _Builder(rows_of(trace))
+    builder.spans.dropped = trace.dropped if isinstance(trace, Trace) else 0
+    try:
+        return builder.build()
+    except OverflowError:
+        raise TraceError("a time or an id in this trace has more than 63 bits") from None
+
+
+class _Builder:
+    """Goes through the events once; one method for each kind that matters."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.spans = Spans(rows)
+        self.open: dict[int, int] = {}  # fiber -> its span that has not ended; -1: it is done
+        self.queued = 0
+        self.polling: tuple[int, int | None] | None = None
+
+    def build(self) -> Spans:
+        """Take each event in turn, then close what is open."""
+        spans = self.spans
+        methods = {
+            "start": self.begin, "spawn": self.spawn, "wake": self.wake, "resume": self.resume,
+            "yield": self.yielded, "exit": self.exit, "poll": self.poll, "polled": self.polled,
+            "stall": self.stall, "stop": self.stop,
+        }  # fmt: skip
+        for number, row in enumerate(spans.rows):
+            method = methods.get(row[1])
+            if method is not None:
+                method(number, row)
+        if spans.rows:
+            spans.finish = max(spans.rows[-1][0], max(spans.start, default=0))
+            spans.begin = min(spans.rows[0][0], spans.finish)
+        for i in self.open.values():
+            if i >= 0:
+                spans.end[i] = spans.finish
+        if self.polling is not None:
+            start, timeout = self.polling
+            spans.polls.append(Poll(start, max(start, spans.finish), timeout, None, True))
+        return spans
+
+    def begin(self, number: int, row: Row) -> None:
+        if number:
+            raise TraceError(f"event {number + 1} is a second start; is this trace merged?")
+        self.spans.header = TraceEvent.from_row(row).fields
+
+    def stop(self, _number: int, row: Row) -> None:
+        self.spans.dropped = max(self.spans.dropped, row[4] or 0)
+
+    def spawn(self, number: int, row: Row) -> None:
+        t, _, fid, name, parent, src = row
+        if fid in self.spans.row_of or fid <= 0:
+            raise TraceError(
+                f"fiber {fid} is spawned a second time at event {number + 1}; is this trace merged?"
+            )
+        self._register(Life(fid, str(name or f"fiber-{fid}"), parent or 0, place(src), t))
+
+    def wake(self, number: int, row: Row) -> None:
+        spans, fid = self.spans, row[2]
+        i = self.open.get(fid, -1)
+        # WAIT(0) went straight to ready at its yield; this is the wake that belongs to it.
+        if i >= 0 and spans.state[i] == READY and spans.rows[spans.first[i]][1] == "yield":
+            spans.first[i] = number
+        else:
+            self._enter(number, row, READY)
+        self.queued = self.queued + 1 if row[5] is None else row[5]
+        self._note_depth(row[0])
+
+    def resume(self, number: int, row: Row) -> None:
+        self._enter(number, row, RUNNING)
+        self.queued = max(0, self.queued - 1) if row[4] is None else row[4]
+        self._note_depth(row[0])
+
+    def yielded(self, number: int, row: Row) -> None:
+        state = _STATE_OF_OP.get(row[3])
+        if state is None:
+            duration = row[5]
+            state = PARKED if duration is None else SLEEP if duration else READY
+        self._enter(number, row, state)
+
+    def exit(self, number: int, row: Row) -> None:
+        t, _, fid, how, err, src, _cpu = row
+        self._enter(number, row, DONE)
+        at = self.spans.row_of[fid]
+        ended = {"died": t, "how": how, "err": err, "last_src": place(src)}
+        self.spans.lives[at] = self.spans.lives[at]._replace(**ended)
+
+    def poll(self, _number: int, row: Row) -> None:
+        self.polling = (row[0], row[3])
+
+    def polled(self, _number: int, row: Row) -> None:
+        if self.polling is not None:
+            start, timeout = self.polling
+            self.spans.polls.append(Poll(start, max(start, row[0]), timeout, row[3]))
+            self.polling = None
+
+    def stall(self, _number: int, row: Row) -> None:
+        t, _, fid, src, func, ran = row
+        i = self.open.get(fid, -1)
+        if i >= 0 and self.spans.state[i] == RUNNING:
+            self.spans.stalls.append(Stall(t, fid, place(src), func, ran or 0, i))
+
+    def _enter(self, number: int, row: Row, state: int) -> None:
+        """End the fiber's span, and begin one in `state`."""
+        spans, t, fid = self.spans, row[0], row[2]
+        i = self.open.get(fid)
+        if i is None:
+            self._first_seen(number, row, state)
+        else:
+            before = spans.state[i] if i >= 0 else DONE
+            if state not in _LEGAL[before]:
+                raise TraceError(
+                    f"fiber {fid} goes from {STATES[before].value} to {STATES[state].value} "
+                    f"at event {number + 1}; is this trace cut or merged?"
+                )
+            if t < spans.start[i]:
+                raise TraceError(f"event {number + 1} goes back in time; is this trace merged?")
+            spans.end[i] = t
+            spans.last[i] = number
+        if state == DONE:
+            self.open[fid] = -1
+            return
+        self.open[fid] = len(spans.start)
+        spans.row.append(spans.row_of[fid])
+        spans.state.append(state)
+        spans.start.append(t)
+        spans.end.append(t)
+        spans.first.append(number)
+        spans.last.append(-1)
+
+    def _first_seen(self, number: int, row: Row, state: int) -> None:
+        """Note since when a fiber's states are known; before that, nothing is made up."""
+        t, ev, fid = row[:3]
+        if fid <= 0:
+            raise TraceError(f"event {number + 1} is a {ev} of fiber {fid}; ids begin at 1")
+        if fid not in self.spans.row_of:
+            self._register(Life(fid, f"fiber-{fid}"))
+        at = self.spans.row_of[fid]
+        life = self.spans.lives[at]
+        if state == READY and row[4] == "spawn":
+            life = life._replace(born=t)
+        self.spans.lives[at] = life._replace(known=t)
+
+    def _register(self, life: Life) -> None:
+        self.spans.row_of[life.id] = len(self.spans.lives)
+        self.spans.lives.append(life)
+
+    def _note_depth(self, t: int) -> None:
+        times, lengths = self.spans.depth
+        times.append(t)
+        lengths.append(self.queued)
+
+
+def check_story(trace: Story) -> None:
+    """Hold a trace against its laws; raise TraceError for the first that is broken.
+
+    Only legal transitions; the spans of a fiber tile its life; no two fibers run at once; `q`
+    is the run queue's length at every event; time never goes back.
+    """
+    spans = build_spans(trace)
+    _check_tiling(spans)
+    _check_queue(spans)
+    _check_one_runs(spans)
+
+
+def _check_tiling(spans: Spans) -> None:
+    for life in spans.lives:
+        at = life.known
+        for i in spans.indexes(life.id):
+            if spans.start[i] != at or spans.end[i] < spans.start[i]:
+                raise TraceError(f"the spans of fiber {life.id} leave a gap or overlap at {at} ns")
+            at = spans.end[i]
+        end = spans.finish if life.died is None else life.died
+        if at is not None and at != end:
+            raise TraceError(f"the spans of fiber {life.id} end at {at} ns, its life at {end} ns")
+        if life.known is not None and life.known != life.born and not spans.dropped:
+            raise TraceError(
+                f"fiber {life.id} begins in the middle, and nothing was dropped; "
+                "is this trace cut or merged?"
+            )
+
+
+def _check_queue(spans: Spans) -> None:
+    queued: set[int] = set()
+    before = None if spans.dropped else 0  # how many of the queue were there before the first event
+    for number, row in enumerate(spans.rows):
+        ev, fid = row[1:3]
+        if ev == "wake":
+            queued.add(fid)
+        elif ev == "resume" and fid in queued:
+            queued.remove(fid)
+        elif ev == "resume" and before is not None:
+            before -= 1
+        told = row[5] if ev == "wake" else row[4] if ev in ("resume", "poll") else None
+        if told is None:
+            continue
+        if before is None:
+            before = told - len(queued)
+        if before < 0 or told != before + len(queued):
+            raise TraceError(
+                f"event {number + 1} tells of {told} fibers in the run queue, "
+                f"and there are {before + len(queued)}; is this trace cut or merged?"
+            )
+
+
+def _check_one_runs(spans: Spans) -> None:
+    running, last = 0, 0
+    for number, row in enumerate(spans.rows):
+        t, ev, fid = row[:3]
+        if ev == "resume":
+            if running:
+                raise TraceError(
+                    f"fiber {fid} is resumed at event {number + 1} while fiber {running} runs"
+                )
+            running = fid
+        elif ev in ("yield", "exit"):
+            running = 0
+        # A stall was seen by another clock-reader, and is told when its step is over.
+        if ev != "stall":
+            if t < last:
+                raise TraceError(f"event {number + 1} goes back in time; is this trace merged?")
+            last = t
