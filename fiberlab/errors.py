@@ -64,9 +64,10 @@ class SocketClosed(OSError):
 
 
 class Deadlock(RuntimeError):
-    """Raised by run() when only parked fibers are left and nothing can wake them.
+    """Raised by run() when nothing can ever wake the fibers that are left.
 
-    fibers: the parked fibers, in the order in which they parked.
+    They are parked; or, in simulated time, they wait on sockets and nothing is on its way.
+    fibers: those fibers, in the order in which they began to wait.
     """
 
     fibers: tuple[Any, ...] = ()
@@ -74,13 +75,25 @@ class Deadlock(RuntimeError):
     @classmethod
     def of(cls, fibers: Any) -> Deadlock:
         """Name the parked `fibers`."""
+        return cls._naming(fibers, "only for other fibers (WAIT(None)); none is left to run")
+
+    @classmethod
+    def on_sockets(cls, fibers: Any) -> Deadlock:
+        """Name the `fibers` that wait on simulated sockets."""
+        return cls._naming(
+            fibers,
+            "on simulated sockets, and nothing is on its way; close the other end, give RECV a "
+            "timeout, or end with scheduler.stop()",
+        )
+
+    @classmethod
+    def _naming(cls, fibers: Any, what: str) -> Deadlock:
         fibers = tuple(fibers)
         names = [repr(fiber.name) for fiber in fibers]
         if len(names) > 5:
             names[5:] = [f"{len(names) - 5} more"]
-        many = len(names) > 1
-        who = f"{', '.join(names[:-1])} and {names[-1]} wait" if many else f"{names[0]} waits"
-        error = cls(f"deadlock: {who} only for other fibers (WAIT(None)); none is left to run")
+        who = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+        error = cls(f"deadlock: {who} {'wait' if len(names) > 1 else 'waits'} {what}")
         error.fibers = fibers
         return error
 
