@@ -1,0 +1,27 @@
+"""Read the README's example: what it runs, and what it says that prints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def example() -> str:
+    """Return the README's first block of Python."""
+    return _blocks("python")[0]
+
+
+def printed() -> str | None:
+    """Return the block of text that the README shows after its example, if there is one."""
+    return next(iter(_blocks("text")), None)
+
+
+def same_but_for_numbers(text: str) -> list[str]:
+    """Return the lines with every number masked: times differ from run to run."""
+    return [re.sub(r"\d+(?:\.\d+)?", "0", line.rstrip()) for line in text.strip().splitlines()]
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text("utf-8"), re.S | re.M)

@@ -1,0 +1,38 @@
+"""What the README shows runs, and prints what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import readme
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.mark.live
+def test_the_example_runs_and_prints_what_the_readme_says(tmp_path: Path) -> None:
+    """Numbers may differ: they are measured."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", readme.example()],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    if (said := readme.printed()) is not None:
+        assert readme.same_but_for_numbers(ran.stdout) == readme.same_but_for_numbers(said)
+
+
+def test_every_file_that_the_readme_names_is_there() -> None:
+    text = readme.README.read_text("utf-8")
+    named = re.findall(r"\]\(([^):#]+)\)", text) + re.findall(r"`(fiberlab/[\w/.]+)`", text)
+
+    assert [name for name in named if not (ROOT / name).exists()] == []
