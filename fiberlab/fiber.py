@@ -78,9 +78,11 @@ class Fiber:
     )
 
     def __init__(
-        self, number: int, generator: FiberGenerator, name: str | None, scheduler: Any
+        self, number: int, generator: Any, name: str | None, scheduler: Any
     ) -> None:
-        _check_generator(generator)
+        if not isinstance(generator, Generator):
+            called = ": did you call it?" if callable(generator) else ""
+            raise TypeError(f"add() needs a generator, got {generator!r}{called}")
         self.id = number
         self.generator: Any = generator  # None once it is done
         self._name = name
@@ -177,16 +179,6 @@ class Fiber:
 
     def __repr__(self) -> str:
         return f"<Fiber {self.id} {self.name!r} {self.state.value}>"
-
-
-def _check_generator(generator: Any) -> None:
-    if not isinstance(generator, Generator):
-        called = ": did you call it?" if callable(generator) else ""
-        raise TypeError(f"add() needs a generator, got {generator!r}{called}")
-    if getattr(generator, "gi_frame", generator) is None:
-        raise ValueError(f"add() needs a generator that has not ended yet, got {generator!r}")
-    if getattr(generator, "gi_running", False):
-        raise ValueError(f"add() got {generator!r}, which is running: a fiber cannot add itself")
 
 
 class RunQueue(Protocol):
