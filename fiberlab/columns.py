@@ -221,3 +221,12 @@ class Spans:
 
     def _told(self, number: int) -> dict[str, Any]:
         return TraceEvent.from_row(self.rows[number]).fields if number >= 0 else {}
+
+
+def readable(nanoseconds: float) -> str:
+    """Return a length of time as one reads it: ``20 µs``, ``0.3 ms``, ``512 ms``, ``1.31 s``."""
+    for unit, size in (("s", 1e9), ("ms", 1e6)):
+        value = nanoseconds / size
+        if value >= 0.9995:
+            return f"{value:.2f} s" if unit == "s" else f"{value:.{0 if value >= 9.95 else 1}f} ms"
+    return f"{nanoseconds / 1e6:.1f} ms" if nanoseconds >= 99_500 else f"{nanoseconds / 1e3:.0f} µs"
