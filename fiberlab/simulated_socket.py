@@ -16,8 +16,10 @@ from typing import Any, Protocol
 from .connection import Address, End, Listener
 from .delivery import os_error
 
-_DONTWAIT: int = getattr(socket, "MSG_DONTWAIT", 0)  # what Windows has not
-_SEND_FLAGS: int = _DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
+# Plain integers: the flags of `socket` are enums, whose operators are slow.
+_PEEK = int(socket.MSG_PEEK)
+_DONTWAIT = int(getattr(socket, "MSG_DONTWAIT", 0))  # what Windows has not
+_SEND_FLAGS = _DONTWAIT | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 
 class Network(Protocol):
@@ -78,10 +80,10 @@ class SimulatedSocket:
         """Return up to `size` bytes, b"" at the end of the stream; MSG_PEEK leaves them there."""
         if size < 0:
             raise ValueError(f"recv(size) is a number of bytes >= 0, got {size!r}")
-        if flags & ~(socket.MSG_PEEK | _DONTWAIT):
+        if flags & ~(_PEEK | _DONTWAIT):
             raise os_error(errno.EOPNOTSUPP, ": of the flags, MSG_PEEK alone is simulated")
         end, now = self._connection()
-        return end.take(now, size, peek=bool(flags & socket.MSG_PEEK)) if size else b""
+        return end.take(now, size, peek=bool(flags & _PEEK)) if size else b""
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into `buffer`, `nbytes` at most (0: what it holds); return how many came."""

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from fiberlab.simulation import SimulatedClock, SimulatedNetwork
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is marked `posix` where there is no fork: on Windows, or hidden as there."""
@@ -14,3 +16,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "posix" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="needs SIGHUP, epoll, poll or fork"))
+
+
+@pytest.fixture
+def network() -> SimulatedNetwork:
+    """Sockets in simulated time; the poller of what the test runs."""
+    return SimulatedNetwork()
+
+
+@pytest.fixture
+def clock(network: SimulatedNetwork) -> SimulatedClock:
+    """The clock of `network`."""
+    return network.clock
