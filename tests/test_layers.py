@@ -17,22 +17,25 @@ PACKAGE = Path(fiberlab.__file__).parent
 
 # Imports run to lower lines only. A package (lab, replicator, elsewhere) is one place.
 LAYERS = [
-    {"waits", "trace", "poller", "alarms", "errors", "watchdog"},
+    {"waits", "trace", "poller", "alarms", "errors", "watchdog", "delivery"},
     {"fiber", "sockets", "output", "reporter", "connection"},
-    {"scheduler", "columns", "spans", "diagnosis", "simulation"},
-    {"timeline", "drawing", "perfetto", "server"},
+    {"scheduler", "columns", "spans", "evidence", "diagnosis", "simulation", "simulated_socket"},
+    {"timeline", "drawing", "pixels", "perfetto", "server"},
     {"lab", "replicator", "elsewhere"},
     {"cli", "__main__"},
 ]
 
 # Neighbours do not import each other, but for these.
 MAY_USE = {
-    "diagnosis": {"spans", "columns"},  # its sentences are made of spans
+    "diagnosis": {"spans", "columns", "evidence"},  # its sentences are made of spans
+    "evidence": {"columns"},
     "spans": {"columns"},  # where they are kept
+    "drawing": {"pixels"},  # its arithmetic
     "timeline": {"drawing"},  # what needs matplotlib, loaded when a figure is drawn
     "poller": {"errors", "waits"},  # it raises SocketBusy, and Socket is the type it watches
     "trace": {"errors"},  # it raises TraceError
     "watchdog": {"trace"},  # a path is shortened in one way
+    "simulation": {"simulated_socket"},  # what its network hands out
     "__main__": {"cli"},
 }
 
@@ -43,7 +46,7 @@ NEVER = {"replicator.proxy": {"scheduler", "server"}}
 LIBRARIES = {
     "matplotlib": {"timeline", "drawing"},
     "mpl_toolkits": {"timeline"},
-    "numpy": {"drawing"},
+    "numpy": {"drawing", "pixels"},
     "ipywidgets": {"lab.widgets"},
     "IPython": {"lab"},
     "ipykernel": {"lab.notebooks"},
@@ -54,8 +57,8 @@ LIBRARIES = {
     "trio": {"elsewhere"},
 }
 ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio"}
-# All of it is drawing: it is itself imported inside functions only.
-NEEDS_ITS_LIBRARY = {"drawing"}
+# Drawing through and through: `timeline` imports it inside a function.
+NEEDS_ITS_LIBRARY = {"drawing", "pixels"}
 
 
 class Import(NamedTuple):
@@ -224,7 +227,7 @@ def test_the_front_of_the_package_imports_nothing_of_it_at_once():
         ("lab.load", "from ..elsewhere import x", "imports elsewhere, which is not below it"),
         ("replicator.proxy", "from ..scheduler import Scheduler", "which it must not know"),
         ("novelty", "from .waits import RECV", "one of the two has no place in LAYERS"),
-        ("scheduler", "def f():\n    import numpy", "which belongs to drawing"),
+        ("scheduler", "def f():\n    import numpy", "which belongs to drawing and pixels"),
         ("timeline", "import matplotlib", "imports matplotlib outside a function"),
         ("lab.load", "from matplotlib import pyplot", "which belongs to drawing and timeline"),
         ("lab.load", "import ipywidgets", "which belongs to lab.widgets"),
