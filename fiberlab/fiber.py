@@ -77,9 +77,7 @@ class Fiber:
         "watch",
     )
 
-    def __init__(
-        self, number: int, generator: Any, name: str | None, scheduler: Any
-    ) -> None:
+    def __init__(self, number: int, generator: Any, name: str | None, scheduler: Any) -> None:
         if not isinstance(generator, Generator):
             called = ": did you call it?" if callable(generator) else ""
             raise TypeError(f"add() needs a generator, got {generator!r}{called}")
