@@ -13,9 +13,10 @@ from __future__ import annotations
 import platform
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
+from .alarms import nanoseconds
 from .errors import Deadlock
 from .poller import Clock
 from .trace import SCHEMA, Row, Trace, TraceEvent
@@ -100,12 +101,13 @@ class Reporter:
         """`fiber` has yielded `wait`; None if that was refused, and it gets an error for it."""
         now, cpu = self._now(), self._end_of_step(fiber)
         fileno = duration = None
-        if isinstance(wait, WAIT):
+        kind = wait.__class__
+        if kind is RECV or kind is SEND:
+            op = kind.__name__
+            fileno = wait._sock.fileno()
+        elif kind is WAIT:
             op = "WAIT"
-            duration = None if wait.seconds is None else round(wait.seconds * 1e9)
-        elif isinstance(wait, (RECV, SEND)):
-            op = type(wait).__name__
-            fileno = wait.sock.fileno()
+            duration = nanoseconds(wait._seconds)
         else:
             op = "invalid"
         src = _suspended_at(fiber.generator)
@@ -180,11 +182,14 @@ def _ignore(_row: Row) -> None:
 
 def _suspended_at(generator: Any) -> Any:
     """Return where the innermost generator is suspended, as `trace.place` reads it."""
-    inner = getattr(generator, "gi_yieldfrom", None)
-    while isinstance(inner, Generator):
-        generator, inner = inner, getattr(inner, "gi_yieldfrom", None)
-    frame = getattr(generator, "gi_frame", None)
-    return None if frame is None else (frame.f_code, frame.f_lasti)
+    try:
+        inner = generator.gi_yieldfrom
+        while inner is not None and hasattr(inner, "gi_yieldfrom"):
+            generator, inner = inner, inner.gi_yieldfrom
+        frame = generator.gi_frame
+    except AttributeError:
+        return None  # an object that has a generator's methods only
+    return (frame.f_code, frame.f_lasti)
 
 
 def _raised_at(error: BaseException) -> Any:
