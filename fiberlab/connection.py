@@ -218,8 +218,6 @@ class End:
             raise os_error(errno.EAGAIN)
         if self.error and self.error != errno.EPIPE:
             raise self._told()
-        if not self.connected:
-            raise os_error(errno.ENOTCONN)
         return b""
 
     def _told(self) -> OSError:

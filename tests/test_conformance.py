@@ -352,6 +352,18 @@ def test_what_arrived_before_a_reset_can_still_be_read(tcp):
     pytest.raises(ConnectionResetError, right.recv, 10)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="others tell the reset to recv as well")
+def test_a_stream_that_ended_in_good_order_stays_so_after_a_reset(tcp):
+    left, right = tcp.pair()
+    right.close()
+    tcp.until(left)
+    left.send(b"to nobody")
+    tcp.poller.poll(SECOND // 10)
+
+    assert [left.recv(10), left.recv(10)] == [b"", b""]
+    pytest.raises(BrokenPipeError, left.send, b"x")
+
+
 def test_both_directions_are_ready_after_a_reset(tcp):
     left, right = tcp.pair()
     tcp.fill(right)
@@ -463,6 +475,7 @@ def test_a_refused_connection_raises_at_the_first_recv(tcp):
     tcp.until(client, WRITABLE)
 
     pytest.raises(ConnectionRefusedError, client.recv, 1)
+    assert client.recv(1) == b""
 
 
 def test_a_refused_connection_raises_at_the_first_send(tcp):
@@ -615,6 +628,18 @@ def test_waking_a_poll_makes_it_return_at_once(world):
     world.poller.wake()
 
     assert world.poller.poll(None) == []
+
+
+def test_a_wake_is_heard_once(world):
+    left, right = world.pair()
+    waiter = Waiter("receiver", left)
+    world.poller.arm(waiter, left, READABLE)
+    world.poller.wake()
+    polls = [world.poller.poll(None)]
+    right.send(b"x")
+    polls.append(world.poller.poll(10 * SECOND))
+
+    assert polls == [[], [waiter]]
 
 
 def test_an_object_that_wraps_a_socket_can_be_waited_for(world):

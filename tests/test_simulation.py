@@ -644,6 +644,17 @@ def test_a_reset_loses_what_had_not_left_and_delivers_what_had(network, clock):
     pytest.raises(ConnectionResetError, right.recv, 1)
 
 
+def test_closing_comes_after_what_arrived_before(network, clock):
+    left, right = network.socketpair(latency=1)
+    left.send(b"unread")
+    clock.burn(2)
+    right.close()
+    clock.burn(2)
+
+    assert left.arrived_ns == 3_000_000_000
+    pytest.raises(ConnectionResetError, left.recv, 1)
+
+
 # -- Whole runs ---------------------------------------------------------------
 
 
@@ -725,3 +736,14 @@ def test_a_connection_costs_little_memory(network):
 
     assert len(pairs) == 1000
     assert blocks < 40
+
+
+def test_unread_bytes_that_came_together_are_kept_together(network):
+    left, right = network.socketpair()
+    before = sys.getallocatedblocks()
+    for _ in range(10_000):
+        left.send(b"x")
+    blocks = sys.getallocatedblocks() - before
+
+    assert len(right.recv(65_536)) == 10_000
+    assert blocks < 1000
