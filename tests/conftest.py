@@ -9,6 +9,12 @@ import pytest
 from fiberlab.simulation import SimulatedClock, SimulatedNetwork
 
 
+def pytest_report_header() -> str:
+    """Tell in the log which of the two worlds the suite ran in."""
+    has = "there" if hasattr(os, "fork") else "not there, as on Windows"
+    return f"SIGHUP, epoll, poll and fork: {has}"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is marked `posix` where there is no fork: on Windows, or hidden as there."""
     if hasattr(os, "fork"):
