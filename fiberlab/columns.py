@@ -9,7 +9,7 @@ This module knows no scheduler and draws nothing.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -195,29 +195,34 @@ class Spans:
         return self.life(fiber).src
 
     def unwatched(
-        self, longer: float = 0.010, among: Iterable[int] | None = None
+        self,
+        longer: float = 0.010,
+        *,
+        among: Iterable[int] | None = None,
+        steps: list[int] | None = None,
     ) -> list[Unwatched]:
         """Return the parts of waits that lay under another fiber's step of `longer` seconds.
 
         While a step runs nobody polls: data may have come long ago, and its fiber still waits.
-        among: which spans to look at, by their index; None: all.
+        among, steps: which spans and which steps to look at, by index, if that is known.
         """
-        steps = self.steps(longer)
+        steps = self.steps(longer) if steps is None else steps
         begins = [self.start[i] for i in steps]
         found: list[Unwatched] = []
         for i in (range(len(self)) if among is None else among) if steps else ():
-            code, start, end = self.state[i], self.start[i], self.end[i]
-            if not RECV <= code <= SLEEP:
-                continue
-            for at in range(max(0, bisect_right(begins, start) - 1), len(steps)):
-                step = steps[at]
-                if begins[at] >= end:
-                    break
-                a, b = max(start, begins[at]), min(end, self.end[step])
-                if a < b and self.row[step] != self.row[i]:
-                    fiber, by = self.lives[self.row[i]].id, self.lives[self.row[step]].id
-                    found.append(Unwatched(fiber, STATES[code], a, b, by))
+            if RECV <= self.state[i] <= SLEEP:
+                found += self._under(i, steps, begins)
         return found
+
+    def _under(self, i: int, steps: list[int], begins: list[int]) -> Iterator[Unwatched]:
+        """Yield the parts of the span at `i` that lie under one of `steps`."""
+        start, end, row = self.start[i], self.end[i], self.row[i]
+        for at in range(max(0, bisect_right(begins, start) - 1), bisect_left(begins, end)):
+            step = steps[at]
+            a, b = max(start, begins[at]), min(end, self.end[step])
+            if a < b and self.row[step] != row:
+                by = self.lives[self.row[step]].id
+                yield Unwatched(self.lives[row].id, STATES[self.state[i]], a, b, by)
 
     def _told(self, number: int) -> dict[str, Any]:
         return TraceEvent.from_row(self.rows[number]).fields if number >= 0 else {}

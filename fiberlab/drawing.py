@@ -54,13 +54,14 @@ LOOKS: dict[int, Look] = {
     PARKED: Look("none", 0.15, "", "#707070"),
 }
 STALLED = Look("none", 0.90, "xx", "#A50026")
-UNWATCHED = Look("none", 0.35, "////", "#E69F00")
+UNWATCHED = Look("none", 0.35, "\\\\\\\\", "#E69F00")
 POLLING = Look("#C4C4C4", 0.45)
 MERGED = 0.80  # the height of pixels that hold several spans
 
 FONT = 10
 HATCHED_FROM = 12  # pixels; hatching narrower bars costs much and shows nothing
-MOST_HATCHED = 400
+MOST_HATCHED = 600
+MOST_BARS = 10_000  # more are merged, narrowest first
 MOST_LABELS = 12
 STALL_WIDTH = 3  # pixels, at least
 NAME_LENGTH = 24
@@ -89,7 +90,8 @@ class Drawing:
         self.unit, self.scale = ("s", 1e9) if end - begin >= 2e9 else ("ms", 1e6)
         self.ax = _own_axes(self.rows) if ax is None else ax
         self.stalls = self._find_stalls(stalled)
-        self.unwatched = spans.unwatched(unwatched, under_long_steps(self.columns, unwatched))
+        waits, steps = under_long_steps(self.columns, unwatched)
+        self.unwatched = spans.unwatched(unwatched, among=waits, steps=steps)
         self._passing: list[Any] = []
         self._frame(begin, end)
         self._legend()
@@ -119,7 +121,7 @@ class Drawing:
         ax.spines[["top", "left", "right"]].set_visible(False)
         ax.set_axisbelow(True)
         ax.grid(axis="x", color="#E4E4E4", linewidth=0.6)
-        every = max(1, math.ceil(1.35 * FONT * ax.figure.dpi / 72 / self._row_height()))
+        every = max(1, math.ceil(1.2 * FONT * ax.figure.dpi / 72 / self._row_height()))
         shown = range(0, self.rows, every)
         names = [f"#{life.id} {cut(life.name)}" for life in self.spans.lives[::every]]
         places = [0.5 - 2.4 * top, 0.5 - top / 2, *(row + 1 for row in shown)]
@@ -170,7 +172,7 @@ class Drawing:
                 entries.append(_swatch(look, label))
         hidden = sum(each.end - each.start for each in self.unwatched)
         if hidden:
-            entries.append(_swatch(UNWATCHED, f"of it unwatched: {readable(hidden)}"))
+            entries.append(_swatch(UNWATCHED, f"waits unwatched: {readable(hidden)}"))
         if self.stalls:
             held = sum(self.spans.end[i] - self.spans.start[i] for i in self.stalls)
             entries.append(_swatch(STALLED, f"held the loop: {readable(held)}"))
@@ -203,7 +205,7 @@ class Drawing:
         window = self._window()
         if window.end <= window.begin or not self.rows:
             return
-        wide, narrow = split(in_window(self.columns, window), window)
+        wide, narrow = split(in_window(self.columns, window), window, MOST_BARS)
         for state, look in LOOKS.items():
             mine = wide.state == state
             self._bars(wide.row[mine] + 1.0, wide.start[mine], wide.end[mine], look, window)
@@ -252,6 +254,8 @@ class Drawing:
             corners = _corners(y[mine], start[mine] / self.scale, end[mine] / self.scale, height)
             bars = PolyCollection(corners, facecolors=colour, edgecolors=look.edge, **outline)
             bars.set_hatch(hatch or None)
+            if look is UNWATCHED and hasattr(bars, "set_hatch_linewidth"):
+                bars.set_hatch_linewidth(1.8)
             self._add(bars, z, many=len(corners) > 2000)
 
     def _merged(self, narrow: Columns, window: Window) -> None:
@@ -333,7 +337,7 @@ class Drawing:
         """Write beside the step at `i` where it was held, if no label is in the way."""
         spans, text, y = self.spans, self.stalls[i], self.spans.row[i] + 1
         width = 0.62 * FONT * self.ax.figure.dpi / 72 * len(text) * window.pixel
-        gap = 5 * window.pixel
+        gap = 8 * window.pixel
         left, align = spans.end[i] + gap, "left"
         if left + width > window.end:
             left, align = spans.start[i] - gap - width, "right"

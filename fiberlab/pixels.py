@@ -69,28 +69,39 @@ def in_window(columns: Columns, window: Window) -> Columns:
     return columns
 
 
-def split(columns: Columns, window: Window) -> tuple[Columns, Columns]:
-    """Divide spans into those at least a pixel wide and those narrower."""
-    wide = columns.end - columns.start >= window.pixel
+def split(columns: Columns, window: Window, most: int) -> tuple[Columns, Columns]:
+    """Divide spans into those to be drawn as bars, and those that share pixels.
+
+    A bar is at least a pixel wide. If there are more than `most`, only the widest are bars.
+    """
+    length = columns.end - columns.start
+    wide = length >= window.pixel
+    if np.count_nonzero(wide) > most:
+        wide = length > np.partition(length, -most)[-most]
     if not wide.any():
         return Columns(*(column[:0] for column in columns)), columns
     return Columns(*(c[wide] for c in columns)), Columns(*(c[~wide] for c in columns))
 
 
-def shares(narrow: Columns, window: Window, rows: int) -> Numbers:
-    """Return the time of narrow spans in each pixel: an array of rows, pixels and states."""
-    width, pixel = window.width, window.pixel
-    place = (narrow.start - window.begin) / pixel
-    first = np.minimum(place.astype(np.int64), width - 1)
-    length = (narrow.end - narrow.start) / pixel
-    over = np.maximum(place + length - (first + 1), 0.0)  # what reaches into the next pixel
-    key = (narrow.row * width + first) * DONE + narrow.state
-    size = rows * width * DONE
-    time = np.bincount(key, length - over, size)
-    reaching = (over > 0) & (first + 1 < width)
-    if reaching.any():
-        time += np.bincount(key[reaching] + DONE, over[reaching], size)
-    return time.reshape(rows, width, DONE)
+def shares(columns: Columns, window: Window, rows: int) -> Numbers:
+    """Return the time of spans in each pixel: an array of rows, pixels and states."""
+    start = (columns.start - window.begin) / window.pixel
+    end = (columns.end - window.begin) / window.pixel
+    first = np.minimum(start.astype(np.int64), window.width - 1)
+    # Where in the array the time of a span goes, first; then, if it reaches further, the rest.
+    key = (columns.row * window.width + first) * DONE + columns.state
+    size = rows * window.width * DONE
+    time = np.bincount(key, np.minimum(end, first + 1) - start, size)
+    further = np.ceil(end).astype(np.int64) - first - 1
+    reaching = np.nonzero((further > 0) & (first + 1 < window.width))[0]
+    if len(reaching):
+        further = np.minimum(further[reaching], window.width - 1 - first[reaching])
+        span = np.repeat(reaching, further)
+        nth = np.arange(len(span)) - np.repeat(np.cumsum(further) - further, further) + 1
+        time += np.bincount(
+            key[span] + nth * DONE, np.minimum(end[span] - first[span] - nth, 1), size
+        )
+    return time.reshape(rows, window.width, DONE)
 
 
 def stacks(time: Numbers, levels: int) -> tuple[Numbers, Numbers, Numbers]:
@@ -129,14 +140,13 @@ def highest(times: Numbers, values: Numbers, window: Window) -> tuple[Numbers, N
     )
 
 
-def under_long_steps(columns: Columns, longer: float) -> list[int]:
-    """Return which waits lie, in part, under a running span of `longer` seconds."""
-    long = (columns.state == RUNNING) & (columns.end - columns.start >= longer * 1e9)
+def under_long_steps(columns: Columns, longer: float) -> tuple[list[int], list[int]]:
+    """Return which waits lie, in part, under a step of `longer` seconds, and those steps."""
+    long = (columns.state == RUNNING) & (columns.end - columns.start >= round(longer * 1e9))
     begins, ends = columns.start[long], columns.end[long]
     if not len(begins):
-        return []
+        return [], []
     first = np.searchsorted(ends, columns.start, "right")
     behind = np.searchsorted(begins, columns.end, "left")
     waits = (columns.state >= RECV) & (columns.state <= SLEEP)
-    found: list[int] = np.nonzero(waits & (behind > first))[0].tolist()
-    return found
+    return np.nonzero(waits & (behind > first))[0].tolist(), np.nonzero(long)[0].tolist()

@@ -1,0 +1,332 @@
+"""The timeline: as a figure and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import combinations
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
+
+from fiberlab.columns import READY, RECV, RUNNING, STATES, Spans
+from fiberlab.drawing import LOOKS, STALLED, UNWATCHED, cut
+from fiberlab.pixels import Columns, Window, highest, shares, split, stacks
+from fiberlab.spans import build_spans
+from fiberlab.timeline import describe_timeline, plot_timeline
+from fiberlab.trace import EventKind, TraceEvent
+
+MS = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def no_windows() -> Iterator[None]:
+    with matplotlib.rc_context({"backend": "Agg"}):
+        yield
+        plt.close("all")
+
+
+def event(t: float, ev: str, fid: int = 0, **fields: object) -> TraceEvent:
+    return TraceEvent(round(t * MS), EventKind(ev), fid, fields)
+
+
+def blocked_server(name: str = "echo-2") -> list[TraceEvent]:
+    """Tell of a fiber that blocks for 300 ms while one is ready and one waits for data."""
+    return [
+        event(0, "start", schema=1, clock="perf_counter"),
+        event(0, "spawn", 1, name="accept-1", by=0, src="server.py:1"),
+        event(0, "wake", 1, by=0, why="spawn", q=1),
+        event(1, "resume", 1, step=1, q=0),
+        event(2, "yield", 1, op="RECV", fd=3, src="server.py:3"),
+        event(3, "spawn", 2, name=name, by=1, src="server.py:9"),
+        event(3, "wake", 2, by=1, why="spawn", q=1),
+        event(4, "spawn", 3, name="echo-3", by=1, src="server.py:9"),
+        event(4, "wake", 3, by=1, why="spawn", q=2),
+        event(5, "resume", 2, step=2, q=1),
+        event(60, "stall", 2, src="server.py:12", func="time.sleep(0.3)", ran=55 * MS),
+        event(305, "yield", 2, op="SEND", fd=5, src="server.py:13", cpu=20_000),
+        event(306, "resume", 3, step=3, q=0),
+        event(307, "exit", 3, how="error", err="OSError: gone", src="server.py:15"),
+        event(308, "poll", timeout=0, q=0, nfd=2, ntimer=0),
+        event(400, "polled", n=1),
+        event(400, "wake", 1, by=0, why="io", q=1),
+        event(410, "stop", reason="stopped", dropped=0),
+    ]
+
+
+def drawn(ax: plt.Axes) -> bytes:
+    file = BytesIO()
+    ax.figure.savefig(file)
+    return file.getvalue()
+
+
+def test_a_figure_of_its_own_has_a_row_for_each_fiber_in_order():
+    ax = plot_timeline(blocked_server())
+
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    assert rows == ["run queue", "scheduler", "#1 accept-1", "#2 echo-2", "#3 echo-3"]
+    assert ax.get_xlabel().startswith("time (ms)")
+    assert ax.get_xlim() == (0.0, 410.0)
+    assert drawn(ax)
+
+
+def test_the_legend_tells_how_long_each_state_lasted():
+    ax = plot_timeline(blocked_server())
+
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "running: 302 ms, 27 %",
+        "ready: 315 ms, 28 %",
+        "recv: 398 ms, 36 %",
+        "send: 105 ms, 9 %",
+        "waits unwatched: 300 ms",
+        "held the loop: 300 ms",
+        "scheduler polls: 92 ms",
+    ]
+
+
+def test_the_line_that_held_the_loop_is_written_in_the_figure():
+    ax = plot_timeline(blocked_server())
+
+    assert "server.py:12  300 ms" in [text.get_text() for text in ax.texts]
+
+
+def test_each_row_ends_with_its_shares():
+    ax = plot_timeline(blocked_server())
+
+    shares_of_rows = [
+        text.get_text().replace("\u2007", "") for text in ax.texts if "%" in text.get_text()
+    ]
+    assert shares_of_rows == ["0 / 3 / 97 %", "74 / 0 / 26 %", "0 / 100 / 0 %"]
+
+
+def test_it_draws_on_the_axes_it_is_given():
+    figure, (above, below) = plt.subplots(2)
+
+    ax = plot_timeline(blocked_server(), below)
+
+    assert ax is below
+    assert figure.axes == [above, below]
+    assert not above.has_data()
+
+
+@pytest.mark.parametrize(("end", "unit"), [(1.999, "ms"), (2.0, "s")])
+def test_time_is_in_milliseconds_or_seconds(end, unit):
+    ax = plot_timeline(blocked_server(), t0=0, t1=end)
+
+    assert ax.get_xlabel().startswith(f"time ({unit})")
+
+
+def test_a_window_is_asked_for_in_seconds():
+    ax = plot_timeline(blocked_server(), t0=0.1, t1=0.2)
+
+    assert ax.get_xlim() == (100.0, 200.0)
+    with pytest.raises(ValueError, match="t0 before t1"):
+        plot_timeline(blocked_server(), t0=0.2, t1=0.1)
+
+
+def test_zooming_shows_what_was_merged():
+    ax = plot_timeline(blocked_server(), t1=1000)
+    assert "narrower than a pixel" in ax.get_xlabel()
+
+    ax.set_xlim(0.0, 0.41)
+
+    assert "narrower than a pixel" not in ax.get_xlabel()
+
+
+@pytest.mark.parametrize(
+    "name", [r"$\frac{", "a\nb\x1b[2J", "x" * 5000, "$1 to $2", "\u202egnp", "\U0001f980", "_", ""]
+)
+def test_hostile_names_are_drawn_as_text(name):
+    ax = plot_timeline(blocked_server(name))
+
+    assert drawn(ax)
+    label = ax.get_yticklabels()[3].get_text()
+    assert label.isprintable()
+    assert len(label) < 60
+
+
+def test_names_are_cut():
+    assert cut("x" * 100) == "x" * 21 + "..."
+    assert cut("a\nb") == r"a\nb"
+
+
+@pytest.mark.parametrize("events", [[], blocked_server()[:1], blocked_server()[:2]])
+def test_a_trace_with_hardly_anything_in_it_is_drawn(events):
+    assert drawn(plot_timeline(events))
+
+
+def test_a_thousand_fibers_are_drawn():
+    events = []
+    for fid in range(1, 1001):
+        events.append(event(fid, "spawn", fid, name=f"f-{fid}"))
+        events.append(event(fid, "wake", fid, by=0, why="spawn", q=fid))
+
+    assert drawn(plot_timeline(events))
+
+
+def test_spans_are_taken_for_a_trace():
+    assert plot_timeline(build_spans(blocked_server())).get_xlim() == (0.0, 410.0)
+
+
+# -- The text alternative -------------------------------------------------------------
+
+
+def test_the_timeline_in_words():
+    text = describe_timeline(blocked_server(), steps=2)
+
+    assert text.splitlines() == [
+        "3 fibers in 410 ms; the scheduler waited in its poll for 92 ms.",
+        "",
+        "fiber          born    life   ready  running    recv    send  sleep  parked",
+        "#1 accept-1    0 µs  410 ms   11 ms   1.0 ms  398 ms       -      -       -",
+        "#2 echo-2    3.0 ms  407 ms  2.0 ms   300 ms       -  105 ms      -       -",
+        "#3 echo-3    4.0 ms  303 ms  302 ms   1.0 ms       -       -      -       -",
+        "together             1.12 s  315 ms   302 ms  398 ms  105 ms      -       -",
+        "",
+        "longest steps:",
+        "  300 ms by #2 echo-2, at server.py:12",
+        "  1.0 ms by #1 accept-1, from server.py:1 to server.py:3",
+    ]
+
+
+def test_words_escape_what_a_terminal_would_obey():
+    assert "\x1b" not in describe_timeline(blocked_server("\x1b[2J"))
+
+
+# -- Arithmetic -----------------------------------------------------------------------
+
+
+def columns(*spans: tuple[int, int, int, int]) -> Columns:
+    return Columns(*np.array(spans, np.int64).reshape(-1, 4).T)
+
+
+def test_merged_pixels_hold_all_the_time_of_their_spans():
+    rng = np.random.default_rng(1)
+    start = rng.integers(0, 1000, 500)
+    spans = columns(
+        *(
+            (row, state, a, min(a + length, 1000))
+            for row, state, a, length in zip(
+                rng.integers(0, 3, 500), rng.integers(0, 6, 500), start, rng.integers(1, 90, 500),
+                strict=True,
+            )
+        )
+    )  # fmt: skip
+
+    time = shares(spans, Window(0, 1000, 40, 10), 3)
+
+    for row in range(3):
+        for state in range(len(LOOKS)):
+            mine = (spans.row == row) & (spans.state == state)
+            whole = (spans.end - spans.start)[mine].sum() / 25
+            assert time[row, :, state].sum() == pytest.approx(whole)
+
+
+def test_a_pixel_is_stacked_by_share_with_running_at_the_bottom():
+    spans = columns((0, RECV, 0, 50), (0, READY, 50, 75), (0, RUNNING, 75, 100))
+
+    row, place, states = stacks(shares(spans, Window(0, 400, 4, 10), 1), levels=4)
+
+    assert (row.tolist(), place.tolist()) == ([0], [0])
+    assert states.tolist() == [[RUNNING, READY, RECV, RECV]]
+
+
+def test_only_so_many_bars_are_drawn_and_they_are_the_widest():
+    spans = columns(*((0, RECV, 100 * n, 100 * n + 10 * n) for n in range(1, 9)))
+
+    wide, narrow = split(spans, Window(0, 1000, 1000, 10), most=3)
+
+    assert (wide.end - wide.start).tolist() == [70, 80]
+    assert len(wide.row) + len(narrow.row) == 8
+
+
+def test_a_thinned_curve_keeps_its_peaks():
+    times = np.arange(10_000)
+    values = np.where(times == 5_000, 7, 1)
+
+    x, y = highest(times, values, Window(0, 10_000, 100, 10))
+
+    assert len(x) < 250
+    assert (y.max(), x[y.argmax()]) == (7, 5_000)
+
+
+def test_a_stall_narrower_than_a_pixel_is_still_marked():
+    ax = plot_timeline(blocked_server(), t1=3_000)
+
+    [mark] = [each for each in ax.collections if each.get_hatch() == STALLED.hatch]
+    [path] = mark.get_paths()
+    pixel = 3_000 / ax.get_window_extent().width
+    assert np.ptp(path.vertices[:, 0]) >= 2.5 * pixel
+
+
+def test_unwatched_waits_are_hatched():
+    ax = plot_timeline(blocked_server())
+
+    [waits] = [each for each in ax.collections if each.get_hatch() == UNWATCHED.hatch]
+    [path] = waits.get_paths()
+    assert (path.vertices[:, 0].min(), path.vertices[:, 0].max()) == (5.0, 305.0)
+
+
+# -- Told apart -----------------------------------------------------------------------
+
+# Machado, Oliveira and Fernandes (2009), severity 1.0.
+EYES = {
+    "normal": np.eye(3),
+    "protan": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+         [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deutan": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+         [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritan": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+         [0.004733, 0.691367, 0.303900]]
+    ),
+}  # fmt: skip
+
+
+def lab(colour: str, eye: str) -> np.ndarray:
+    """Return a colour as an eye sees it, in CIE L*a*b* (white D65)."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(EYES[eye] @ linear, 0, 1)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    xyz = to_xyz @ linear / np.array([0.95047, 1.0, 1.08883])
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("eye", EYES)
+def test_the_loud_states_are_told_apart_by_every_eye(eye):
+    colours = [LOOKS[RUNNING].colour, LOOKS[READY].colour, LOOKS[RECV].colour, STALLED.edge]
+
+    nearest = min(np.linalg.norm(lab(a, eye) - lab(b, eye)) for a, b in combinations(colours, 2))
+    assert nearest >= 40
+
+
+def test_states_of_one_height_differ_in_hatch():
+    looks = [(look.height, look.hatch) for look in LOOKS.values()]
+
+    assert len(set(looks)) == len(LOOKS) == len(STATES) - 1
+
+
+def test_a_million_spans_need_no_object_each():
+    spans = Spans([])
+    for name, values in {
+        "row": [0] * 1000,
+        "state": [RECV] * 1000,
+        "start": range(1000),
+        "end": range(1, 1001),
+    }.items():
+        getattr(spans, name).extend(values)
+
+    view = Columns.of(spans)
+
+    assert np.shares_memory(view.start, np.asarray(spans.start))
