@@ -220,7 +220,7 @@ class Spans:
         for at in range(max(0, bisect_right(begins, start) - 1), bisect_left(begins, end)):
             step = steps[at]
             a, b = max(start, begins[at]), min(end, self.end[step])
-            if a < b and self.row[step] != row:
+            if a < b:
                 by = self.lives[self.row[step]].id
                 yield Unwatched(self.lives[row].id, STATES[self.state[i]], a, b, by)
 

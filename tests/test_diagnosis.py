@@ -94,6 +94,34 @@ def test_who_waits_for_data_that_came_later_is_no_victim():
     assert 5 not in [victim.fiber for victim in found.victims]
 
 
+def held(wait: dict[str, object], *after: TraceEvent) -> tuple[Victim, ...]:
+    """Return the victims of a step from 10 to 110 ms, in which fiber 1 waits since 1 ms."""
+    told = []
+    for fid in (1, 2):
+        told.append(event(0, "spawn", fid, name=f"f-{fid}"))
+        told.append(event(0, "wake", fid, by=0, why="spawn", q=fid))
+    told += [
+        event(0, "resume", 1, step=1, q=1),
+        event(1, "yield", 1, src="a.py:2", **wait),
+        event(10, "resume", 2, step=2, q=0),
+        event(110, "yield", 2, op="WAIT"),
+    ]
+    [found] = diagnose([*told, *after])
+    return found.victims
+
+
+def test_a_poll_that_waited_brings_no_victims():
+    polls = event(110, "poll", q=0), event(150, "polled", n=1)
+
+    assert held({"op": "RECV", "fd": 7}, *polls, event(150, "wake", 1, why="io", q=1)) == ()
+
+
+def test_who_is_late_already_waits_no_longer_than_the_step():
+    wake = event(111, "wake", 1, by=0, why="timer", q=1, late=106 * MS)
+
+    assert held({"op": "WAIT", "dt": 4 * MS}, wake) == (Victim(1, "f-1", 100 * MS, "late"),)
+
+
 def test_a_known_arrival_shortens_the_wait_for_data():
     events = [
         each._replace(fields={**each.fields, "hidden": 201 * MS})

@@ -137,7 +137,7 @@ def test_zooming_shows_what_was_merged():
 
 
 @pytest.mark.parametrize(
-    "name", [r"$\frac{", "a\nb\x1b[2J", "x" * 5000, "$1 to $2", "\u202egnp", "\U0001f980", "_", ""]
+    "name", [r"$\frac{", r"$\frac{$", "a\nb\x1b[2J", "x" * 5000, "$1 to $2", "\u202egnp", "\U0001f980", "_", ""]
 )
 def test_hostile_names_are_drawn_as_text(name):
     ax = plot_timeline(blocked_server(name))
