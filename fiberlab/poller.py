@@ -375,12 +375,20 @@ class _Selector:
         return bool(wanted & READABLE) * 1 | bool(wanted & WRITABLE) * 2
 
 
-class _NoProbe:
-    """Where the system has no poll(): the answer is left to the next pass."""
+class _Probe:
+    """A select.poll of one descriptor for sending, over select(), where there is no poll()."""
 
-    @staticmethod
-    def poll(_timeout: int) -> list[tuple[int, int]]:
-        return []
+    def __init__(self, fileno: int) -> None:
+        self._fileno = fileno
+
+    def poll(self, _timeout: int) -> list[int]:
+        asked = (self._fileno,)
+        try:
+            # Windows reports a connection that failed as an exception, not as writable.
+            _, writable, failed = select.select((), asked, asked, 0)
+        except ValueError:  # a number too high for select(): the next pass tells
+            return []
+        return writable or failed
 
 
 def _make_events() -> Any:
@@ -389,7 +397,7 @@ def _make_events() -> Any:
 
 def _make_probe(fileno: int) -> Any:
     if not hasattr(select, "poll"):
-        return _NoProbe
+        return _Probe(fileno)
     probe = select.poll()
     probe.register(fileno, WRITABLE)
     return probe
