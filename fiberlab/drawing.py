@@ -95,6 +95,11 @@ class Drawing:
         self._passing: list[Any] = []
         self._frame(begin, end)
         self._legend()
+        # The layout decides how wide a pixel is, and so where labels have room.
+        figure: Any = self.ax.figure.figure  # the whole one, of a part of it too
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
         self.paint()
         self.ax.callbacks.connect("xlim_changed", lambda _: self.paint())
 
@@ -159,7 +164,7 @@ class Drawing:
         self.ax.add_collection(LineCollection(ticks, colors="#555555", linewidths=0.9), False)
         if failed:
             x, y = zip(*failed, strict=True)
-            self.ax.plot(x, y, "X", color=STALLED.edge, markersize=7, zorder=6)
+            self.ax.plot(x, y, "X", color=STALLED.edge, markersize=7, zorder=8)
 
     def _legend(self) -> None:
         whole = totals_by_row(self.columns, self.rows).sum(axis=0)
@@ -246,14 +251,15 @@ class Drawing:
             if not mine.any():
                 continue
             colour = look.colour
-            outline = {"linewidths": 0.0, "antialiaseds": False}
+            outline: dict[str, Any] = {"linewidths": 0.0, "antialiaseds": False}
             if colour == "none" and not look.hatch:
                 outline = {"linewidths": 0.8, "linestyles": "dashed"}
             elif colour == "none" and not hatch:
                 outline["alpha"], colour = 0.6, look.edge
             corners = _corners(y[mine], start[mine] / self.scale, end[mine] / self.scale, height)
+            if hatch:
+                outline["hatch"] = hatch
             bars = PolyCollection(corners, facecolors=colour, edgecolors=look.edge, **outline)
-            bars.set_hatch(hatch or None)
             if look is UNWATCHED and hasattr(bars, "set_hatch_linewidth"):
                 bars.set_hatch_linewidth(1.8)
             self._add(bars, z, many=len(corners) > 2000)
@@ -338,11 +344,12 @@ class Drawing:
         spans, text, y = self.spans, self.stalls[i], self.spans.row[i] + 1
         width = 0.62 * FONT * self.ax.figure.dpi / 72 * len(text) * window.pixel
         gap = 8 * window.pixel
-        left, align = spans.end[i] + gap, "left"
-        if left + width > window.end:
-            left, align = spans.start[i] - gap - width, "right"
-        if left < window.begin:
-            left, align = max(spans.start[i], window.begin) + gap, "left"
+        start, end = max(spans.start[i], window.begin), min(spans.end[i], window.end)
+        left, align = start + gap, "left"
+        if width > end - start - 2 * gap:  # no room on the bar: behind it, or before it
+            left = end + gap
+            if left + width > window.end and start - gap - width > window.begin:
+                left, align = start - gap - width, "right"
         rows = 1.5 * FONT * self.ax.figure.dpi / 72 / window.row_height
         clash = (abs(y - row) < rows and left < b and left + width > a for a, b, row in taken)
         if len(taken) >= MOST_LABELS or any(clash):
@@ -407,7 +414,7 @@ def _own_axes(rows: int) -> Axes:
     return figure.add_subplot()
 
 
-def _corners(y: Numbers, left: Numbers, right: Numbers, height: float) -> Numbers:
+def _corners(y: Numbers, left: Numbers, right: Numbers, height: float) -> Any:
     """Return four corners for each bar."""
     low, high = y - height / 2, y + height / 2
     x = np.stack([left, right, right, left], axis=1)

@@ -73,9 +73,9 @@ _BLOCKING = {
 
 def called(func: str | None) -> str | None:
     """Return the dotted name of what a line was calling, as a stall tells it; None if nothing."""
-    names = [name for name in _CALL.findall(func or "") if name not in _HARMLESS]
+    names: list[str] = [name for name in _CALL.findall(func or "") if name not in _HARMLESS]
     blocking = [name for name in names if last_part(name) in _BLOCKING]
-    return (blocking or names or [None])[0]
+    return next(iter(blocking or names), None)
 
 
 def last_part(name: str) -> str:

@@ -58,7 +58,11 @@ def totals_by_row(columns: Columns, rows: int) -> Numbers:
 
 
 def in_window(columns: Columns, window: Window) -> Columns:
-    """Return the spans that lie in the window, cut at its edges."""
+    """Return the spans that lie in the window, cut at its edges.
+
+    A step that took no time (the clock was simulated) is seen as if it had taken 1 ns.
+    """
+    columns = columns._replace(end=columns.end + (columns.state == RUNNING))
     begin, end = columns.start, columns.end
     seen = (end > window.begin) & (begin < window.end) & (end > begin)
     if not seen.all():
@@ -123,7 +127,7 @@ def highest(times: Numbers, values: Numbers, window: Window) -> tuple[Numbers, N
     inside = (times >= window.begin) & (times < window.end)
     before = values[times < window.begin][-1:]
     times, values = times[inside], values[inside]
-    if len(times) > 2 * window.width:
+    if len(times):
         pixel = ((times - window.begin) / window.pixel).astype(np.int64)
         first = np.nonzero(np.diff(pixel, prepend=-1))[0]
         last = np.append(first[1:], len(pixel)) - 1

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 
 from fiberlab.columns import READY, RECV, RUNNING, STATES, Spans
 from fiberlab.drawing import LOOKS, STALLED, UNWATCHED, cut
-from fiberlab.pixels import Columns, Window, highest, shares, split, stacks
+from fiberlab.pixels import Columns, Window, highest, in_window, shares, split, stacks
 from fiberlab.spans import build_spans
 from fiberlab.timeline import describe_timeline, plot_timeline
 from fiberlab.trace import EventKind, TraceEvent
@@ -137,7 +137,18 @@ def test_zooming_shows_what_was_merged():
 
 
 @pytest.mark.parametrize(
-    "name", [r"$\frac{", r"$\frac{$", "a\nb\x1b[2J", "x" * 5000, "$1 to $2", "\u202egnp", "\U0001f980", "_", ""]
+    "name",
+    [
+        r"$\frac{",
+        r"$\frac{$",
+        "a\nb\x1b[2J",
+        "x" * 5000,
+        "$1 to $2",
+        "\u202egnp",
+        "\U0001f980",
+        "_",
+        "",
+    ],
 )
 def test_hostile_names_are_drawn_as_text(name):
     ax = plot_timeline(blocked_server(name))
@@ -232,6 +243,14 @@ def test_a_pixel_is_stacked_by_share_with_running_at_the_bottom():
 
     assert (row.tolist(), place.tolist()) == ([0], [0])
     assert states.tolist() == [[RUNNING, READY, RECV, RECV]]
+
+
+def test_a_step_that_took_no_time_is_seen():
+    window = Window(0, 1000, 10, 10)
+
+    seen = in_window(columns((0, RUNNING, 500, 500), (0, RECV, 500, 500)), window)
+
+    assert (seen.state.tolist(), shares(seen, window, 1)[0, 5, RUNNING] > 0) == ([RUNNING], True)
 
 
 def test_only_so_many_bars_are_drawn_and_they_are_the_widest():
