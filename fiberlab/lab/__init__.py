@@ -1,0 +1,81 @@
+"""What the lessons use: live servers, clients, facts, predictions and exercises.
+
+    serving         a server in the background, for as long as a ``with`` lasts
+    load            clients against a server that runs; what each request took
+    record          a whole experiment in one call: server, clients, and the trace of it
+    story, stories  what fibers did, in words that are the same in every run
+    predict, reveal a prediction, and what the recording says to it
+    check, examine  an exercise's answer, held to properties of a trace
+    show_source     the source of what runs here
+
+The names are loaded when they are first used. No module here is called like a function that it
+holds: importing the module would hide the function.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .background import Server, serving
+    from .clients import ClientError, Record, Recording, load, record
+    from .exercises import Exercise, Finding, Predictions, Question, check, examine, predict, reveal
+    from .facts import Step, longest_step, printed, stories, story
+    from .source import Source, show_source
+
+_HOMES = {
+    "background": ("Server", "serving"),
+    "clients": ("ClientError", "Record", "Recording", "load", "record"),
+    "exercises": (
+        "Exercise",
+        "Finding",
+        "Predictions",
+        "Question",
+        "check",
+        "examine",
+        "predict",
+        "reveal",
+    ),
+    "facts": ("Step", "longest_step", "printed", "stories", "story"),
+    "source": ("Source", "show_source"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ClientError",
+    "Exercise",
+    "Finding",
+    "Predictions",
+    "Question",
+    "Record",
+    "Recording",
+    "Server",
+    "Source",
+    "Step",
+    "check",
+    "examine",
+    "load",
+    "longest_step",
+    "predict",
+    "printed",
+    "record",
+    "reveal",
+    "serving",
+    "show_source",
+    "stories",
+    "story",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'fiberlab.lab' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
