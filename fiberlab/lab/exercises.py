@@ -1,0 +1,205 @@
+"""Predictions and exercises: what a learner says, held against what was recorded.
+
+The rule kept here: an answer is judged by properties of a run, never by its printed text, and
+what is found says what was seen and what was expected. A question that was not answered and an
+exercise that was not tried print one line, always the same.
+
+The questions and exercises are data, a module of ``fiberlab.lab.lessons`` for each lesson:
+``l07-q1`` is found in ``lessons/l07.py``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import EllipsisType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question to be answered before a cell is run.
+
+    choices: what may be answered, by letter. wrong: for each wrong choice, the misconception
+    behind it and the cell that refutes it. outcome: from what was recorded to the choice that
+    it bears out.
+    """
+
+    id: str
+    text: str
+    choices: Mapping[str, str]
+    wrong: Mapping[str, str]
+    outcome: Callable[[Any], str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an answer was found to be; its `str` is what `check` prints after the exercise's id.
+
+    seen, expected: of an answer that did not pass. hint: where to look next.
+    """
+
+    passed: bool
+    seen: str = ""
+    expected: str = ""
+    hint: str = ""
+    attempted: bool = True
+
+    def __str__(self) -> str:
+        if not self.attempted:
+            return "not attempted yet"
+        if self.passed:
+            return f"passed: {self.seen}" if self.seen else "passed"
+        told = f"not yet\n  seen:     {self.seen}\n  expected: {self.expected}"
+        return f"{told}\n  hint:     {self.hint}" if self.hint else told
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """Something to be done, and what judges it.
+
+    judge: called with the answer and whatever else `check` was given; NotImplementedError out
+    of it means that the answer is still the stub.
+    """
+
+    id: str
+    text: str
+    judge: Callable[..., Finding]
+
+
+# -- Predictions --------------------------------------------------------------
+
+
+@dataclass
+class Predictions:
+    """What one learner has predicted: the choice for each question's id."""
+
+    choices: dict[str, str] = field(default_factory=dict)
+
+    def predict(self, question: str, choice: str | EllipsisType) -> str:
+        """Keep a choice and return the line that says so; ... takes it back.
+
+        Raises KeyError for a question that is not known, ValueError for such a choice.
+        """
+        asked = find_question(question)
+        if choice is ...:
+            self.choices.pop(question, None)
+            letters = _either([repr(letter) for letter in asked.choices])
+            return f"{question}: not answered yet; put {letters} in place of the dots"
+        if not isinstance(choice, str) or choice.strip().lower() not in asked.choices:
+            raise ValueError(f"{question} has the choices {_either(asked.choices)}, got {choice!r}")
+        letter = self.choices[question] = choice.strip().lower()
+        return f"{question}: you predict ({letter}) {asked.choices[letter]}"
+
+    def reveal(self, question: str, recorded: Any) -> str:
+        """Return the prediction held against what was recorded, in a few lines."""
+        asked = find_question(question)
+        outcome = asked.outcome(recorded)
+        told = f"recorded:  ({outcome}) {asked.choices[outcome]}"
+        choice = self.choices.get(question)
+        if choice is None:
+            return f"{question}: no prediction\n{told}"
+        lines = [f"predicted: ({choice}) {asked.choices[choice]}", told]
+        if choice == outcome:
+            lines.append("The recording bears you out.")
+        elif choice in asked.wrong:
+            lines.append(asked.wrong[choice])
+        return "\n".join([f"{question}:", *lines])
+
+    def reset(self) -> None:
+        """Forget every choice."""
+        self.choices.clear()
+
+
+PREDICTIONS = Predictions()
+"""The predictions of this process, which is one learner's notebook."""
+
+
+def predict(
+    question: str, choice: str | EllipsisType, *, predictions: Predictions = PREDICTIONS
+) -> None:
+    """Keep the choice for a question, and print it: ``predict("l07-q1", "a")``.
+
+    choice: a letter; ... says that it is not answered yet.
+    """
+    print(predictions.predict(question, choice))
+
+
+def reveal(question: str, recorded: Any, *, predictions: Predictions = PREDICTIONS) -> None:
+    """Print what was predicted, and what the recording says to it.
+
+    recorded: what the question is about, such as the trace.
+    """
+    print(predictions.reveal(question, recorded))
+
+
+# -- Exercises ----------------------------------------------------------------
+
+
+def check(exercise: str, answer: Any, *given: Any) -> None:
+    """Judge an answer and print what was found: ``check("l07-e1", culprit, trace)``.
+
+    given: what else the exercise is about.
+    """
+    print(f"{exercise}: {examine(exercise, answer, *given)}")
+
+
+def examine(exercise: str, answer: Any, *given: Any) -> Finding:
+    """Judge an answer and return what was found; see `check`.
+
+    An answer that is ..., holds a ..., or raises NotImplementedError was not attempted; what
+    else it raises is what was seen. Raises KeyError for an exercise that is not known.
+    """
+    judge = find_exercise(exercise).judge
+    if answer is ... or (isinstance(answer, (tuple, list)) and any(x is ... for x in answer)):
+        return Finding(False, attempted=False)
+    try:
+        return judge(answer, *given)
+    except NotImplementedError:
+        return Finding(False, attempted=False)
+    except Exception as error:
+        return Finding(
+            False,
+            seen=f"your answer raised {type(error).__name__}: {error}",
+            expected="an answer that runs to its end",
+            hint="call it yourself in a cell: the traceback there names the line",
+        )
+
+
+# -- Where they are -----------------------------------------------------------
+
+
+def find_question(question: str) -> Question:
+    """Return the question with this id; KeyError with the ids there are if there is none."""
+    found: Question = _find(question, "QUESTIONS")
+    return found
+
+
+def find_exercise(exercise: str) -> Exercise:
+    """Return the exercise with this id; KeyError with the ids there are if there is none."""
+    found: Exercise = _find(exercise, "EXERCISES")
+    return found
+
+
+def _find(name: str, table: str) -> Any:
+    lesson = name.partition("-")[0]
+    known: list[Any] = []
+    if lesson.isidentifier():
+        module = f"{__package__}.lessons.{lesson}"
+        try:
+            known = list(getattr(importlib.import_module(module), table))
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+    for each in known:
+        if each.id == name:
+            return each
+    what = table.lower()
+    there = ", ".join(each.id for each in known) or f"no {what}"
+    raise KeyError(f"{name!r} is not known; the lesson {lesson!r} has {there}")
+
+
+def _either(letters: Any) -> str:
+    *first, last = letters
+    return f"{', '.join(first)} or {last}"

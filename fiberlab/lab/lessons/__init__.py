@@ -1,0 +1,1 @@
+"""The questions and exercises of the lessons, a module for each."""
