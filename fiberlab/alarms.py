@@ -18,12 +18,7 @@ from typing import Any, Protocol
 
 
 def nanoseconds(seconds: float | None) -> int | None:
-    """Return `seconds` as the integer nanoseconds alarms use; None, never, for None and inf.
-
-    Raises ValueError if `seconds` is negative or nan.
-    """
-    if seconds is not None and not seconds >= 0:
-        raise ValueError(f"a time-out is seconds >= 0, or None for never, got {seconds!r}")
+    """Return `seconds` as the integer nanoseconds alarms use; None, never, for None and inf."""
     return None if seconds is None or seconds == math.inf else round(seconds * 1e9)
 
 

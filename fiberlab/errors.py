@@ -6,6 +6,7 @@ names the fiber. What each class is raised for stands in its docstring, and only
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 
@@ -107,7 +108,9 @@ def without_frames_of(error: BaseException, *modules: str) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in modules:
         trace = trace.tb_next
-    error.__traceback__ = trace
+    # A class may refuse: a frozen dataclass does.
+    with contextlib.suppress(Exception):
+        error.__traceback__ = trace
 
 
 def _short(thing: object, most: int = 120) -> str:

@@ -81,6 +81,8 @@ class Fiber:
         if not isinstance(generator, Generator):
             called = ": did you call it?" if callable(generator) else ""
             raise TypeError(f"add() needs a generator, got {generator!r}{called}")
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"a fiber's name is text or None, got {name!r}")
         self.id = number
         self.generator: Any = generator  # None once it is done
         self._name = name

@@ -89,7 +89,10 @@ class Output:
         """Write `text` whole to the file; what the server itself says comes here too."""
         file = self._file or _router.original("stdout")
         with self._writes:
-            file.write(text)
+            try:
+                file.write(text)
+            except UnicodeEncodeError as error:  # a file that knows fewer characters
+                file.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
             file.flush()
 
     # -- Caught prints --------------------------------------------------------

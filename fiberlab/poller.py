@@ -11,29 +11,36 @@ calls of its own, and its share in one epoll_wait. Two things epoll does not tel
 - A closed descriptor leaves epoll in silence, and its fiber would wait for ever. So twice a
   second, and whenever its number turns up with another socket, each socket waited on is asked
   whether it is still open.
-- A descriptor that was closed while a copy of it lives (dup, fork) goes on reporting events and
-  can no longer be taken out. Then the whole set is made anew.
-
-Where the system has no epoll, `selectors` does the same work behind the same four methods.
+- A descriptor that was closed while a copy of it lives (dup, fork) goes on reporting events
+  under its old number, and can no longer be taken out. So when a number is used again, its
+  events are looked into one by one until, at the next sweep, the whole set is made anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
-import select
-import selectors
 import socket
 import time
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from .descriptors import (
+    DAY,
+    READABLE,
+    TROUBLE,
+    WRITABLE,
+    exists,
+    make_probe,
+    make_set,
+    number_of,
+)
 from .errors import SocketBusy, SocketClosed
 from .waits import Socket
 
-READABLE, WRITABLE = 1, 4  # as EPOLLIN and EPOLLOUT have it
-TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP: reported asked or not, and they end every wait
+__all__ = ["READABLE", "WRITABLE", "Clock", "Poller", "RealClock", "RealPoller", "Watch"]
+
 SWEEP = 0.5  # seconds between two looks for sockets that were closed
 
 
@@ -106,7 +113,7 @@ class Poller(Protocol):
 class Watch:
     """What is known of one socket: who waits on it, and what the system was asked to report."""
 
-    __slots__ = ("armed", "fileno", "probe", "receiver", "sender", "socket")
+    __slots__ = ("armed", "fileno", "probe", "receiver", "sender", "socket", "suspect")
 
     def __init__(self, sock: Socket, fileno: int) -> None:
         self.fileno = fileno
@@ -114,17 +121,26 @@ class Watch:
         self.sender: Any = None  # the fiber that waits to send
         self.armed = 0  # READABLE | WRITABLE, as registered
         self.probe: Any = None  # asks about sending only, once it was needed
+        self.suspect = False  # whether events under this number may be those of a closed socket
         self.socket: Callable[[], Socket | None]
         try:
             # Weak: a socket that its fiber has dropped is closed, not kept alive from here.
             self.socket = weakref.ref(sock)
         except TypeError:
-            self.socket = lambda: sock
+            self.socket = _forgotten
+
+    def waiters(self) -> list[Any]:
+        """Return the fibers that wait here: none, one or two."""
+        return [fiber for fiber in (self.receiver, self.sender) if fiber is not None]
 
     def is_open(self) -> bool:
-        """Whether the socket is still there, under the same number."""
-        sock = self.socket()
-        return sock is not None and sock.fileno() == self.fileno
+        """Whether the socket, or an object of the same number that somebody waits on, is open."""
+        socks = [fiber.wait.sock for fiber in self.waiters() if fiber.wait is not None]
+        return any(number_of(sock) == self.fileno for sock in [self.socket(), *socks])
+
+
+def _forgotten() -> None:
+    """Stand for a socket that cannot be referred to weakly: it is not remembered at all."""
 
 
 class RealPoller:
@@ -134,30 +150,31 @@ class RealPoller:
         self.waiting = 0
         self._watches: dict[int, Watch] = {}
         self._closed: list[Any] = []  # fibers to be told at the next poll
-        self._events: Any = None
+        self._set: Any = None
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._next_sweep = 0.0
 
     def open(self) -> None:
         """Make the set of descriptors, and the pair of sockets by which `wake` is heard."""
-        self._events = _make_events()
+        self._set = make_set()
         try:
             self._pair = socket.socketpair()
         except OSError:
-            self._events.close()
+            self._set.close()
             raise
         for end in self._pair:
             end.setblocking(False)
-        self._events.register(self._pair[0].fileno(), READABLE)
+        self._set.register(self._pair[0].fileno(), READABLE)
 
     def close(self) -> None:
-        """Close what `open` made."""
+        """Close what `open` made, and forget every socket."""
         if self._pair is not None:
-            self._events.close()
+            self._set.close()
             for end in self._pair:
                 end.close()
-        self._pair = self._events = None
+        self._pair = self._set = None
         self._watches.clear()
+        self._closed.clear()
         self.waiting = 0
 
     def listen(self, address: tuple[str, int]) -> socket.socket:
@@ -187,7 +204,7 @@ class RealPoller:
         fileno = sock.fileno()
         watch = self._watches.get(fileno)
         if watch is None or watch.socket() is not sock:
-            watch = self._watch(fiber, sock, fileno)
+            watch = self._watch(fiber, sock)
         if direction == READABLE:
             if watch.receiver is not None:
                 raise SocketBusy.of(watch.receiver, fiber, "receive", fileno)
@@ -197,7 +214,7 @@ class RealPoller:
             # One look is cheaper than registering, hearing, and taking out again: there is
             # nearly always room. bench/README.md has the figure.
             if watch.probe is None:
-                watch.probe = _make_probe(fileno)
+                watch.probe = make_probe(fileno, WRITABLE)
             if watch.probe.poll(0):
                 return True
         if not watch.armed & direction:
@@ -217,30 +234,26 @@ class RealPoller:
             watch.receiver = None
         elif watch.sender is fiber:
             watch.sender = None
-        else:
+        elif fiber in self._closed:
             self._closed.remove(fiber)
+        else:
+            return  # a poll has returned it already, and ^C came before it was made ready
         self.waiting -= 1
 
     def poll(self, timeout: int | None) -> list[Any]:
         """Wait for events and return the fibers they wake; see Poller."""
-        seconds = None if timeout is None else timeout / 1e9
-        if self.waiting and (seconds is None or seconds > SWEEP):
+        seconds = DAY if timeout is None else min(timeout / 1e9, DAY)
+        if self.waiting and seconds > SWEEP:
             seconds = SWEEP
         if self._closed:
             seconds = 0
         ready: list[Any] = []
         watches = self._watches
-        try:
-            found = self._events.poll(seconds)
-        except OSError:  # select() refuses a set in which one descriptor is closed
-            found = ()
-            self._sweep()
-            self._renew()
-        for fileno, events in found:
+        for fileno, events in self._events(seconds):
             watch = watches.get(fileno)
             if watch is None:
                 self._hear(fileno)
-            elif events == READABLE and watch.receiver is not None:
+            elif events == READABLE and watch.receiver is not None and not watch.suspect:
                 ready.append(watch.receiver)
                 watch.receiver = None
             else:
@@ -263,41 +276,55 @@ class RealPoller:
 
     # -- One socket -----------------------------------------------------------
 
-    def _watch(self, fiber: Any, sock: Socket, fileno: int) -> Watch:
-        """Return the Watch of `sock`, whose number is new or was another socket's."""
+    def _watch(self, fiber: Any, sock: Socket) -> Watch:
+        """Return the Watch of `sock`, whose number is new or was another object's."""
+        fileno = number_of(sock)
         if fileno < 0:
             raise SocketClosed.of(fiber, sock)
         old = self._watches.get(fileno)
+        new = Watch(sock, fileno)
         if old is not None and old.is_open():
             # Two objects with one number: the system knows only one descriptor.
-            if old.receiver is None and old.sender is None:
-                old.socket = Watch(sock, fileno).socket
+            old.socket = new.socket
             return old
         if old is not None:
             self._tell_closed(old)
-        watch = self._watches[fileno] = Watch(sock, fileno)
-        return watch
+            new.suspect = old.armed != 0
+        self._watches[fileno] = new
+        return new
+
+    def _events(self, seconds: float) -> Any:
+        """Return what the system reports: pairs of a number and its events."""
+        try:
+            return self._set.poll(seconds)
+        except OSError:  # select() refuses a set in which one descriptor is closed
+            self._sweep()
+            self._renew()
+            return ()
 
     def _ask(self, watch: Watch, wanted: int) -> None:
         """Have the system report `wanted` for a socket, nothing at all for 0."""
         try:
             if watch.armed and wanted:
-                self._events.modify(watch.fileno, wanted)
+                self._set.modify(watch.fileno, wanted)
             elif wanted:
                 try:
-                    self._events.register(watch.fileno, wanted)
+                    self._set.register(watch.fileno, wanted)
                 except (FileExistsError, KeyError):
-                    self._events.modify(watch.fileno, wanted)
+                    self._set.modify(watch.fileno, wanted)
             else:
-                self._events.unregister(watch.fileno)
+                self._set.unregister(watch.fileno)
         except (OSError, KeyError, ValueError):
-            if wanted and watch.is_open():
-                raise
+            if wanted and exists(watch.fileno):
+                raise  # nothing that can be waited for, such as a file on disk
             self._renew()
         watch.armed = wanted
 
     def _sort_out(self, watch: Watch, events: int, ready: list[Any]) -> None:
         """Wake who waits for `events`, and stop asking for what nobody waits for."""
+        if watch.suspect and not make_probe(watch.fileno, READABLE | WRITABLE).poll(0):
+            self._renew()  # they are of a descriptor closed long ago, of which a copy lives
+            return
         receiver, sender = watch.receiver, watch.sender
         if receiver is not None and events & (READABLE | TROUBLE):
             ready.append(receiver)
@@ -323,81 +350,36 @@ class RealPoller:
 
     def _tell_closed(self, watch: Watch) -> None:
         """Have who waits on a closed socket woken at the next poll, with an error."""
-        for fiber in (watch.receiver, watch.sender):
-            if fiber is not None:
-                fiber.pending = SocketClosed.of(fiber, fiber.wait.sock)
-                self._closed.append(fiber)
+        for fiber in watch.waiters():
+            fiber.pending = SocketClosed.of(fiber, fiber.wait.sock)
+            self._closed.append(fiber)
         watch.receiver = watch.sender = None
 
     def _sweep(self) -> None:
         """Look for sockets that were closed, and forget them."""
         self._next_sweep = time.monotonic() + SWEEP
+        ghosts = False
         for fileno, watch in list(self._watches.items()):
-            if not watch.is_open():
+            gone = not watch.is_open() or not exists(fileno)
+            ghosts |= watch.suspect or (gone and watch.armed != 0)
+            if gone:
                 self._tell_closed(watch)
                 del self._watches[fileno]
+        if ghosts:
+            self._renew()
 
     def _renew(self) -> None:
         """Make the set anew, of what is open and waited for."""
-        self._events.close()
-        self._events = _make_events()
         assert self._pair is not None
-        self._events.register(self._pair[0].fileno(), READABLE)
+        self._set.close()
+        self._set = make_set()
+        self._set.register(self._pair[0].fileno(), READABLE)
         for watch in self._watches.values():
+            watch.suspect = False
             watch.armed = READABLE * (watch.receiver is not None)
             watch.armed |= WRITABLE * (watch.sender is not None)
-            if watch.armed and watch.is_open():
-                self._events.register(watch.fileno, watch.armed)
-
-
-class _Selector:
-    """The four methods of epoll that are used here, over `selectors` (kqueue, poll, select)."""
-
-    def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self.close = self._selector.close
-        self.unregister = self._selector.unregister
-
-    def register(self, fileno: int, wanted: int) -> None:
-        self._selector.register(fileno, self._mask(wanted))
-
-    def modify(self, fileno: int, wanted: int) -> None:
-        self._selector.modify(fileno, self._mask(wanted))
-
-    def poll(self, seconds: float | None) -> list[tuple[int, int]]:
-        found = self._selector.select(seconds)
-        return [
-            (key.fd, READABLE * bool(mask & 1) | WRITABLE * bool(mask & 2)) for key, mask in found
-        ]
-
-    @staticmethod
-    def _mask(wanted: int) -> int:
-        return bool(wanted & READABLE) * 1 | bool(wanted & WRITABLE) * 2
-
-
-class _Probe:
-    """A select.poll of one descriptor for sending, over select(), where there is no poll()."""
-
-    def __init__(self, fileno: int) -> None:
-        self._fileno = fileno
-
-    def poll(self, _timeout: int) -> list[int]:
-        asked = (self._fileno,)
-        try:
-            # Windows reports a connection that failed as an exception, not as writable.
-            _, writable, failed = select.select((), asked, asked, 0)
-        except ValueError:  # a number too high for select(): the next pass tells
-            return []
-        return writable or failed
-
-
-def _make_events() -> Any:
-    return select.epoll() if hasattr(select, "epoll") else _Selector()
-
-
-def _make_probe(fileno: int) -> Any:
-    if not hasattr(select, "poll"):
-        return _Probe(fileno)
-    probe = select.poll()
-    probe.register(fileno, WRITABLE)
-    return probe
+            if watch.armed:
+                try:
+                    self._set.register(watch.fileno, watch.armed)
+                except (OSError, ValueError):
+                    watch.armed = 0  # closed: the sweep will find it

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .alarms import nanoseconds
+from .descriptors import number_of
 from .errors import Deadlock
-from .poller import Clock
+from .poller import Clock, RealClock
 from .trace import SCHEMA, Row, Trace, TraceEvent
 from .waits import RECV, SEND, WAIT
 from .watchdog import Watchdog
@@ -53,7 +54,9 @@ class Reporter:
                 raise ValueError("this trace already holds a run; give each run its own Trace()")
             self._record = self._trace.rows.append
         real = self._clock.name != "simulated"
-        if real and self._trace is not None and self._trace.stall_after is not None:
+        # The watchdog knows one clock only.
+        watched = self._clock.name == RealClock.name
+        if watched and self._trace is not None and self._trace.stall_after is not None:
             self._watchdog = Watchdog(self._running, self._trace.stall_after)
             self._watchdog.start()
         self._begun = self._now()
@@ -94,17 +97,20 @@ class Reporter:
         self._steps = step = self._steps + 1
         if self._cpu:
             self._cpu_began = time.thread_time_ns()
+        if self._watchdog is not None and self._watchdog.asleep:
+            self._watchdog.awaken()
         self._step_began = now = self._now()
         self._record((now - self._begun, "resume", fiber.id, step, q))
 
     def yielded(self, fiber: Any, wait: Any) -> None:
         """`fiber` has yielded `wait`; None if that was refused, and it gets an error for it."""
-        now, cpu = self._now(), self._end_of_step(fiber)
+        now = self._now()
+        cpu = self._end_of_step(fiber, now)
         fileno = duration = None
         kind = wait.__class__
         if kind is RECV or kind is SEND:
             op = kind.__name__
-            fileno = wait._sock.fileno()
+            fileno = number_of(wait._sock)
         elif kind is WAIT:
             op = "WAIT"
             duration = nanoseconds(wait._seconds)
@@ -117,7 +123,8 @@ class Reporter:
     def exit(self, fiber: Any, how: str) -> None:
         """`fiber` has ended; `how` is return, error or cancel."""
         error = fiber.error
-        now, cpu = self._now(), self._end_of_step(fiber)
+        now = self._now()
+        cpu = self._end_of_step(fiber, now)
         err = src = None
         if error is not None:
             src = _raised_at(error)
@@ -144,22 +151,18 @@ class Reporter:
     def _t(self) -> int:
         return self._now() - self._begun
 
-    def _running(self) -> tuple[int, int] | None:
-        """Tell the watchdog which step is running, and since when."""
-        began, step = self._step_began, self._steps
-        return None if began is None else (step, began)
+    def _running(self) -> int | None:
+        """Tell the watchdog since when a step is running; None between two."""
+        return self._step_began
 
-    def _end_of_step(self, fiber: Any) -> int | None:
+    def _end_of_step(self, fiber: Any, now: int) -> int | None:
         """Report what the watchdog saw in the step that has ended; return its processor time."""
         cpu = time.thread_time_ns() - self._cpu_began if self._cpu else None
         began, self._step_began = self._step_began, None
-        if self._watchdog is not None and self._watchdog.sightings:
-            for seen in self._watchdog.sightings:
-                if began is not None and seen.step in (0, self._steps):
-                    t = seen.seen - self._begun
-                    ran = seen.ran or seen.seen - began
-                    self._record((t, "stall", fiber.id, seen.src, seen.func, ran))
-            self._watchdog.sightings.clear()
+        dog = self._watchdog
+        if dog is not None and began is not None and now - began >= dog.stall_after:
+            for seen, src, func in dog.seen_between(began, now):
+                self._record((seen - self._begun, "stall", fiber.id, src, func, seen - began))
         return cpu
 
     def _tell(self, row: Row) -> None:

@@ -23,18 +23,17 @@ from .output import Output
 from .poller import READABLE, WRITABLE, Clock, Poller, RealClock, RealPoller
 from .reporter import Observer, Reporter
 from .sockets import accept_all
-from .waits import RECV, SEND, WAIT
+from .waits import RECV, SEND, WAIT, check_seconds
 
 
 class Scheduler:
     """Runs fibers, one at a time, each until its next yield.
 
     timeout: seconds of inactivity after which a RECV or SEND raises FiberTimeout in its fiber;
-    None: never. trace: called with each TraceEvent; a Trace records them. clock, poller: where
-    time and readiness come from; None: the system's. run_queue: None: a deque, first come,
-    first served. output: None leaves print alone, "withheld" keeps what a fiber prints until it
-    ends, "direct" writes it at once; to `file` (None: sys.stdout). debug: report errors with
-    their complete traceback.
+    None: never. trace: called with each TraceEvent; a Trace records them. clock, poller: None:
+    the system's. run_queue: None: a deque. output: None leaves print alone, "withheld" keeps
+    what a fiber prints until it ends, "direct" writes it at once; to `file` (None: sys.stdout).
+    debug: report errors with their complete traceback.
     """
 
     def __init__(
@@ -49,6 +48,7 @@ class Scheduler:
         file: TextIO | None = None,
         debug: bool = False,
     ) -> None:
+        check_seconds("Scheduler(timeout=)", timeout)
         self.running: Fiber | None = None
         self._patience = nanoseconds(timeout)
         self._clock = clock or RealClock()
@@ -101,8 +101,7 @@ class Scheduler:
             leaving.callback(self._reset)
             leaving.callback(self._poller.close)
             leaving.enter_context(set_scheduler_of_thread(self))
-            # Twice, so that fibers are closed too if the opening fails half-way.
-            leaving.callback(self._close_fibers)
+            leaving.callback(self._close_fibers)  # here too: the opening may fail half-way
             self._poller.open()
             leaving.enter_context(self._output.caught_from(lambda: self.running))
             if (reporter := self._reporter) is not None:
@@ -296,5 +295,6 @@ class Scheduler:
 
     def _reset(self) -> None:
         """Be as before run()."""
+        self._parked, self._alarms = {}, Alarms()  # ^C may have left a trace of it anywhere
         self._entered = self._stopping = False
         self._report = self._output.report = self.running = None

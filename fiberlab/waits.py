@@ -102,8 +102,8 @@ class WAIT:
     __slots__ = ("_seconds",)
 
     def __init__(self, seconds: float | None = None) -> None:
-        if seconds is not None and seconds != 0:
-            _check_seconds("WAIT(seconds)", seconds)
+        if seconds is not None and (seconds.__class__ is not int or seconds):
+            check_seconds("WAIT(seconds)", seconds)
             if math.isinf(seconds):
                 raise ValueError(f"WAIT(seconds) must end some day, got {seconds!r}")
         self._seconds = seconds
@@ -131,11 +131,18 @@ def _check_socket(name: str, sock: Any, timeout: Any) -> None:
     if not callable(getattr(sock, "fileno", None)) or isinstance(sock, type):
         raise TypeError(f"{name}(sock) needs a socket, an object with fileno(), got {sock!r}")
     if timeout is not None:
-        _check_seconds(f"{name}(timeout=)", timeout)
+        check_seconds(f"{name}(timeout=)", timeout)
 
 
-def _check_seconds(name: str, seconds: Any) -> None:
+def check_seconds(name: str, seconds: Any) -> None:
+    """Raise TypeError or ValueError, with `name` in it, for what is neither a length nor None."""
+    if seconds is None:
+        return
     if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real):
         raise TypeError(f"{name} needs a number of seconds or None, got {seconds!r}")
-    if not float(seconds) >= 0:  # nan fails this too
+    try:
+        valid = float(seconds) >= 0  # False for nan
+    except OverflowError:
+        raise ValueError(f"{name} is longer than a float can tell; use math.inf") from None
+    if not valid:
         raise ValueError(f"{name} cannot be negative or nan, got {seconds!r}")

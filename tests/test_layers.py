@@ -17,7 +17,7 @@ PACKAGE = Path(fiberlab.__file__).parent
 
 # Imports run to lower lines only. A package (lab, replicator, elsewhere) is one place.
 LAYERS = [
-    {"waits", "trace", "poller", "alarms", "errors", "watchdog", "delivery"},
+    {"waits", "trace", "poller", "descriptors", "alarms", "errors", "watchdog", "delivery"},
     {"fiber", "sockets", "output", "reporter", "connection"},
     {"scheduler", "columns", "spans", "evidence", "diagnosis", "simulation", "simulated_socket"},
     {"timeline", "drawing", "pixels", "perfetto", "server"},
@@ -32,7 +32,7 @@ MAY_USE = {
     "spans": {"columns"},  # where they are kept
     "drawing": {"pixels"},  # its arithmetic
     "timeline": {"drawing"},  # what needs matplotlib, loaded when a figure is drawn
-    "poller": {"errors", "waits"},  # it raises SocketBusy, and Socket is the type it watches
+    "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy, and Socket is the type it watches
     "trace": {"errors"},  # it raises TraceError
     "watchdog": {"trace"},  # a path is shortened in one way
     "simulation": {"simulated_socket"},  # what its network hands out
