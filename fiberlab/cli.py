@@ -1,0 +1,317 @@
+"""The command line: serve, demo, plot, diagnose.
+
+The rule kept here: what the user got wrong is told in one line on stderr, with what and where,
+and exit code 2; ^C is exit code 130. What came from a client or a file is shown through
+`printable`, so that no terminal obeys it. Each command is one function of the parsed arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import TraceError
+from .fiber import FiberGenerator, Handler
+from .trace import Trace, printable
+from .waits import RECV, SEND
+
+
+class UserError(Exception):
+    """What the user can mend; its message is the one line that is shown."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line; the usage is a screen away."""
+        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    arguments: without the program's name; None: those of the process.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (UserError, TraceError) as error:
+        return _complain(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(f"{where}{error.strerror or error}")
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _complain(sentence: str) -> int:
+    print(f"fiberlab: {printable(' '.join(sentence.split()))}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="fiberlab", description="Cooperative scheduling with real, running code.")
+    parser.add_argument("--version", action="version", version=f"fiberlab {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="serve a generator function on this machine")
+    serve.add_argument("function", metavar="MODULE:FUNCTION", help="or FILE.py:FUNCTION")
+    serve.add_argument("--port", type=_port, default=0, help="0, the default, takes a free one")
+    serve.add_argument(
+        "--timeout", type=_seconds, help="seconds of inactivity after which a fiber is timed out"
+    )
+    serve.add_argument(
+        "--debug", action="store_true", help="write prints at once and errors with tracebacks"
+    )
+    serve.add_argument("--trace", metavar="FILE", type=Path, help="write the trace here at the end")
+    serve.set_defaults(command=serve_command)
+
+    demo = commands.add_parser("demo", help="a live server with one fiber that blocks")
+    demo.add_argument("--clients", type=_clients, default=8, help="how many, 8 to 500; default 8")
+    demo.add_argument(
+        "--trace", metavar="FILE", type=Path, default=Path("fiberlab-demo.fiber.jsonl")
+    )
+    demo.add_argument("--figure", metavar="FILE", type=Path, default=Path("fiberlab-demo.png"))
+    demo.set_defaults(command=demo_command)
+
+    plot = commands.add_parser("plot", help="draw the timeline of a saved trace")
+    plot.add_argument("file", metavar="FILE", type=Path)
+    plot.add_argument("-o", "--output", metavar="PNG", type=Path, help="default: FILE with .png")
+    plot.set_defaults(command=plot_command)
+
+    diagnose = commands.add_parser("diagnose", help="say who held the loop in saved traces")
+    diagnose.add_argument("files", metavar="FILE", type=Path, nargs="+")
+    diagnose.add_argument("--most", type=int, default=5, help="findings for each file; default 5")
+    diagnose.set_defaults(command=diagnose_command)
+    return parser
+
+
+# -- The commands -------------------------------------------------------------
+
+
+def serve_command(options: argparse.Namespace) -> None:
+    """Serve until ^C or SIGHUP, and write the trace if that is asked for."""
+    from .server import spawn
+
+    function = load_function(options.function)
+    trace = None if options.trace is None else Trace(cpu=True)
+    if options.trace is not None:
+        _check_writable(options.trace)
+    try:
+        spawn(function, options.port, options.timeout, options.debug, trace=trace)
+    except OSError as error:
+        raise UserError(f"port {options.port}: {error.strerror or error}") from None
+    finally:
+        if trace:
+            save(trace, options.trace)
+            print(f"trace: {options.trace}")
+
+
+def demo_command(options: argparse.Namespace) -> None:
+    """Serve some clients, one of which makes its fiber block; tell, save and draw it."""
+    from .diagnosis import diagnose
+    from .lab import record
+
+    for path in (options.trace, options.figure):
+        _check_writable(path)
+    clients: list[Any] = [_talk] * options.clients
+    clients[options.clients // 2] = _talk_and_ask_for_a_nap
+    with _progress(f"{options.clients} clients talk to a live server"):
+        trace = record(echo, clients, deadline=60.0)
+    save(trace, options.trace)
+    with _progress("drawing"):
+        _draw(trace, options.figure)
+    print(f"An echo server on this machine answered {options.clients} clients at once.")
+    print(printable(str(diagnose(trace))))
+    print(f"trace:  {options.trace}\nfigure: {options.figure}")
+
+
+def plot_command(options: argparse.Namespace) -> None:
+    """Draw the timeline of a saved trace."""
+    from .timeline import describe_timeline
+
+    trace = Trace.load(options.file)
+    target = options.output or _with_png(options.file)
+    _check_writable(target)
+    with _progress("drawing"):
+        _draw(trace, target)
+    for line in describe_timeline(trace).splitlines():
+        print(printable(line))
+    print(f"figure: {target}")
+
+
+def diagnose_command(options: argparse.Namespace) -> None:
+    """Say what is wrong in saved traces, if anything is."""
+    from .diagnosis import diagnose
+
+    for path in options.files:
+        findings = diagnose(Trace.load(path), most=options.most)
+        if len(options.files) > 1:
+            print(f"{path}:")
+        for finding in findings:
+            print(printable(str(finding)))
+        if not findings:
+            print("nothing found: no fiber held the loop")
+
+
+# -- The demo's server and clients --------------------------------------------
+
+
+def echo(sock: Any, address: Any) -> FiberGenerator:
+    """Echo, and block for a while when asked for a nap: the mistake to be found."""
+    while True:
+        yield RECV(sock)
+        data = sock.recv(1024)
+        if not data:
+            return
+        if data == b"nap\n":
+            time.sleep(0.2)
+        yield SEND(sock)
+        sock.send(data)
+
+
+def _talk(sock: Any, nap_at: int | None = None) -> None:
+    for number in range(12):
+        line = b"nap\n" if number == nap_at else b"hello\n"
+        sock.sendall(line)
+        if sock.recv(1024) != line:
+            raise ConnectionError("the echo is not what was sent")
+        time.sleep(0.01)
+
+
+def _talk_and_ask_for_a_nap(sock: Any) -> None:
+    _talk(sock, nap_at=5)
+
+
+# -- Functions, numbers and files ---------------------------------------------
+
+
+def load_function(name: str) -> Handler:
+    """Return the generator function that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names.
+
+    Raises UserError if there is none.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not colon or not place or not attribute:
+        raise UserError(f"{name!r} is no MODULE:FUNCTION, such as server:echo or server.py:echo")
+    module = _load_module(place)
+    function = getattr(module, attribute, None)
+    if function is None:
+        raise UserError(f"{place} has no function {attribute!r}")
+    if not inspect.isgeneratorfunction(function):
+        raise UserError(f"{name} is no generator function: it must yield RECV, SEND or WAIT")
+    handler: Handler = function
+    return handler
+
+
+def _load_module(place: str) -> ModuleType:
+    try:
+        if place.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            if spec is None or spec.loader is None:
+                raise ImportError("no Python file")
+            module = importlib.util.module_from_spec(spec)
+            sys.modules[spec.name] = module
+            spec.loader.exec_module(module)
+            return module
+        sys.path.insert(0, os.getcwd())
+        return importlib.import_module(place)
+    except FileNotFoundError:
+        raise UserError(f"{place}: there is no such file") from None
+    except ModuleNotFoundError as error:
+        raise UserError(f"{place}: no module named {error.name!r} here or installed") from None
+    except Exception as error:
+        raise UserError(f"{place} cannot be imported: {type(error).__name__}: {error}") from None
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, got {text}")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"seconds > 0 are needed, got {text}")
+    return seconds
+
+
+def _clients(text: str) -> int:
+    clients = int(text)
+    if not 8 <= clients <= 500:
+        raise argparse.ArgumentTypeError(f"8 to 500 clients, got {text}")
+    return clients
+
+
+def _check_writable(path: Path) -> None:
+    """Raise UserError now rather than after the work is done."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder")
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise UserError(f"{path}: cannot be written here")
+
+
+def save(trace: Trace, path: Path) -> None:
+    """Save `trace` whole or not at all: under another name first, then renamed."""
+    ending = ".tmp.gz" if path.suffix == ".gz" else ".tmp"
+    temporary = path.with_name(path.name + ending)
+    try:
+        trace.save(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _with_png(path: Path) -> Path:
+    name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".fiber")
+    return path.with_name(f"{name}.png")
+
+
+def _draw(trace: Trace, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from .timeline import plot_timeline
+
+    try:
+        figure: Any = plot_timeline(trace).figure
+        figure.savefig(path)
+    except ValueError as error:  # an ending that matplotlib has no format for
+        raise UserError(f"{path}: {error}") from None
+
+
+@contextlib.contextmanager
+def _progress(what: str) -> Iterator[None]:
+    """Show on a terminal that something is under way, and for how long."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    done = threading.Event()
+    began = time.monotonic()
+
+    def show() -> None:
+        while not done.wait(0.1):
+            print(f"\r{what} ... {time.monotonic() - began:.1f} s", end="", file=sys.stderr)
+
+    shower = threading.Thread(target=show, daemon=True)
+    shower.start()
+    try:
+        yield
+    finally:
+        done.set()
+        shower.join()
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
