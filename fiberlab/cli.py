@@ -112,7 +112,8 @@ def serve_command(options: argparse.Namespace) -> None:
     try:
         spawn(function, options.port, options.timeout, options.debug, trace=trace)
     except OSError as error:
-        raise UserError(f"port {options.port}: {error.strerror or error}") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise UserError(f"port {options.port}: {reason}") from None
     finally:
         if trace:
             save(trace, options.trace)

@@ -1,0 +1,199 @@
+"""The command line: what each command writes, and that each mistake costs one line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fiberlab import Trace, __version__, build_spans
+from fiberlab.cli import main
+
+ECHO = """
+from fiberlab import RECV, SEND
+
+def echo(sock, address):
+    while True:
+        yield RECV(sock)
+        data = sock.recv(100)
+        if not data:
+            return
+        print("got", data.decode())
+        yield SEND(sock)
+        sock.send(data)
+
+def plain(sock, address):
+    return sock
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with a server in it."""
+    (tmp_path / "echo_server.py").write_text(ECHO)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Run ``fiberlab serve`` as a process of its own; give it and its port."""
+    command = [sys.executable, "-m", "fiberlab", "serve", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            found = re.fullmatch(r"listening on 127\.0\.0\.1 port (\d+); \^C ends it\n", said)
+            assert found, said
+            yield process, int(found[1])
+        finally:
+            process.kill()
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the line on stderr of a command that is to end with code 2."""
+    try:
+        code = main(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    return err.strip()
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"fiberlab {__version__}\n")
+
+
+@pytest.mark.live
+def test_the_demo_tells_who_held_the_loop_and_writes_trace_and_figure(folder, capsys):
+    code = main(["demo"])
+
+    trace = Trace.load("fiberlab-demo.fiber.jsonl")
+    account = capsys.readouterr().out
+    naps = [e for e in trace if e.ev == "stall"]
+    assert code == 0
+    assert "time.sleep(0.2)" in account
+    assert re.search(r"echo-6 ran \d+ ms without yielding; at cli\.py:\d+", account)
+    assert {(e.fid, e.func) for e in naps} == {(6, "time.sleep(0.2)")}
+    assert len(build_spans(trace).lives) == 9  # who accepts, and eight clients' fibers
+    assert Path("fiberlab-demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.live
+def test_a_saved_trace_is_plotted_and_told_in_words(folder, capsys):
+    main(["demo"])
+    capsys.readouterr()
+    code = main(["plot", "fiberlab-demo.fiber.jsonl", "-o", "picture.png"])
+
+    told = capsys.readouterr().out
+    assert code == 0
+    assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
+    assert told.endswith("figure: picture.png\n")
+    assert "#6 echo-6" in told
+
+
+@pytest.mark.live
+def test_a_saved_trace_is_diagnosed(folder, capsys):
+    main(["demo"])
+    capsys.readouterr()
+    code = main(["diagnose", "fiberlab-demo.fiber.jsonl"])
+
+    assert (code, "time.sleep(0.2)" in capsys.readouterr().out) == (0, True)
+
+
+@pytest.mark.live
+@pytest.mark.posix
+@pytest.mark.parametrize("place", ["echo_server", "echo_server.py"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_server_answers_until_a_signal_and_leaves_its_trace(folder, place, name):
+    with serving(f"{place}:echo", "--trace", "run.fiber.jsonl") as (process, port):
+        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+            sock.sendall(b"hello")
+            answer = sock.recv(100)
+        process.send_signal(getattr(signal, name))
+        rest, _ = process.communicate(timeout=30)
+
+    trace = Trace.load("run.fiber.jsonl")
+    assert answer == b"hello"
+    assert process.returncode == 0
+    assert re.search(r"^--- .*  echo-2\n +0\.\d+  got hello\n", rest, re.MULTILINE)
+    assert rest.endswith("trace: run.fiber.jsonl\n")
+    assert [e.reason for e in trace if e.ev == "stop"] == ["KeyboardInterrupt"]
+
+
+@pytest.mark.live
+def test_a_port_in_use_is_one_line(folder, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = complaint(capsys, "serve", "echo_server:echo", "--port", str(port))
+
+    assert said == f"fiberlab: port {port}: Address already in use"
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        ("no_such_module:echo", "no_such_module: no module named 'no_such_module' here or"),
+        ("no_such_file.py:echo", "no_such_file.py: there is no such file"),
+        ("echo_server:sing", "echo_server has no function 'sing'"),
+        ("echo_server:plain", "echo_server:plain is no generator function"),
+        ("echo_server", "'echo_server' is no MODULE:FUNCTION"),
+        ("broken.py:echo", "broken.py cannot be imported: SyntaxError"),
+    ],
+)
+def test_a_function_that_cannot_be_served_is_one_line(folder, capsys, function, said):
+    Path("broken.py").write_text("def echo(:\n")
+
+    assert complaint(capsys, "serve", function).startswith(f"fiberlab: {said}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "fiberlab: the following arguments are required: COMMAND"),
+        (("dance",), "fiberlab: argument COMMAND: invalid choice: 'dance'"),
+        (("serve", "a:b", "--port", "99999"), "fiberlab serve: argument --port: a port is"),
+        (("serve", "a:b", "--port", "http"), "fiberlab serve: argument --port: invalid"),
+        (("serve", "a:b", "--timeout", "-1"), "fiberlab serve: argument --timeout: seconds"),
+        (("demo", "--clients", "3"), "fiberlab demo: argument --clients: 8 to 500"),
+        (("demo", "--figure", "no/such/folder.png"), "fiberlab: no/such/folder.png: cannot be"),
+        (("plot", "missing.jsonl"), "fiberlab: missing.jsonl"),
+        (("plot", "echo_server.py"), "fiberlab: echo_server.py line 1: "),
+        (("diagnose", "missing.jsonl"), "fiberlab: missing.jsonl"),
+    ],
+)
+def test_a_bad_argument_or_file_is_one_line(folder, capsys, arguments, said):
+    assert complaint(capsys, *arguments).startswith(said)
+
+
+def test_what_a_trace_holds_is_shown_and_not_obeyed(folder, capsys):
+    Path("evil.jsonl").write_text(
+        '{"t":0,"ev":"start","fid":0,"schema":1,"clock":"x","unit":"ns"}\n'
+        '{"t":1,"ev":"spawn","fid":1,"name":"\\u001b[2J","by":0}\n'
+        '{"t":2,"ev":"wake","fid":1,"by":0,"why":"spawn","q":1}\n'
+        '{"t":3,"ev":"resume","fid":1,"step":1,"q":0}\n'
+        '{"t":90000000000,"ev":"exit","fid":1,"how":"return"}\n'
+        '{"t":90000000001,"ev":"stop","fid":0,"reason":"done","dropped":0}\n'
+    )
+    main(["plot", "evil.jsonl", "-o", "evil.png"])
+    main(["diagnose", "evil.jsonl"])
+
+    out = capsys.readouterr().out
+    assert "\\x1b[2J" in out
+    assert "\x1b" not in out
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(folder, capsys):
+    assert complaint(capsys, "demo", "--trace", os.fspath(folder)).endswith("is a folder")
