@@ -16,6 +16,7 @@ Where each word of that line lives, in reading order:
     reporter.py    from the scheduler to the trace
     watchdog.py    the line that holds the loop
     spans.py       build_spans: from events to stretches of time
+    summary.py     summarize: from spans to sums
     diagnosis.py   diagnose: from spans to sentences
     timeline.py    plot_timeline: from spans to a picture
     simulation.py  the same with a clock and a network that are only computed
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket
     from .sockets import accept, connect, in_thread, recv_exactly, recv_until, send_all
     from .spans import Span, build_spans
+    from .summary import summarize
     from .timeline import plot_timeline
     from .trace import EventKind, Trace, TraceEvent
     from .waits import RECV, SEND, WAIT
@@ -70,6 +72,7 @@ _HOMES = {
     "simulation": ("SimulatedClock", "SimulatedNetwork", "SimulatedSocket"),
     "sockets": ("accept", "connect", "in_thread", "recv_exactly", "recv_until", "send_all"),
     "spans": ("Span", "build_spans"),
+    "summary": ("summarize",),
     "timeline": ("plot_timeline",),
     "trace": ("EventKind", "Trace", "TraceEvent"),
     "waits": ("RECV", "SEND", "WAIT"),
@@ -112,6 +115,7 @@ __all__ = [
     "send_all",
     "spawn",
     "start",
+    "summarize",
 ]
 
 

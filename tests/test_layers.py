@@ -19,20 +19,34 @@ PACKAGE = Path(fiberlab.__file__).parent
 LAYERS = [
     {"waits", "trace", "poller", "descriptors", "alarms", "errors", "watchdog", "delivery"},
     {"fiber", "sockets", "output", "reporter", "connection"},
-    {"scheduler", "columns", "spans", "evidence", "diagnosis", "simulation", "simulated_socket"},
-    {"timeline", "drawing", "pixels", "perfetto", "server"},
+    {
+        *("scheduler", "simulation", "simulated_socket"),
+        *("columns", "spans", "evidence", "measures", "tables", "summary", "comparison"),
+        *("finding", "long_steps", "delays", "conduct", "diagnosis"),
+    },
+    {"timeline", "figures", "drawing", "charts", "overlays", "pixels", "perfetto", "server"},
     {"lab", "replicator", "elsewhere"},
     {"cli", "__main__"},
 ]
 
 # Neighbours do not import each other, but for these.
 MAY_USE = {
-    "diagnosis": {"spans", "columns", "evidence"},  # its sentences are made of spans
+    "diagnosis": {"spans", "columns", "evidence", "finding", "long_steps", "delays", "conduct"},
+    "finding": {"columns", "evidence"},  # a finding shows its spans and victims
+    "long_steps": {"columns", "evidence", "finding"},  # its sentences are made of spans
+    "delays": {"columns", "evidence", "finding", "measures"},
+    "conduct": {"columns", "evidence", "finding"},
     "evidence": {"columns"},
+    "measures": {"columns", "evidence"},  # the line of a step is where it was seen
+    "summary": {"columns", "measures", "spans", "tables"},
+    "comparison": {"columns", "measures", "spans", "summary", "tables"},
     "spans": {"columns"},  # where they are kept
-    "drawing": {"pixels"},  # its arithmetic
+    "drawing": {"overlays", "pixels"},  # its arithmetic, and what lies over the bars
+    "overlays": {"pixels"},
+    "charts": {"drawing"},  # the same looks, rows and words
     "timeline": {"drawing"},  # what needs matplotlib, loaded when a figure is drawn
-    "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy, and Socket is the type it watches
+    "figures": {"charts", "timeline"},
+    "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy; it watches a Socket
     "trace": {"errors"},  # it raises TraceError
     "watchdog": {"trace"},  # a path is shortened in one way
     "simulation": {"simulated_socket"},  # what its network hands out
@@ -44,9 +58,9 @@ NEVER = {"replicator.proxy": {"scheduler", "server"}}
 
 # Each library has its places; "inside functions" keeps `import fiberlab` free of it.
 LIBRARIES = {
-    "matplotlib": {"timeline", "drawing"},
+    "matplotlib": {"timeline", "figures", "drawing", "charts", "overlays"},
     "mpl_toolkits": {"timeline"},
-    "numpy": {"drawing", "pixels"},
+    "numpy": {"drawing", "charts", "overlays", "pixels"},
     "ipywidgets": {"lab.widgets"},
     "IPython": {"lab"},
     "ipykernel": {"lab.notebooks"},
@@ -58,7 +72,7 @@ LIBRARIES = {
 }
 ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio"}
 # Drawing through and through: `timeline` imports it inside a function.
-NEEDS_ITS_LIBRARY = {"drawing", "pixels"}
+NEEDS_ITS_LIBRARY = {"drawing", "charts", "overlays", "pixels"}
 
 
 class Import(NamedTuple):
@@ -227,9 +241,9 @@ def test_the_front_of_the_package_imports_nothing_of_it_at_once():
         ("lab.load", "from ..elsewhere import x", "imports elsewhere, which is not below it"),
         ("replicator.proxy", "from ..scheduler import Scheduler", "which it must not know"),
         ("novelty", "from .waits import RECV", "one of the two has no place in LAYERS"),
-        ("scheduler", "def f():\n    import numpy", "which belongs to drawing and pixels"),
+        ("scheduler", "def f():\n    import trio", "which belongs to elsewhere"),
         ("timeline", "import matplotlib", "imports matplotlib outside a function"),
-        ("lab.load", "from matplotlib import pyplot", "which belongs to drawing and timeline"),
+        ("lab.load", "from h11 import Request", "which belongs to replicator"),
         ("lab.load", "import ipywidgets", "which belongs to lab.widgets"),
         ("cli", "import requests", "imports requests, which has no place in LIBRARIES"),
     ],
