@@ -17,7 +17,10 @@ PACKAGE = Path(fiberlab.__file__).parent
 
 # Imports run to lower lines only. A package (lab, replicator, elsewhere) is one place.
 LAYERS = [
-    {"waits", "trace", "poller", "descriptors", "alarms", "errors", "watchdog", "delivery"},
+    {
+        *("waits", "poller", "descriptors", "alarms", "errors", "watchdog", "delivery"),
+        *("events", "traceline", "tracefile", "trace", "arrivals"),
+    },
     {"fiber", "sockets", "output", "reporter", "connection"},
     {
         *("scheduler", "simulation", "simulated_socket"),
@@ -47,7 +50,9 @@ MAY_USE = {
     "timeline": {"drawing"},  # what needs matplotlib, loaded when a figure is drawn
     "figures": {"charts", "timeline"},
     "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy; it watches a Socket
-    "trace": {"errors"},  # it raises TraceError
+    "traceline": {"events"},  # a line is an event
+    "tracefile": {"errors", "events", "traceline"},  # a file is lines; it raises TraceError
+    "trace": {"events", "tracefile"},  # it keeps events and saves them
     "watchdog": {"trace"},  # a path is shortened in one way
     "simulation": {"simulated_socket"},  # what its network hands out
     "__main__": {"cli"},

@@ -1,0 +1,190 @@
+"""Trace lines: an event as a line of JSON, and back.
+
+The rule kept here: a line is not believed. Its depth is bounded before it is parsed, each field
+is held to its type, and kinds and fields that are not known here are passed over.
+
+This module knows no file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from json.encoder import encode_basestring
+from typing import Any
+
+from .events import FIELDS, SCHEMA, Row, place
+
+_LONGEST_TEXT = 50_000  # characters; a longer one is cut when it is saved
+_END_OF_INTS = 1 << 63
+_TEXTS = {
+    "clock", "unit", "python", "wall", "source", "name", "src", "why", "op", "how", "err",
+    "func", "text", "stream", "ph", "reason",
+}  # fmt: skip
+
+
+# -- Writing ------------------------------------------------------------------
+
+
+def line_maker() -> Callable[[Row], str]:
+    """Return a function that makes a line of a row; it remembers the places it has met."""
+    places: dict[tuple[int, int], str | None] = {}
+
+    def line(row: Row) -> str:
+        ev = row[1]
+        parts = [f'{{"t":{row[0]},"ev":"{ev}","fid":{row[2]}']
+        for (label, is_text), value in zip(_LABELS[ev], row[3:], strict=True):
+            if value is None:
+                continue
+            if type(value) is int and not is_text:
+                parts.append(f"{label}{value}")
+            elif not is_text:
+                parts.append(label + _encode(value))
+            else:
+                if type(value) is tuple:
+                    # By identity: to compare code objects is to compare all they hold.
+                    key = (id(value[0]), value[1])
+                    if key not in places:
+                        places[key] = place(value)
+                    value = places[key]
+                text = str(value)
+                if len(text) > _LONGEST_TEXT:
+                    text = text[:_LONGEST_TEXT] + "..."
+                parts.append(label + encode_basestring(text))
+        parts.append("}\n")
+        return "".join(parts)
+
+    return line
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_LABELS = {
+    ev: tuple((f',"{key}":', key in _TEXTS) for key in fields) for ev, fields in FIELDS.items()
+}
+
+
+# -- Reading ------------------------------------------------------------------
+
+
+def check_depth(line: bytes, most: int) -> None:
+    """Refuse a line in which brackets are nested too deeply, without parsing it."""
+    depth, in_text = 0, False
+    for found in re.finditer(rb'\\.|["\[\]{}]', line, re.DOTALL):
+        char = found[0]
+        if char == b'"':
+            in_text = not in_text
+        elif not in_text and char in b"{[":
+            depth += 1
+            if depth > most:
+                raise ValueError(f"brackets are nested more than {most} deep (depth=)")
+        elif not in_text and char in b"}]":
+            depth -= 1
+
+
+def parse(line: bytes) -> Any:
+    """Return what a line of JSON says, None if it is blank; ValueError if it is no JSON."""
+    try:
+        text = line.decode().strip()
+        if not text:
+            return None
+        told, end = (_decode if len(line) < 4_096 else _decode_warily)(text)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start + 1} is no UTF-8; is this file a trace?") from None
+    except json.JSONDecodeError as error:
+        if b"\0" in line:
+            raise ValueError("there are NUL bytes; was this file written to the end?") from None
+        hint = "is this file a trace, and whole?"
+        raise ValueError(f"no JSON at column {error.colno}: {error.msg}; {hint}") from None
+    except RecursionError:
+        raise ValueError("brackets are nested too deeply") from None
+    if end != len(text):
+        raise ValueError(f"there is more than one event: {text[end : end + 20]!r}")
+    return told
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number in JSON")
+
+
+def _wary(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return `convert`, but for numbers so long that reading one takes minutes."""
+
+    def number(digits: str) -> Any:
+        if len(digits) > 100:
+            raise ValueError(f"there is a number of {len(digits):,} digits")
+        return convert(digits)
+
+    return number
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse).raw_decode
+_decode_warily = json.JSONDecoder(
+    parse_int=_wary(int), parse_float=_wary(float), parse_constant=_refuse
+).raw_decode
+
+
+def row_of(told: Any, shared: dict[str, str]) -> Row | None:
+    """Return the row of one line; None for an event of a kind that is not known here."""
+    if type(told) is not dict:
+        raise ValueError(f"expected an event, {{...}}, got {str(told)[:60]!r}")
+    t, ev, fid = told.get("t"), told.get("ev"), told.get("fid")
+    if type(t) is not int or type(fid) is not int or type(ev) is not str:
+        raise ValueError("an event needs t, ev and fid; is this file a trace?")
+    if not 0 <= t < _END_OF_INTS or not 0 <= fid < _END_OF_INTS:
+        raise ValueError(f"t and fid are from 0 to 2**63, got t={_short(t)}, fid={_short(fid)}")
+    known = _WANTED.get(ev)
+    if known is None:
+        return None
+    ev, wanted = known
+    values: list[Any] = [t, ev, fid]
+    for key, least in wanted:
+        value = told.get(key)
+        if value is None:
+            pass
+        elif least is None:
+            if type(value) is not str:
+                raise ValueError(f"{key} of a {ev} event is a text, got {_short(value)}")
+            value = shared.setdefault(value, value)
+        elif type(value) is not int or not least <= value < _END_OF_INTS:
+            raise ValueError(f"{key} of a {ev} event is a whole number, got {_short(value)}")
+        values.append(value)
+    if ev == "start" and told.get("schema") not in range(1, SCHEMA + 1):
+        schema = told.get("schema")
+        raise ValueError(f"the trace is of schema {schema!r}; this fiberlab reads up to {SCHEMA}")
+    if ev == "mark":
+        values += _id_and_args(told)
+    return tuple(values)
+
+
+def _id_and_args(told: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the two fields that may be of several types."""
+    number, args = told.get("id"), told.get("args")
+    if number is not None and type(number) not in (int, str):
+        raise ValueError(f"id of a mark event is a number or a text, got {_short(number)}")
+    if args is not None and not (type(args) is dict and all(map(_is_plain, args.values()))):
+        raise ValueError(f"args of a mark event are names and plain values, got {_short(args)}")
+    return number, args
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (str, int))
+
+
+def _short(value: Any) -> str:
+    return str(value)[:40] if isinstance(value, str) else repr(value)[:40]
+
+
+def _wanted(fields: Iterable[str]) -> tuple[tuple[str, int | None], ...]:
+    """Return for each field the least it may be, None for a text."""
+    return tuple(
+        (key, None if key in _TEXTS else -1 if key == "fd" else 0)
+        for key in fields
+        if key not in ("id", "args")
+    )
+
+
+_WANTED = {ev: (ev, _wanted(fields)) for ev, fields in FIELDS.items()}
