@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from fiberlab.scheduler import Scheduler
 from fiberlab.simulation import SimulatedClock, SimulatedNetwork
+from fiberlab.trace import TraceEvent
 
 
 def pytest_report_header() -> str:
@@ -34,3 +41,43 @@ def network() -> SimulatedNetwork:
 def clock(network: SimulatedNetwork) -> SimulatedClock:
     """The clock of `network`."""
     return network.clock
+
+
+@pytest.fixture
+def log() -> list[Any]:
+    """What the fibers of a test note down."""
+    return []
+
+
+@pytest.fixture
+def events() -> list[TraceEvent]:
+    """What `scheduler` did, event by event."""
+    return []
+
+
+@pytest.fixture
+def scheduler(network: SimulatedNetwork, events: list[TraceEvent]) -> Scheduler:
+    """A scheduler in simulated time, which writes to nowhere and tells `events`."""
+    return Scheduler(clock=network.clock, poller=network, trace=events.append, file=io.StringIO())
+
+
+@pytest.fixture
+def live() -> Iterator[Scheduler]:
+    """A scheduler in real time; it is stopped after 20 seconds, so that no test hangs."""
+    scheduler = Scheduler(file=io.StringIO())
+    guard = threading.Timer(20, scheduler.stop)
+    guard.start()
+    yield scheduler
+    guard.cancel()
+    guard.join()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two real sockets that are connected to each other and do not block."""
+    ends = socket.socketpair()
+    for end in ends:
+        end.setblocking(False)
+    yield ends
+    for end in ends:
+        end.close()

@@ -1,0 +1,28 @@
+"""Traces told briefly, so that a test can compare a whole story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fiberlab.trace import TraceEvent
+
+_TOLD = {
+    "spawn": ("by",),
+    "wake": ("why", "by", "q"),
+    "resume": ("q",),
+    "yield": ("op", "dt"),
+    "exit": ("how",),
+    "poll": ("timeout", "q", "nfd", "ntimer"),
+    "polled": ("n",),
+    "output": ("text", "stream"),
+    "stop": ("reason",),
+}
+
+
+def story(events: Iterable[TraceEvent], *kinds: str) -> list[tuple]:
+    """Return (kind, fiber, what matters) for each event of `kinds`; of all kinds if none given."""
+    return [
+        (event.ev.value, event.fid, *[event.fields.get(key) for key in _TOLD.get(event.ev, ())])
+        for event in events
+        if not kinds or event.ev in kinds
+    ]
