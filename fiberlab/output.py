@@ -160,9 +160,11 @@ class _Router:
             self._catchers.setdefault(threading.get_ident(), []).append(catch)
             for name in ("stdout", "stderr"):
                 now = getattr(sys, name)
-                # Anew also when somebody has put another stream in place since.
-                if now is not None and not isinstance(now, _Stream):
-                    self._streams[name] = _Stream(name, now, self._catchers)
+                # Anew also when somebody has put another stream in place since, or has put an
+                # old stand-in back (a redirection that outlasted the run before).
+                if now is not None and now is not self._streams.get(name):
+                    original = now.original if isinstance(now, _Stream) else now
+                    self._streams[name] = _Stream(name, original, self._catchers)
                     setattr(sys, name, self._streams[name])
 
     def detach(self) -> None:
