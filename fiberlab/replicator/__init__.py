@@ -1,0 +1,11 @@
+"""A caching HTTP proxy made of fibers; ``python -m fiberlab.replicator`` runs it.
+
+    http.py    what was asked, what may be kept, what to answer (h11 speaks the protocol)
+    cache.py   files under host:port/path: complete, partial or absent
+    proxy.py   the fibers: one download for each address, shared by all who ask for it
+
+In the manner of HTTP Replicator, the proxy for which the FIBER module was made. What it leaves
+out: FTP, which browsers and tools have given up; rules that expire or delete what is cached,
+since the origin is asked each time whether a file has changed (``--static`` trusts the cache),
+and what is in the folder is yours to remove; looking inside https, which CONNECT carries unread.
+"""

@@ -1,0 +1,324 @@
+"""HTTP as a proxy needs it: what was asked, what may be kept, what to answer.
+
+The rule kept here: h11 speaks the protocol. It finds where heads and bodies begin and end, and
+refuses what is malformed; this module only decides what a well-formed message means. Whatever
+two programs on the way could read in two ways (two lengths, a length and chunks) is refused.
+
+What this module does not know: files, and who shares a download.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import h11
+
+from ..sockets import CHUNK, Steps, send_all
+from ..waits import RECV
+
+Headers = list[tuple[bytes, bytes]]
+
+HEAD_LIMIT = 65536  # bytes of a request's or an answer's head
+_LEFT_UNREAD = 1 << 20  # bytes a refused client may still send while it reads why
+
+_HOP_BY_HOP = {
+    b"connection",
+    b"keep-alive",
+    b"proxy-authenticate",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+}
+
+
+class Failure(Exception):
+    """A request that cannot be answered: the status, and the reason in words."""
+
+    def __init__(self, status: int, words: str, headers: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(status, words)
+        self.status = status
+        self.words = words
+        self.headers = list(headers)
+
+    def again(self) -> Failure:
+        """Return an equal one, to be raised in another fiber."""
+        return Failure(self.status, self.words, self.headers)
+
+
+class Url(NamedTuple):
+    """Where a file is: host and port, and the target as the origin is asked for it."""
+
+    host: str
+    port: int
+    target: str
+
+    @property
+    def authority(self) -> str:
+        """The host as it stands in a Host field, with the port unless it is 80."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == 80 else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"http://{self.authority}{self.target}"
+
+
+class Channel:
+    """A socket and the state of HTTP on it; the steps are for ``yield from``.
+
+    role: h11.SERVER towards a client, h11.CLIENT towards an origin.
+    """
+
+    def __init__(self, sock: Any, role: type[h11.CLIENT] | type[h11.SERVER]) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock = sock
+        self.http = h11.Connection(role, max_incomplete_event_size=HEAD_LIMIT)
+        self.request: h11.Request | None = None  # the one that came last
+
+    def receive(self, size_bytes: int = CHUNK) -> Steps[Any]:
+        """Return the next event of h11; raises h11.RemoteProtocolError for what is none."""
+        while (event := self.http.next_event()) is h11.NEED_DATA:
+            if self.http.they_are_waiting_for_100_continue:
+                yield from self.send(h11.InformationalResponse(status_code=100, headers=[]))
+            yield RECV(self.sock)
+            with suppress(BlockingIOError):
+                self.http.receive_data(self.sock.recv(size_bytes))
+        if isinstance(event, h11.Request):
+            self.request = event
+        return event
+
+    def send(self, *events: Any) -> Steps[None]:
+        """Send h11's events, together."""
+        data = b"".join(self.http.send(event) or b"" for event in events)
+        if data:
+            yield from send_all(self.sock, data)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may come on this connection."""
+        return self.http.our_state is h11.DONE and self.http.their_state is h11.DONE
+
+    def refuse(self, failure: Failure) -> Steps[None]:
+        """Answer with the failure; if an answer has begun, only a cut connection can tell."""
+        if self.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            if self.http.their_http_version == b"1.0":
+                # Without chunks a good end would say that all had come; a reset does not.
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            return
+        phrase = HTTPStatus(failure.status).phrase
+        body = f"{failure.status} {phrase}: {failure.words}\n".encode(errors="replace")
+        headers = [
+            *failure.headers,
+            ("content-type", "text/plain; charset=utf-8"),
+            ("content-length", str(len(body))),
+        ]
+        head = h11.Response(status_code=failure.status, headers=headers, reason=phrase)
+        silent = self.request is not None and self.request.method == b"HEAD"
+        yield from self.send(head, *([] if silent else [h11.Data(body)]), h11.EndOfMessage())
+
+    def part(self) -> Steps[None]:
+        """Say that no more comes, and wait a little for the client to have read it all.
+
+        Closing with data unread resets the connection, and the client may never see the answer.
+        """
+        self.sock.shutdown(socket.SHUT_WR)
+        left = _LEFT_UNREAD
+        while left > 0:
+            yield RECV(self.sock, timeout=1)
+            with suppress(BlockingIOError):
+                size = len(self.sock.recv(CHUNK))
+                left -= size or left
+
+
+# -- Reading messages ------------------------------------------------------------------
+
+
+def field(headers: Any, name: bytes) -> str | None:
+    """Return the value of a header field, several joined by commas; None if there is none."""
+    values = [value.decode("latin-1") for key, value in headers if key == name]
+    return ", ".join(values) if values else None
+
+
+def tokens(headers: Any, name: bytes) -> set[str]:
+    """Return the words of a header field that is a list, in lower case, without their values."""
+    words = (field(headers, name) or "").split(",")
+    return {word.partition("=")[0].strip().lower() for word in words} - {""}
+
+
+def url_of(request: h11.Request) -> Url:
+    """Return what a request asks for; Failure 400 unless it is an http address."""
+    text = request.target.decode("ascii")
+    if not text.lower().startswith("http://"):
+        raise Failure(
+            400, f"this is a proxy, not {text!r}: ask for http://host/path, or CONNECT for https"
+        )
+    parts = urlsplit(text)
+    host, port = _place(parts, 80)
+    return Url(host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def authority_of(request: h11.Request) -> tuple[str, int]:
+    """Return the host and port a CONNECT asks for."""
+    return _place(urlsplit("//" + request.target.decode("ascii")), None)
+
+
+def _place(parts: Any, default: int | None) -> tuple[str, int]:
+    try:
+        host, port = parts.hostname, parts.port or default
+    except ValueError as error:
+        raise Failure(400, f"no address: {error}") from None
+    if not host or not port or "@" in parts.netloc:
+        raise Failure(400, f"{parts.netloc!r} is no host and port")
+    return host, port
+
+
+def check_framing(message: h11.Request | h11.Response) -> None:
+    """Refuse a message whose end two programs could see in two places."""
+    status = 400 if isinstance(message, h11.Request) else 502
+    if field(message.headers, b"transfer-encoding") is not None:
+        if field(message.headers, b"content-length") is not None:
+            raise Failure(status, "both Content-Length and Transfer-Encoding: which is it?")
+        if message.http_version == b"1.0":
+            raise Failure(status, "Transfer-Encoding does not exist in HTTP/1.0")
+
+
+def has_body(request: h11.Request) -> bool:
+    """Whether a body comes with the request."""
+    length = field(request.headers, b"content-length") or "0"
+    return length != "0" or field(request.headers, b"transfer-encoding") is not None
+
+
+def is_counted(response: h11.Response) -> bool:
+    """Whether the answer tells where it ends; else a cut looks like the end."""
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in response.headers)
+
+
+def may_share(request: h11.Request) -> bool:
+    """Whether the answer may come from the cache, or be shared with others."""
+    personal = any(name in (b"authorization", b"cookie") for name, _ in request.headers)
+    stored = "no-store" not in tokens(request.headers, b"cache-control")
+    return request.method in (b"GET", b"HEAD") and not has_body(request) and not personal and stored
+
+
+def wants_fresh(request: h11.Request) -> bool:
+    """Whether the client asks that the origin be asked."""
+    said = (field(request.headers, b"cache-control") or "").replace(" ", "").lower().split(",")
+    return bool({"no-cache", "max-age=0"} & set(said)) or (
+        "no-cache" in tokens(request.headers, b"pragma")
+    )
+
+
+def may_keep(response: h11.Response) -> bool:
+    """Whether an answer is a file for everybody: nothing personal, nothing forbidden."""
+    headers = response.headers
+    return (
+        response.status_code in (200, 206)
+        and field(headers, b"set-cookie") is None
+        and not {"private", "no-store"} & tokens(headers, b"cache-control")
+        and tokens(headers, b"vary") <= {"accept-encoding"}
+    )
+
+
+def end_to_end(headers: Any, *without: bytes) -> Headers:
+    """Return the fields that go past a proxy, less those named here."""
+    named = {word.encode("latin-1") for word in tokens(headers, b"connection")}
+    # A Connection field that names the length would change where the message ends.
+    left_out = (named - {b"content-length"}) | _HOP_BY_HOP | set(without)
+    return [(name, value) for name, value in headers if name not in left_out]
+
+
+# -- Files and their validators --------------------------------------------------------
+
+
+def seconds_of(date: str | None) -> float | None:
+    """Return an HTTP date as seconds since 1970; None if it is none."""
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def validator_of(headers: Any) -> str | None:
+    """Return what tells this very version from any other: a strong ETag, or an old date.
+
+    A date is strong when the file was a minute old: within a second it may change twice
+    (RFC 9110, section 8.8.2.2).
+    """
+    etag = field(headers, b"etag")
+    if etag and not etag.startswith("W/"):
+        return etag
+    modified = field(headers, b"last-modified")
+    age = (seconds_of(field(headers, b"date")) or 0) - (seconds_of(modified) or 0)
+    return modified if seconds_of(modified) and age >= 60 else None
+
+
+def is_unmodified(request: h11.Request, headers: Any) -> bool:
+    """Whether the client has this version already."""
+    known = field(request.headers, b"if-none-match")
+    if known is not None:
+        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
+        return bool(tags & {"*", (field(headers, b"etag") or "-").removeprefix("W/")})
+    since = seconds_of(field(request.headers, b"if-modified-since"))
+    modified = seconds_of(field(headers, b"last-modified"))
+    return since is not None and modified is not None and modified <= since
+
+
+def range_of(request: h11.Request, headers: Any, size: int | None) -> range | None:
+    """Return the bytes a client asks for, None for the whole file; Failure 416 if there are none.
+
+    Several ranges at once, or a file whose size is not known yet, get the whole file.
+    """
+    asked = field(request.headers, b"range")
+    form = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", asked or "")
+    condition = field(request.headers, b"if-range")
+    versions = (None, validator_of(headers), field(headers, b"last-modified"))
+    if size is None or form is None or form[0] == "bytes=-" or condition not in versions:
+        return None
+    first, last = form[1], form[2]
+    if first and last and int(last) < int(first):
+        return None
+    start = int(first) if first else max(0, size - int(last))
+    if start >= size:
+        told = [("content-range", f"bytes */{size}")]
+        raise Failure(416, f"{asked!r} lies outside of the file's {size} bytes", told)
+    return range(start, min(int(last) + 1, size) if first and last else size)
+
+
+def content_range_of(response: h11.Response) -> tuple[int, int] | None:
+    """Return where the bytes of a 206 begin and the whole file's size, if they reach its end."""
+    told = field(response.headers, b"content-range") or ""
+    form = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", told)
+    if form is None or int(form[2]) + 1 != int(form[3]):
+        return None
+    return int(form[1]), int(form[3])
+
+
+def answer_for(
+    request: h11.Request, headers: Headers, size: int | None
+) -> tuple[h11.Response, int, int | None]:
+    """Return the answer's head for a client, and which bytes follow, from and to.
+
+    headers, size: of the file; where its size is not known, None stands for its end.
+    """
+    if is_unmodified(request, headers):
+        return h11.Response(status_code=304, headers=headers, reason="Not Modified"), 0, 0
+    asked = range_of(request, headers, size) if request.method == b"GET" else None
+    told: list[tuple[str, str]] = [("accept-ranges", "bytes")]
+    start, stop, status = 0, size, HTTPStatus.OK
+    if asked is not None:
+        start, stop, status = asked.start, asked.stop, HTTPStatus.PARTIAL_CONTENT
+        told.append(("content-range", f"bytes {start}-{stop - 1}/{size}"))
+    if stop is not None:
+        told.append(("content-length", str(stop - start)))
+    coded = [(name.encode(), value.encode()) for name, value in told]
+    response = h11.Response(status_code=int(status), headers=headers + coded, reason=status.phrase)
+    return response, start, start if request.method == b"HEAD" else stop
