@@ -164,8 +164,7 @@ def test_sleepers_wake_in_the_order_of_their_deadlines(scheduler, clock, log):
 
 def test_equal_deadlines_fire_in_the_order_in_which_they_were_asked_for(scheduler, log, clock):
     def sleeper(name, *waits):
-        for wait in waits:
-            yield wait
+        yield from waits
         log.append(name)
 
     scheduler.add(sleeper("late", WAIT(0), WAIT(0), WAIT(2)))
