@@ -5,14 +5,15 @@
 Where each word of that line lives, in reading order:
 
     waits.py       RECV, SEND, WAIT: what a fiber may yield
-    fiber.py       Fiber, FiberState, LEGAL_TRANSITIONS, start, join
+    fiber.py       Fiber, FiberState, LEGAL_TRANSITIONS, start, join, mark
     scheduler.py   Scheduler: resume all that are ready, poll, expire deadlines
     poller.py      when a socket is ready; the clock
     alarms.py      deadlines
     sockets.py     accept, connect, recv_until, send_all, in_thread: for ``yield from``
     output.py      where the prints of fibers go
     server.py      spawn: a server in one call
-    trace.py       TraceEvent, Trace: what happened, kept in memory and on disk
+    events.py      TraceEvent: the kinds of event, and what each tells
+    trace.py       Trace: what happened, kept in memory and on disk (tracefile.py)
     reporter.py    from the scheduler to the trace
     watchdog.py    the line that holds the loop
     spans.py       build_spans: from events to stretches of time
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
         SocketClosed,
         TraceError,
     )
-    from .fiber import LEGAL_TRANSITIONS, Fiber, FiberState, join, start
+    from .fiber import LEGAL_TRANSITIONS, Fiber, FiberState, join, mark, start
     from .scheduler import Scheduler
     from .server import spawn
     from .simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket
@@ -66,7 +67,7 @@ _HOMES = {
         "SocketClosed",
         "TraceError",
     ),
-    "fiber": ("LEGAL_TRANSITIONS", "Fiber", "FiberState", "join", "start"),
+    "fiber": ("LEGAL_TRANSITIONS", "Fiber", "FiberState", "join", "mark", "start"),
     "scheduler": ("Scheduler",),
     "server": ("spawn",),
     "simulation": ("SimulatedClock", "SimulatedNetwork", "SimulatedSocket"),
@@ -109,6 +110,7 @@ __all__ = [
     "diagnose",
     "in_thread",
     "join",
+    "mark",
     "plot_timeline",
     "recv_exactly",
     "recv_until",

@@ -50,6 +50,7 @@ MAY_USE = {
     "timeline": {"drawing"},  # what needs matplotlib, loaded when a figure is drawn
     "figures": {"charts", "timeline"},
     "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy; it watches a Socket
+    "arrivals": {"waits"},  # it asks a Socket
     "traceline": {"events"},  # a line is an event
     "tracefile": {"errors", "events", "traceline"},  # a file is lines; it raises TraceError
     "trace": {"events", "tracefile"},  # it keeps events and saves them
