@@ -19,8 +19,9 @@ def printed() -> str | None:
 
 
 def same_but_for_numbers(text: str) -> list[str]:
-    """Return the lines with every number masked: times differ from run to run."""
-    return [re.sub(r"\d+(?:\.\d+)?", "0", line.rstrip()) for line in text.strip().splitlines()]
+    """Return the lines with every number and unit masked: times differ from run to run."""
+    number = r"\d+(?:\.\d+)?(?: (?:µs|ms|s)\b)?"
+    return [re.sub(number, "0", line.rstrip()) for line in text.strip().splitlines()]
 
 
 def _blocks(language: str) -> list[str]:

@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.live
 def test_the_example_runs_and_prints_what_the_readme_says(tmp_path: Path) -> None:
     """Numbers may differ: they are measured."""
+    (tmp_path / "server.py").write_text(readme.example(), "utf-8")
     ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", readme.example()],
+        [sys.executable, "-W", "error", "server.py"],
         cwd=tmp_path,
         env={**os.environ, "MPLBACKEND": "Agg"},
         capture_output=True,
