@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .diagnosis import Diagnosis, diagnose
+    from .diagnosis import Diagnosis, assert_no_stall, diagnose
     from .errors import (
         Deadlock,
         FiberCancelled,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from .waits import RECV, SEND, WAIT
 
 _HOMES = {
-    "diagnosis": ("Diagnosis", "diagnose"),
+    "diagnosis": ("Diagnosis", "assert_no_stall", "diagnose"),
     "errors": (
         "Deadlock",
         "FiberCancelled",
@@ -105,6 +105,7 @@ __all__ = [
     "TraceEvent",
     "__version__",
     "accept",
+    "assert_no_stall",
     "build_spans",
     "connect",
     "diagnose",

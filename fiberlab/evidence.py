@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from enum import Enum
 from typing import NamedTuple
 
@@ -36,12 +36,14 @@ class Limits(NamedTuple):
     first_step: float = 1.0
     ready: float = 0.05
     ready_share: float = 0.5
+    ready_least: float = 0.05
     hidden: float = 0.05
     late: float = 0.01
     late_share: float = 0.5
     turn: float = 0.1
     self_wakes: float = 100.0
     self_wake_share: float = 0.5
+    self_wake_step: float = 0.001
 
 
 class Victim(NamedTuple):
@@ -85,7 +87,12 @@ def last_part(name: str) -> str:
 
 def stalls_of(spans: Spans, step: int) -> list[Stall]:
     """Return the looks into the step at `step`, the longest-running last."""
-    return [stall for stall in spans.stalls if stall.step == step]
+    at = bisect_left(spans.stalls, step, key=_step_of)
+    return spans.stalls[at : bisect_right(spans.stalls, step, key=_step_of)]
+
+
+def _step_of(stall: Stall) -> int:
+    return stall.step
 
 
 def judge(spans: Spans, step: int, limits: Limits) -> Verdict:
@@ -105,8 +112,10 @@ def judge(spans: Spans, step: int, limits: Limits) -> Verdict:
         return Verdict.PREEMPTED if looks else Verdict.UNCLEAR
     if len(calls) < len(looks):
         return Verdict.PREEMPTED
-    # Seen in the same call twice, the second time ten times as late: that is no bad luck.
+    # Seen in the same call twice, the second time ten times as late: that is no bad luck. And
+    # what blocks uses no processor; what computes on a busy machine does, if little.
     doubtful = all(last_part(name) in _ON_SOCKETS for name in calls)
+    doubtful = doubtful or span.cpu >= 0.1 * limits.cpu_low * span.length
     return Verdict.PREEMPTED if doubtful and len(looks) < 2 else Verdict.BLOCKED
 
 

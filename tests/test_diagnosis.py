@@ -219,8 +219,8 @@ def test_the_call_in_a_line_is_found(func, name):
 
 
 def test_short_steps_are_no_finding():
-    assert diagnose(long_step(ran=49)) == ()
-    assert len(diagnose(long_step(ran=49), step=0.04)) == 1
+    assert diagnose(long_step(ran=30)) == ()
+    assert len(diagnose(long_step(ran=30), step=0.02)) == 1
 
 
 def test_steps_held_at_one_line_are_one_finding():
@@ -279,11 +279,13 @@ def test_lines_of_all_findings_make_the_text():
 
 
 def test_a_step_that_never_ended_is_told():
-    events = long_step()[:16]
+    events = long_step()[:17]
+    again = [event(8, "wake", 5, why="io", q=2), event(8, "resume", 5, step=6, q=1)]
 
-    [found] = diagnose([*events, event(2000, "output", 3, text="still here")])
+    [found] = diagnose([*events, *again, event(2000, "output", 3, text="still here")])
 
     assert "ran 1.99 s and had not yielded when the trace ended" in str(found)
+    assert (found.kind, found.blames) == ("long step", False)
 
 
 @pytest.mark.parametrize(
