@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .background import Server, serving
     from .clients import ClientError, Record, Recording, load, record
     from .exercises import Exercise, Finding, Predictions, Question, check, examine, predict, reveal
-    from .facts import Step, longest_step, printed, stories, story
+    from .facts import Step, culprits, longest_step, printed, stories, story
     from .source import Source, show_source
 
 _HOMES = {
@@ -37,7 +37,7 @@ _HOMES = {
         "predict",
         "reveal",
     ),
-    "facts": ("Step", "longest_step", "printed", "stories", "story"),
+    "facts": ("Step", "culprits", "longest_step", "printed", "stories", "story"),
     "source": ("Source", "show_source"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -54,6 +54,7 @@ __all__ = [
     "Source",
     "Step",
     "check",
+    "culprits",
     "examine",
     "load",
     "longest_step",

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..columns import RUNNING, Spans
-from ..evidence import stalls_of
+from ..diagnosis import Diagnosis, diagnose
+from ..evidence import Verdict, stalls_of
 from ..spans import Story, build_spans
 from ..trace import Trace, TraceEvent, rows_of
 
@@ -76,6 +77,16 @@ def longest_step(trace: Story, fiber: str | int | None = None) -> Step:
         None if span.cpu is None else span.cpu / 1e9,
         looks[-1].src if looks else span.src,
     )
+
+
+def culprits(trace: Story) -> list[Diagnosis]:
+    """Return the findings of `diagnose` that say who held the loop, in the order of the fibers.
+
+    Only those that blame the program: a blocking call, or a computation that took no breath.
+    """
+    held = (Verdict.BLOCKED.value, Verdict.COMPUTED.value)
+    found = [each for each in diagnose(trace, most=None) if each.kind in held]
+    return sorted(found, key=lambda each: (each.fiber, each.src or ""))
 
 
 def _id_of(spans: Spans, fiber: str | int) -> int:
