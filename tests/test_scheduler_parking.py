@@ -192,7 +192,7 @@ def test_a_joiner_that_makes_progress_wakes_the_next(scheduler, log):
 
 
 def test_a_chain_of_joiners_added_backwards_unwinds_too(scheduler, log):
-    fibers = []
+    fibers = [None] * 6
 
     def joins(number):
         if number:
@@ -201,8 +201,6 @@ def test_a_chain_of_joiners_added_backwards_unwinds_too(scheduler, log):
             yield WAIT(1)
         log.append(number)
 
-    for number in range(6):
-        fibers.append(None)
     for number in reversed(range(6)):
         fibers[number] = scheduler.add(joins(number))
     scheduler.run()
