@@ -55,5 +55,5 @@ def _interrupts() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before):
+        for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
