@@ -31,7 +31,7 @@ def main(kind: str, name: str, *numbers: str) -> None:
         case "switch" | "sleep":
             from . import fibers
 
-            table = fibers.SWITCHERS if kind == "switch" else fibers.SLEEPERS
+            table = fibers.ALL_SWITCHERS if kind == "switch" else fibers.SLEEPERS
             size, rounds = map(int, numbers)
             tell(fibers.measure(table[name], fibers.Stretch(size, rounds, size / 1e6)))
         case "asleep":
@@ -46,12 +46,12 @@ def main(kind: str, name: str, *numbers: str) -> None:
 
 def _serve(name: str, *, http: bool) -> None:
     from .machine import allow_many_files
-    from .servers import SERVERS
+    from .servers import ALL_SERVERS
 
     allow_many_files()
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     tell(listener.getsockname())
-    SERVERS[name](listener, http)
+    ALL_SERVERS[name](listener, http)
 
 
 def _tell_and_end(bytes_each: float) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from fiberlab import WAIT, Scheduler, Trace
 
 from .machine import memory_of
+from .no_sites import scheduler_without_sites
 from .servers import run_with_select
 
 
@@ -242,8 +243,8 @@ def limit_sleep(stretch: Stretch) -> None:
 Work = Callable[[Stretch], None]
 
 
-def _fiberlab(generators: list[Any], **options: Any) -> None:
-    scheduler = Scheduler(**options)
+def _fiberlab(generators: list[Any], *, make: Any = Scheduler, **options: Any) -> None:
+    scheduler = make(**options)
     for generator in generators:
         scheduler.add(generator)
     generators.clear()
@@ -258,6 +259,7 @@ def _asyncio(loop: Any, coroutines: list[Any]) -> None:
             await task
 
     loop.run_until_complete(main())
+    loop.close()
 
 
 def _uvloop(coroutines: list[Any]) -> None:
@@ -342,6 +344,11 @@ SWITCHERS: dict[str, Work] = {
     "threads": _threads,
 }
 """Who can switch, by name."""
+
+ALL_SWITCHERS: dict[str, Work] = {
+    **SWITCHERS,
+    "no-sites": lambda s: _fiberlab(_all(_wait_0, s), make=scheduler_without_sites()),
+}
 
 SLEEPERS: dict[str, Work] = {
     "limit": limit_sleep,

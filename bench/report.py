@@ -45,7 +45,8 @@ def _case_table(result: dict[str, Any], case: CaseResult) -> str:
         told = "-" if ratio is None else f"{ratio:.2f}"
         rows.append([NAMES.get(name, name), _spread(figure), rate, told])
     again = f", measured {case.attempts} times" if case.attempts > 1 else ""
-    lines = [f"**{result['title']}: {case.label}** ({result['rounds']} rounds{again})", ""]
+    rounds = f"{result['rounds']} round{'s' if result['rounds'] > 1 else ''}"
+    lines = [f"**{result['title']}: {case.label}** ({rounds}{again})", ""]
     lines += _markdown([head, *rows])
     told = [f"{name}: {why}" for name, why in case.skipped.items() if why != "takes no part"]
     return "\n".join([*lines, *(["", f"Not measured: {'; '.join(told)}."] if told else [])])
@@ -73,21 +74,25 @@ def _markdown(rows: list[list[str]]) -> list[str]:
 # -- Growth -------------------------------------------------------------------
 
 
-def growth_of(points: list[tuple[int, float]]) -> str:
-    """Say how a cost grows with the size: flat, like the logarithm, or faster.
+NOISE = 1.25
 
-    Flat: from any size to any larger one by less than a quarter. Logarithmic: no more from the
-    smallest size to the largest than ten times the size adds on average, three times over.
+
+def growth_of(points: list[tuple[int, float]]) -> str:
+    """Say how a cost grows with the size: flat, falls, logarithmic, or faster.
+
+    Flat: no size costs a quarter more than a smaller one. Logarithmic: from each size to the
+    next by no more than the logarithm of the size grows, and a quarter for noise.
     """
-    costs = [cost for _, cost in points]
-    if max(costs[1:]) <= 1.25 * min(costs[:-1]):
-        return "flat" if costs[-1] > 0.75 * costs[0] else "falls"
-    if costs[-1] < costs[0]:
+    sizes, costs = zip(*points, strict=True)
+    if max(costs) < NOISE * min(costs):
+        return "flat"
+    if costs[-1] <= costs[0]:
         return "falls"
-    tens = [math.log10(size) for size, _ in points]
-    steps = [(costs[i + 1] - costs[i]) / (tens[i + 1] - tens[i]) for i in range(len(points) - 1)]
-    average = (costs[-1] - costs[0]) / (tens[-1] - tens[0])
-    return "logarithmic" if max(steps) <= 3 * average else "faster than logarithmic"
+    for i in range(len(points) - 1):
+        most = NOISE * math.log(sizes[i + 1] + 1) / math.log(sizes[i] + 1)
+        if costs[i + 1] / costs[i] > most:
+            return "faster than logarithmic"
+    return "logarithmic"
 
 
 def _growth(result: dict[str, Any]) -> str:

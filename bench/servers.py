@@ -18,6 +18,7 @@ from fiberlab import RECV, SEND, Scheduler, Trace
 from fiberlab.sockets import accept_all
 
 from .client import RESPONSE
+from .no_sites import scheduler_without_sites
 
 CHUNK = 65536
 
@@ -84,9 +85,17 @@ def traced(listener: socket.socket, http: bool) -> None:
     _run_fibers(listener, _plain_http if http else _plain_echo, trace=Trace())
 
 
-def _run_fibers(listener: socket.socket, handler: Any, **options: Any) -> None:
+def no_sites(listener: socket.socket, http: bool) -> None:
+    """As plain, by a scheduler that cannot be traced; only to tell what that would save."""
+    handler = _plain_http if http else _plain_echo
+    _run_fibers(listener, handler, make=scheduler_without_sites())
+
+
+def _run_fibers(
+    listener: socket.socket, handler: Any, *, make: Any = Scheduler, **options: Any
+) -> None:
     listener.setblocking(False)
-    scheduler = Scheduler(**options)
+    scheduler = make(**options)
     scheduler.add(accept_all(listener, handler, scheduler.add, print))
     scheduler.run()
 
@@ -382,3 +391,5 @@ SERVERS: dict[str, Server] = {
     "threads": threads,
 }
 """By name, in the order of the tables; the limit first."""
+
+ALL_SERVERS = {**SERVERS, "no-sites": no_sites}

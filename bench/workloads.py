@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import kinds
-from .fibers import SLEEPERS, SWITCHERS
+from .fibers import ALL_SWITCHERS, SLEEPERS, SWITCHERS
 from .kinds import Bench, Sample
 from .machine import PEERS
-from .servers import SERVERS
+from .servers import ALL_SERVERS, SERVERS
 
 Measure = Callable[[Bench, str, int], Sample]
 
@@ -184,7 +184,7 @@ def refusal(name: str, case: Case) -> str | None:
         return "select() ends at 1,024 descriptors" if case.size >= 1000 else None
     if name == "threads" and case.size > 5000:
         return "too many threads"
-    known = {kinds.switch: SWITCHERS, kinds.sleep: SLEEPERS, kinds.asleep_memory: SLEEPERS}
+    known = {kinds.switch: ALL_SWITCHERS, kinds.sleep: SLEEPERS, kinds.asleep_memory: SLEEPERS}
     servers = {kinds.echo, kinds.http, kinds.idle, kinds.idle_memory}
-    table = SERVERS if case.measure in servers else known.get(case.measure, {name: None})
+    table = ALL_SERVERS if case.measure in servers else known.get(case.measure, {name: None})
     return None if name in table else "takes no part"
