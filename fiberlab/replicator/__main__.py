@@ -15,11 +15,8 @@ from .proxy import Options, Proxy
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m fiberlab.replicator",
-        description="A caching HTTP proxy for this machine: however many clients ask for a file, "
-        "one download comes in. ^C ends it.",
-    )
+    about = "A caching HTTP proxy for this machine: one download, however many ask. ^C ends it."
+    parser = argparse.ArgumentParser(prog="python -m fiberlab.replicator", description=about)
     add = parser.add_argument
     add("--port", type=int, default=8080, help="where to listen; 0: any free port (8080)")
     add("--cache", metavar="DIR", default="cache", help="the folder of the files (cache)")
@@ -27,13 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--static", action="store_true", help="files never change: serve without asking again")
     add("--offline", action="store_true", help="ask no origin: serve what is in the cache")
     add("--limit", type=_positive, metavar="KIB", help="the most KiB a second from all origins")
-    add(
-        "--tunnel",
-        type=int,
-        action="append",
-        metavar="PORT",
-        help="a port CONNECT may lead to; may be given again (443)",
-    )
+    add("--tunnel", type=int, nargs="+", metavar="PORT", help="where CONNECT may lead (443)")
     add("--debug", action="store_true", help="print at once; errors with their traceback")
     add("--trace", metavar="FILE", help="write what the fibers did to FILE at the end")
     return parser
@@ -49,12 +40,8 @@ def _positive(text: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the proxy until ^C; return the exit code."""
     told = _parser().parse_args(arguments)
-    options = Options(
-        static=told.static,
-        offline=told.offline,
-        limit=told.limit and told.limit * 1024,
-        tunnel_ports=frozenset(told.tunnel or [443]),
-    )
+    limit = told.limit and told.limit * 1024
+    options = Options(told.static, told.offline, limit, frozenset(told.tunnel or [443]))
     trace = Trace() if told.trace else None
     try:
         with closing(Cache(told.cache)) as cache:

@@ -2,7 +2,7 @@
 
 The rule kept here: h11 speaks the protocol. It finds where heads and bodies begin and end, and
 refuses what is malformed; this module only decides what a well-formed message means. Whatever
-two programs on the way could read in two ways (two lengths, a length and chunks) is refused.
+two programs on the way could read in two ways (a length and chunks) is refused.
 
 What this module does not know: files, and who shares a download.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -28,31 +27,18 @@ Headers = list[tuple[bytes, bytes]]
 HEAD_LIMIT = 65536  # bytes of a request's or an answer's head
 _LEFT_UNREAD = 1 << 20  # bytes a refused client may still send while it reads why
 
-_HOP_BY_HOP = {
-    b"connection",
-    b"keep-alive",
-    b"proxy-authenticate",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-}
+_HOP_BY_HOP = set(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
+    b"transfer-encoding upgrade".split()
+)
 
 
 class Failure(Exception):
-    """A request that cannot be answered: the status, and the reason in words."""
+    """A request that cannot be answered: the status, the reason in words, header fields."""
 
-    def __init__(self, status: int, words: str, headers: Iterable[tuple[str, str]] = ()) -> None:
-        super().__init__(status, words)
-        self.status = status
-        self.words = words
-        self.headers = list(headers)
-
-    def again(self) -> Failure:
-        """Return an equal one, to be raised in another fiber."""
-        return Failure(self.status, self.words, self.headers)
+    def __init__(self, status: int, words: str, *headers: tuple[str, str]) -> None:
+        super().__init__(status, words, *headers)
+        self.status, self.words, self.headers = status, words, headers
 
 
 class Url(NamedTuple):
@@ -82,7 +68,7 @@ class Channel:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.http = h11.Connection(role, max_incomplete_event_size=HEAD_LIMIT)
-        self.request: h11.Request | None = None  # the one that came last
+        self.request: h11.Request | None = None  # the one that is being answered
 
     def receive(self, size_bytes: int = CHUNK) -> Steps[Any]:
         """Return the next event of h11; raises h11.RemoteProtocolError for what is none."""
@@ -116,27 +102,24 @@ class Channel:
             return
         phrase = HTTPStatus(failure.status).phrase
         body = f"{failure.status} {phrase}: {failure.words}\n".encode(errors="replace")
-        headers = [
-            *failure.headers,
-            ("content-type", "text/plain; charset=utf-8"),
-            ("content-length", str(len(body))),
-        ]
+        headers = [*failure.headers, ("content-type", "text/plain; charset=utf-8")]
+        headers.append(("content-length", str(len(body))))
         head = h11.Response(status_code=failure.status, headers=headers, reason=phrase)
-        silent = self.request is not None and self.request.method == b"HEAD"
-        yield from self.send(head, *([] if silent else [h11.Data(body)]), h11.EndOfMessage())
+        if self.request is not None and self.request.method == b"HEAD":
+            body = b""
+        yield from self.send(head, h11.Data(body), h11.EndOfMessage())
 
     def part(self) -> Steps[None]:
         """Say that no more comes, and wait a little for the client to have read it all.
 
         Closing with data unread resets the connection, and the client may never see the answer.
         """
-        self.sock.shutdown(socket.SHUT_WR)
         left = _LEFT_UNREAD
-        while left > 0:
-            yield RECV(self.sock, timeout=1)
-            with suppress(BlockingIOError):
-                size = len(self.sock.recv(CHUNK))
-                left -= size or left
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+            while left > 0:
+                yield RECV(self.sock, timeout=1)
+                left -= len(self.sock.recv(CHUNK)) or left
 
 
 # -- Reading messages ------------------------------------------------------------------
@@ -158,27 +141,24 @@ def url_of(request: h11.Request) -> Url:
     """Return what a request asks for; Failure 400 unless it is an http address."""
     text = request.target.decode("ascii")
     if not text.lower().startswith("http://"):
-        raise Failure(
-            400, f"this is a proxy, not {text!r}: ask for http://host/path, or CONNECT for https"
-        )
+        raise Failure(400, f"{text!r}: a proxy is asked for http://host/path, or by CONNECT")
+    host, port = _place(text, 80)
     parts = urlsplit(text)
-    host, port = _place(parts, 80)
     return Url(host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
 
 
 def authority_of(request: h11.Request) -> tuple[str, int]:
     """Return the host and port a CONNECT asks for."""
-    return _place(urlsplit("//" + request.target.decode("ascii")), None)
+    return _place("//" + request.target.decode("ascii"), None)
 
 
-def _place(parts: Any, default: int | None) -> tuple[str, int]:
-    try:
-        host, port = parts.hostname, parts.port or default
-    except ValueError as error:
-        raise Failure(400, f"no address: {error}") from None
-    if not host or not port or "@" in parts.netloc:
-        raise Failure(400, f"{parts.netloc!r} is no host and port")
-    return host, port
+def _place(text: str, default: int | None) -> tuple[str, int]:
+    with suppress(ValueError):
+        parts = urlsplit(text)
+        port = default if parts.port is None else parts.port
+        if parts.hostname and len(parts.hostname) < 254 and port and "@" not in parts.netloc:
+            return parts.hostname, port
+    raise Failure(400, f"{text!r} has no host and port that can be used")
 
 
 def check_framing(message: h11.Request | h11.Response) -> None:
@@ -191,30 +171,18 @@ def check_framing(message: h11.Request | h11.Response) -> None:
             raise Failure(status, "Transfer-Encoding does not exist in HTTP/1.0")
 
 
-def has_body(request: h11.Request) -> bool:
-    """Whether a body comes with the request."""
-    length = field(request.headers, b"content-length") or "0"
-    return length != "0" or field(request.headers, b"transfer-encoding") is not None
-
-
-def is_counted(response: h11.Response) -> bool:
-    """Whether the answer tells where it ends; else a cut looks like the end."""
-    return any(name in (b"content-length", b"transfer-encoding") for name, _ in response.headers)
-
-
 def may_share(request: h11.Request) -> bool:
     """Whether the answer may come from the cache, or be shared with others."""
-    personal = any(name in (b"authorization", b"cookie") for name, _ in request.headers)
+    names = {name for name, value in request.headers if (name, value) != (b"content-length", b"0")}
+    not_for_all = {b"authorization", b"cookie", b"content-length", b"transfer-encoding"}
     stored = "no-store" not in tokens(request.headers, b"cache-control")
-    return request.method in (b"GET", b"HEAD") and not has_body(request) and not personal and stored
+    return request.method in (b"GET", b"HEAD") and stored and not names & not_for_all
 
 
 def wants_fresh(request: h11.Request) -> bool:
     """Whether the client asks that the origin be asked."""
-    said = (field(request.headers, b"cache-control") or "").replace(" ", "").lower().split(",")
-    return bool({"no-cache", "max-age=0"} & set(said)) or (
-        "no-cache" in tokens(request.headers, b"pragma")
-    )
+    said = [field(request.headers, name) or "" for name in (b"cache-control", b"pragma")]
+    return re.search(r"\b(no-cache|max-age=0)\b", ", ".join(said).lower()) is not None
 
 
 def may_keep(response: h11.Response) -> bool:
@@ -236,7 +204,7 @@ def end_to_end(headers: Any, *without: bytes) -> Headers:
     return [(name, value) for name, value in headers if name not in left_out]
 
 
-# -- Files and their validators --------------------------------------------------------
+# -- Files and their versions ----------------------------------------------------------
 
 
 def seconds_of(date: str | None) -> float | None:
@@ -247,7 +215,7 @@ def seconds_of(date: str | None) -> float | None:
         return None
 
 
-def validator_of(headers: Any) -> str | None:
+def validator_of(headers: Headers) -> str | None:
     """Return what tells this very version from any other: a strong ETag, or an old date.
 
     A date is strong when the file was a minute old: within a second it may change twice
@@ -257,11 +225,11 @@ def validator_of(headers: Any) -> str | None:
     if etag and not etag.startswith("W/"):
         return etag
     modified = field(headers, b"last-modified")
-    age = (seconds_of(field(headers, b"date")) or 0) - (seconds_of(modified) or 0)
-    return modified if seconds_of(modified) and age >= 60 else None
+    told = seconds_of(field(headers, b"date")) or 0
+    return modified if told - (seconds_of(modified) or told) >= 60 else None
 
 
-def is_unmodified(request: h11.Request, headers: Any) -> bool:
+def is_unmodified(request: h11.Request, headers: Headers) -> bool:
     """Whether the client has this version already."""
     known = field(request.headers, b"if-none-match")
     if known is not None:
@@ -272,7 +240,7 @@ def is_unmodified(request: h11.Request, headers: Any) -> bool:
     return since is not None and modified is not None and modified <= since
 
 
-def range_of(request: h11.Request, headers: Any, size: int | None) -> range | None:
+def range_of(request: h11.Request, headers: Headers, size: int | None) -> range | None:
     """Return the bytes a client asks for, None for the whole file; Failure 416 if there are none.
 
     Several ranges at once, or a file whose size is not known yet, get the whole file.
@@ -280,26 +248,16 @@ def range_of(request: h11.Request, headers: Any, size: int | None) -> range | No
     asked = field(request.headers, b"range")
     form = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", asked or "")
     condition = field(request.headers, b"if-range")
-    versions = (None, validator_of(headers), field(headers, b"last-modified"))
-    if size is None or form is None or form[0] == "bytes=-" or condition not in versions:
+    if size is None or form is None or condition not in (None, validator_of(headers)):
         return None
     first, last = form[1], form[2]
-    if first and last and int(last) < int(first):
+    if not first + last or (first and last and int(last) < int(first)):
         return None
     start = int(first) if first else max(0, size - int(last))
     if start >= size:
-        told = [("content-range", f"bytes */{size}")]
+        told = ("content-range", f"bytes */{size}")
         raise Failure(416, f"{asked!r} lies outside of the file's {size} bytes", told)
     return range(start, min(int(last) + 1, size) if first and last else size)
-
-
-def content_range_of(response: h11.Response) -> tuple[int, int] | None:
-    """Return where the bytes of a 206 begin and the whole file's size, if they reach its end."""
-    told = field(response.headers, b"content-range") or ""
-    form = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", told)
-    if form is None or int(form[2]) + 1 != int(form[3]):
-        return None
-    return int(form[1]), int(form[3])
 
 
 def answer_for(
@@ -312,13 +270,12 @@ def answer_for(
     if is_unmodified(request, headers):
         return h11.Response(status_code=304, headers=headers, reason="Not Modified"), 0, 0
     asked = range_of(request, headers, size) if request.method == b"GET" else None
-    told: list[tuple[str, str]] = [("accept-ranges", "bytes")]
-    start, stop, status = 0, size, HTTPStatus.OK
+    told = [*headers, (b"accept-ranges", b"bytes")]
+    start, stop, status, reason = 0, size, 200, "OK"
     if asked is not None:
-        start, stop, status = asked.start, asked.stop, HTTPStatus.PARTIAL_CONTENT
-        told.append(("content-range", f"bytes {start}-{stop - 1}/{size}"))
+        start, stop, status, reason = asked.start, asked.stop, 206, "Partial Content"
+        told.append((b"content-range", f"bytes {start}-{asked.stop - 1}/{size}".encode()))
     if stop is not None:
-        told.append(("content-length", str(stop - start)))
-    coded = [(name.encode(), value.encode()) for name, value in told]
-    response = h11.Response(status_code=int(status), headers=headers + coded, reason=status.phrase)
-    return response, start, start if request.method == b"HEAD" else stop
+        told.append((b"content-length", b"%d" % (stop - start)))
+    head = h11.Response(status_code=status, headers=told, reason=reason)
+    return head, start, start if request.method == b"HEAD" else stop

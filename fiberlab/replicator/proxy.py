@@ -6,18 +6,17 @@ into the cache, whether or not anybody goes on listening. Every client, the firs
 that file at its own pace, and when it has caught up it waits by WAIT(None): it wakes with the
 fiber that fetches. So a late client starts at the beginning, and a slow one holds back nobody.
 
-A herd of joiners wakes whenever any fiber has run, mostly for nothing. Up to CROWD of them that
-costs less than it saves; where more share a download, each sleeps a moment instead, the longer
-the more they are, so that looking takes a bounded share of the processor.
+A herd of joiners wakes whenever any fiber has run, mostly for nothing. In a crowd each sleeps a
+moment instead, the longer the more they are, so that looking takes a bounded share of the time.
 
-What this module does not know: the scheduler. These are generators; they yield to whatever
-runs them.
+What this module does not know: the scheduler. These are generators; whatever runs them will do.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -34,20 +33,16 @@ from . import http
 from .cache import About, Cache, Entry
 from .http import Channel, Failure, Headers, Url, field
 
-CROWD = 32  # joiners that may wake together
+CROWD = 32  # the most joiners that wake together
 _LOOK = 100e-6  # seconds each of a larger crowd sleeps, for each one that is in it
+_TUNNEL_SILENCE = 86400.0  # seconds; a long download through a tunnel is silent one way
 
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _VIA = (b"via", b"1.1 fiberlab-replicator")
-_OF_ONE_ANSWER = (b"accept-ranges", b"age", b"content-length", b"content-range", b"via")
-_CONDITIONS = (
-    b"if-match",
-    b"if-modified-since",
-    b"if-none-match",
-    b"if-range",
-    b"if-unmodified-since",
-    b"range",
-)
+_OURS_TO_SAY = (  # for a file that is shared
+    b"host accept-encoding range if-match if-none-match if-modified-since if-unmodified-since "
+    b"if-range accept-ranges age content-length content-range"
+).split()
 
 
 @dataclass(frozen=True)
@@ -69,18 +64,19 @@ class Download:
     """One file as far as it has come, shared by the fibers that are ``with`` it.
 
     about: None until the origin has answered. available: bytes that can be read. over: nothing
-    more will come. failure: why, if it is not complete. A download that is over without either
+    more will come. failure: why, if it is not complete. A download that is over with neither
     was no file for everybody: each has to ask for itself.
     """
 
+    about: About | None = None
+    available = 0
+    over = False
+    failure: Failure | None = None
+    _file: FileIO
+    _users = 0
+
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self.about: About | None = None
-        self.available = 0
-        self.over = False
-        self.failure: Failure | None = None
-        self._file: FileIO | None = None
-        self._users = 0
 
     def __enter__(self) -> Download:
         self._users += 1
@@ -88,7 +84,7 @@ class Download:
 
     def __exit__(self, *_: object) -> None:
         self._users -= 1
-        if not self._users and self._file is not None:
+        if not self._users and self.about is not None:
             self._file.close()
 
     def hold(self, about: About, file: FileIO, *, complete: bool = False) -> None:
@@ -98,13 +94,14 @@ class Download:
 
     def read(self, position: int, size_bytes: int) -> bytes:
         """Return some of the bytes from `position` on."""
-        assert self._file is not None
         self._file.seek(position)
         return self._file.read(size_bytes)
 
     def append(self, data: bytes) -> None:
-        """Add to the file; raises Failure if the disk is full."""
-        assert self._file is not None
+        """Add to the file; Failure if that is too much, for the disk or for what was announced."""
+        size = self.about.size if self.about is not None else None
+        if size is not None and self.available + len(data) > size:
+            raise Failure(502, "more came than was announced")
         with _storing():
             self._file.seek(self.available)
             rest = memoryview(data)
@@ -112,25 +109,24 @@ class Download:
                 rest = rest[self._file.write(rest) :]
         self.available += len(data)
 
-    def finish(self, *, keep: bool) -> Steps[None]:
+    def finish(self, about: About, *, keep: bool) -> Steps[None]:
         """Make it a complete file of the cache, or no file at all."""
-        assert self._file is not None
-        assert self.about is not None
-        if self.about.size not in (None, self.available):
-            raise Failure(502, f"got {self.available} of {self.about.size} bytes")
+        if about.size not in (None, self.available):
+            raise Failure(502, f"only {self.available} of {about.size} bytes came")
         self.over = not keep
-        if keep:
-            with _storing():
-                # A rename must not reach the disk before the bytes do.
-                yield from in_thread(os.fsync, self._file.fileno())
+        with _storing():
+            if not keep:
+                self.entry.discard()
+                return
+            # A rename must not reach the disk before the bytes do.
+            yield from in_thread(os.fsync, self._file.fileno())
             self.over = True
-        with suppress(OSError):  # as it is now it will be found complete, or be asked for again
-            self.entry.finish(self.about, self._file) if keep else self.entry.discard()
+            self.entry.finish(about, self._file)
 
     def end(self, failure: Failure | None = None) -> None:
         """Let nobody wait for more."""
         if not self.over:
-            self.failure, self.over = failure, True
+            self.over, self.failure = True, failure
 
     def pause(self) -> WAIT:
         """Return what a fiber waits for that has read all there is."""
@@ -147,13 +143,11 @@ class Proxy:
         self._receiving = 0  # answers that come in now and share the limit
 
     def serve(self, sock: Any, address: Any) -> Steps[None]:
-        """Answer the requests of one client, until it or its patience ends."""
+        """Answer the requests of one client, until it ends or is silent for too long."""
         client = Channel(sock, h11.SERVER)
         try:
             while (yield from self._exchange(client)):
                 client.http.start_next_cycle()
-        except TimeoutError:
-            print("the client was silent for too long")
         except OSError as error:
             print(f"the client has gone: {error}")
 
@@ -194,18 +188,15 @@ class Proxy:
         else:
             yield from self._lead(client, request, url)
 
-    # -- Shared downloads ---------------------------------------------------------------
+    # -- Shared downloads --------------------------------------------------------------
 
     def _stored(self, request: h11.Request, url: Url) -> Download | None:
         """Return the complete file, if it may be served without asking."""
-        fresh = http.wants_fresh(request) and not self._options.offline
-        if not (self._options.static or self._options.offline) or fresh:
+        if not self._options.offline and (not self._options.static or http.wants_fresh(request)):
             return None
-        entry = self._cache.entry(url)
-        if (found := entry.open_complete()) is None:
+        download = Download(self._cache.entry(url))
+        if (found := download.entry.open_complete()) is None:
             return None
-        print("from the cache")
-        download = Download(entry)
         download.hold(*found, complete=True)
         return download
 
@@ -214,28 +205,25 @@ class Proxy:
     ) -> Steps[None]:
         """Send a client the file, from its beginning, as fast as it comes and it takes it."""
         with download:
-            while download.about is None and not download.over:
+            while (about := download.about) is None and not download.over:
                 yield download.pause()
-            if download.about is None:
-                if download.failure is not None:
-                    raise download.failure.again()
-                yield from self._forward(client, request, url)
-                return
-            about = download.about
-            head, position, stop = http.answer_for(request, about.fields, about.size)
-            yield from client.send(head)
-            while stop is None or position < stop:
-                while position >= download.available and not download.over:
-                    yield download.pause()
-                most = CHUNK if stop is None else min(CHUNK, stop - position)
-                data = download.read(position, most)
-                if not data:
-                    break
-                yield from client.send(h11.Data(data))
-                position += len(data)
-            if download.failure is not None and position != stop:
-                raise download.failure.again()
-            yield from client.send(h11.EndOfMessage())
+            if about is not None:
+                head, position, stop = http.answer_for(request, about.headers, about.size)
+                yield from client.send(head)
+                while stop is None or position < stop:
+                    while position >= download.available and not download.over:
+                        yield download.pause()
+                    most = CHUNK if stop is None else min(CHUNK, stop - position)
+                    if not (data := download.read(position, most)):
+                        break
+                    yield from client.send(h11.Data(data))
+                    position += len(data)
+                if download.failure is None or position == stop:
+                    yield from client.send(h11.EndOfMessage())
+                    return
+            if download.failure is not None:
+                raise Failure(*download.failure.args)
+        yield from self._forward(client, request, url)
 
     def _lead(self, client: Channel, request: h11.Request, url: Url) -> Steps[None]:
         """Ask the origin; share what comes if that may be, else hand it to this client alone."""
@@ -253,62 +241,62 @@ class Proxy:
             if answer is None:
                 yield from self._follow(client, request, url, download)
                 return
-        print("for this client only")
         yield from self._relay(client, url, *answer)
 
     def _ask_for_file(
         self, client: Channel, request: h11.Request, url: Url, download: Download
     ) -> Steps[tuple[Channel, h11.Response] | None]:
-        """Ask for the file, or for what is missing or new; return an answer that is not shared."""
-        common = http.end_to_end(request.headers, b"host", b"accept-encoding", *_CONDITIONS)
+        """Ask for the file, its rest, or a newer one; return an answer that is not shared."""
         # Packed or not would be two files of one name.
-        common.append((b"accept-encoding", b"identity"))
-        ours = _conditions(download.entry)
+        common = [(b"accept-encoding", b"identity")]
+        common += http.end_to_end(request.headers, *_OURS_TO_SAY)
+        conditions = _conditions(download.entry)
         while True:
-            head = _request(request.method, url, common + ours)
-            origin, response = yield from self._open(client, url, head)
+            headers = common + conditions
+            origin, response = yield from self._open(client, request.method, url, headers)
             try:
                 if self._take(url, download, origin, response):
                     return None
             except BaseException:
                 origin.sock.close()
                 raise
-            if not ours or response.status_code not in (206, 304, 412, 416):
+            if not conditions or response.status_code not in (206, 304, 412, 416):
                 return origin, response
-            # It is of no use with what is here: once more, from the beginning.
+            # It does not fit what is here: once more, from the beginning.
             origin.sock.close()
-            ours = []
+            conditions = []
 
     def _take(self, url: Url, download: Download, origin: Channel, response: h11.Response) -> bool:
         """Make the answer the download, and start a fiber that fetches; False if it is no file."""
-        if response.status_code == 304:
-            if (found := download.entry.open_complete()) is None:
-                return False
-            print("from the cache: it has not changed")
+        entry, status, headers = download.entry, response.status_code, response.headers
+        if status == 304 and (found := entry.open_complete()) is not None:
             origin.sock.close()
             download.hold(*found, complete=True)
             return True
         if not http.may_keep(response):
             return False
-        if response.status_code == 206 and not _resume(download, response):
-            return False
-        if response.status_code == 200:
-            length = field(response.headers, b"content-length")
-            size = int(length) if length is not None else None
-            about = About.of(url, size, http.end_to_end(response.headers, *_OF_ONE_ANSWER))
+        length = field(headers, b"content-length")
+        if status == 200:
+            size = None if length is None else int(length)
+            about = About(str(url), size, http.end_to_end(headers, *_OURS_TO_SAY))
             with _storing():
-                download.hold(about, download.entry.begin(about))
-        start(self.fetch(url, download, origin, keep=http.is_counted(response)))
+                download.hold(about, entry.begin(about))
+        elif not _resume(download, headers):
+            return False
+        # Without a length or chunks, a cut would look like the end.
+        keep = status == 206 or not (length is None and not field(headers, b"transfer-encoding"))
+        start(self.fetch(url, download, origin, keep=keep))
         return True
 
     def fetch(self, url: Url, download: Download, origin: Channel, *, keep: bool) -> Steps[None]:
         """Fetch what the origin sends into the cache, whoever listens; a fiber of its own."""
+        assert download.about is not None
         with download, closing(origin.sock):
             print(f"fetching {url} from byte {download.available}")
             try:
                 while (data := (yield from self._receive(url, origin))) is not None:
                     download.append(data)
-                yield from download.finish(keep=keep)
+                yield from download.finish(download.about, keep=keep)
             except Failure as failure:
                 print(f"{failure.status}: {failure.words}")
                 download.end(failure)
@@ -316,11 +304,11 @@ class Proxy:
                 download.end(Failure(502, f"the download of {url} was ended"))
                 del self._downloads[url]
 
-    # -- Origins ------------------------------------------------------------------------
+    # -- Origins -----------------------------------------------------------------------
 
     def _connect(self, client: Channel, host: str, port: int) -> Steps[socket.socket]:
         if self._options.offline:
-            raise Failure(504, f"not in the cache, and {host} is not asked: the proxy is offline")
+            raise Failure(504, f"not in the cache, and offline {host}:{port} is not asked")
         with _asking(f"{host}:{port}"):
             sock = yield from connect((host, port))
             if sock.getpeername()[:2] != client.sock.getsockname()[:2]:
@@ -329,25 +317,25 @@ class Proxy:
         raise Failure(400, f"{host}:{port} is this proxy itself")
 
     def _open(
-        self, client: Channel, url: Url, head: h11.Request
+        self, client: Channel, method: bytes, url: Url, headers: Headers
     ) -> Steps[tuple[Channel, h11.Response]]:
         """Send a request, with the body if the client has one, and return the answer's head."""
+        # The origin is told the host asked for, whatever the client's Host field said.
+        headers = [(b"host", url.authority.encode()), *headers, _VIA, (b"connection", b"close")]
+        head = h11.Request(method=method, target=url.target.encode(), headers=headers)
         origin = Channel((yield from self._connect(client, url.host, url.port)), h11.CLIENT)
         try:
             with _asking(url):
                 yield from origin.send(head)
             while client.http.their_state is h11.SEND_BODY:
-                event = yield from client.receive()
-                if isinstance(event, h11.Data):
+                if isinstance(event := (yield from client.receive()), h11.Data):
                     with _asking(url):
                         yield from origin.send(h11.Data(bytes(event.data)))
             with _asking(url):
                 yield from origin.send(h11.EndOfMessage())
-                response = yield from origin.receive()
-                while isinstance(response, h11.InformationalResponse):
-                    response = yield from origin.receive()
-                if not isinstance(response, h11.Response):
-                    raise Failure(502, f"{url} was closed without an answer")
+                while not isinstance(response := (yield from origin.receive()), h11.Response):
+                    if isinstance(response, h11.ConnectionClosed):
+                        raise Failure(502, f"{url}: closed without an answer")
                 http.check_framing(response)
                 return origin, response
         except BaseException:
@@ -360,31 +348,31 @@ class Proxy:
         self._receiving += 1
         try:
             with _asking(url):
-                size = CHUNK if limit is None else max(1, min(CHUNK, int(limit / 8)))
-                event = yield from origin.receive(size)
+                most = CHUNK if limit is None else min(CHUNK, 1 + int(limit / 8))
+                event = yield from origin.receive(most)
             if not isinstance(event, h11.Data):
                 return None
-            data = bytes(event.data)
             if limit is not None:
-                yield WAIT(len(data) * self._receiving / limit)
-            return data
+                yield WAIT(len(event.data) * self._receiving / limit)
+            return bytes(event.data)
         finally:
             self._receiving -= 1
 
-    # -- What is not shared --------------------------------------------------------------
+    # -- What is not shared ------------------------------------------------------------
 
     def _forward(self, client: Channel, request: h11.Request, url: Url) -> Steps[None]:
         """Pass a request on as it is, and its answer back."""
         headers = http.end_to_end(request.headers, b"host", b"expect")
         if field(request.headers, b"transfer-encoding") is not None:
             headers.append((b"transfer-encoding", b"chunked"))
-        head = _request(request.method, url, headers)
-        yield from self._relay(client, url, *(yield from self._open(client, url, head)))
+        answer = yield from self._open(client, request.method, url, headers)
+        yield from self._relay(client, url, *answer)
 
     def _relay(
         self, client: Channel, url: Url, origin: Channel, response: h11.Response
     ) -> Steps[None]:
         """Hand an answer to one client as it comes."""
+        print("for this client only")
         with closing(origin.sock):
             headers = [*http.end_to_end(response.headers), _VIA]
             status, reason = response.status_code, response.reason
@@ -396,30 +384,27 @@ class Proxy:
     def _tunnel(self, client: Channel, host: str, port: int) -> Steps[None]:
         """Carry bytes both ways and understand none."""
         if port not in self._options.tunnel_ports:
-            allowed = ", ".join(map(str, sorted(self._options.tunnel_ports)))
-            raise Failure(400, f"CONNECT leads to port {allowed} only, not to {port}")
+            raise Failure(400, f"CONNECT does not lead to port {port} here")
         with closing((yield from self._connect(client, host, port))) as sock:
             yield from client.receive()  # the end of the request
             yield from client.send(h11.Response(status_code=200, headers=[], reason="Connected"))
             yield from send_all(sock, client.http.trailing_data[0])
-            moved = [0]
-            back = start(carry(sock, client.sock, moved))
+            back = start(carry(sock, client.sock))
             try:
-                yield from carry(client.sock, sock, moved)
+                yield from carry(client.sock, sock)
                 yield from join(back)
             finally:
                 back.cancel()
 
 
-def carry(source: Any, sink: Any, moved: list[int]) -> Steps[None]:
-    """Carry bytes one way until they end, or until neither way has moved for the timeout.
-
-    moved: a count that both ways share. If something breaks, both ways end.
-    """
+def carry(source: Any, sink: Any) -> Steps[None]:
+    """Carry bytes one way until they end; if something breaks, end the other way too."""
     try:
-        while data := (yield from _receive_some(source, moved)):
+        data = b"?"
+        while data:
+            yield RECV(source, timeout=_TUNNEL_SILENCE)
+            data = source.recv(CHUNK)
             yield from send_all(sink, data)
-            moved[0] += 1
         sink.shutdown(socket.SHUT_WR)
     except OSError as error:
         print(f"the tunnel ends: {error}")
@@ -428,61 +413,35 @@ def carry(source: Any, sink: Any, moved: list[int]) -> Steps[None]:
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-def _receive_some(source: Any, moved: list[int]) -> Steps[bytes]:
-    while True:
-        before = moved[0]
-        try:
-            yield RECV(source)
-            return bytes(source.recv(CHUNK))
-        except BlockingIOError:
-            continue
-        except TimeoutError:
-            if moved[0] == before:
-                raise
-
-
-# -- Helpers -------------------------------------------------------------------------------
-
-
-def _request(method: bytes, url: Url, headers: Headers) -> h11.Request:
-    """Return a request to an origin, which is told the host asked for, whatever Host said."""
-    ours = [(b"host", url.authority.encode()), *headers, _VIA, (b"connection", b"close")]
-    return h11.Request(method=method, target=url.target.encode(), headers=ours)
-
-
 def _conditions(entry: Entry) -> Headers:
     """Return the fields that ask for the rest of a file, or for a newer version only."""
     if (found := entry.open_partial()) is not None:
-        about, file = found
-        with file:
+        with found[1] as file:
             size = file.seek(0, os.SEEK_END)
-        if size and about.validator is not None:
-            only = (b"if-range", about.validator.encode("latin-1"))
-            return [(b"range", b"bytes=%d-" % size), only]
+        if size and (version := http.validator_of(found[0].headers)) is not None:
+            return [(b"range", b"bytes=%d-" % size), (b"if-range", version.encode("latin-1"))]
     if (found := entry.open_complete()) is None:
         return []
-    about, file = found
-    file.close()
-    pairs = ((b"if-none-match", b"etag"), (b"if-modified-since", b"last-modified"))
-    told = [(ask, field(about.fields, name)) for ask, name in pairs]
-    return [(ask, value.encode("latin-1")) for ask, value in told if value is not None]
+    found[1].close()
+    asks = {b"etag": b"if-none-match", b"last-modified": b"if-modified-since"}
+    return [(asks[name], value) for name, value in found[0].headers if name in asks]
 
 
-def _resume(download: Download, response: h11.Response) -> bool:
+def _resume(download: Download, headers: Any) -> bool:
     """Go on with the partial file if the answer is its rest."""
     if (found := download.entry.open_partial()) is None:
         return False
     about, file = found
-    first, size = http.content_range_of(response) or (None, None)
-    same = all(
-        field(response.headers, name) in (None, field(about.fields, name))
-        for name in (b"etag", b"last-modified")
-    )
-    if not same or first != file.seek(0, os.SEEK_END) or about.size not in (None, size):
-        file.close()
-        return False
-    download.hold(replace(about, size=size), file)
-    return True
+    told = re.fullmatch("bytes ([0-9]+)-[0-9]+/([0-9]+)", field(headers, b"content-range") or "")
+    known = {name: field(about.headers, name) for name in (b"etag", b"last-modified")}
+    same = all(field(headers, name) in (None, value) for name, value in known.items())
+    if same and told and int(told[1]) == file.seek(0, os.SEEK_END):
+        size = int(told[2])
+        if about.size in (None, size):
+            download.hold(replace(about, size=size), file)
+            return True
+    file.close()
+    return False
 
 
 @contextmanager
@@ -505,6 +464,6 @@ def _asking(whom: object) -> Iterator[None]:
     except (socket.gaierror, UnicodeError) as error:
         raise Failure(502, f"{whom}: the name was not found: {error}") from error
     except h11.RemoteProtocolError as error:
-        raise Failure(502, f"{whom} broke off or spoke no HTTP: {error}") from error
+        raise Failure(502, f"{whom} broke off, or spoke no HTTP: {error}") from error
     except OSError as error:
         raise Failure(502, f"{whom} cannot be reached: {error.strerror or error}") from error
