@@ -18,13 +18,15 @@ PACKAGE = Path(fiberlab.__file__).parent
 # Imports run to lower lines only. A package (lab, replicator, elsewhere) is one place.
 LAYERS = [
     {
-        *("waits", "poller", "descriptors", "alarms", "errors", "watchdog", "delivery"),
+        *("waits", "poller", "descriptors", "alarms", "errors", "delivery"),
+        *("watchdog", "whereabouts"),
         *("events", "traceline", "tracefile", "trace", "arrivals"),
     },
     {"fiber", "sockets", "output", "reporter", "connection"},
     {
         *("scheduler", "simulation", "simulated_socket"),
         *("columns", "spans", "evidence", "measures", "tables", "summary", "comparison"),
+        "arrows",
         *("finding", "long_steps", "delays", "conduct", "diagnosis"),
     },
     {"timeline", "figures", "drawing", "charts", "overlays", "pixels", "perfetto", "server"},
@@ -50,11 +52,13 @@ MAY_USE = {
     "timeline": {"drawing"},  # what needs matplotlib, loaded when a figure is drawn
     "figures": {"charts", "timeline"},
     "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy; it watches a Socket
+    "arrows": {"columns"},  # they go from span to span
     "arrivals": {"waits"},  # it asks a Socket
     "traceline": {"events"},  # a line is an event
     "tracefile": {"errors", "events", "traceline"},  # a file is lines; it raises TraceError
     "trace": {"events", "tracefile"},  # it keeps events and saves them
-    "watchdog": {"trace"},  # a path is shortened in one way
+    "watchdog": {"whereabouts"},  # where a stack is
+    "whereabouts": {"trace", "events"},  # a path is shortened in one way
     "simulation": {"simulated_socket"},  # what its network hands out
     "__main__": {"cli"},
 }
