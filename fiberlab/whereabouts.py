@@ -40,7 +40,9 @@ def stack_of(frame: FrameType) -> list[Line]:
     lines = []
     innermost: FrameType | None = frame
     while innermost is not None:
-        lines.append(Line(innermost.f_code, innermost.f_lasti, innermost.f_lineno))
+        code = innermost.f_code
+        # Some instructions belong to no line; Python then tells None.
+        lines.append(Line(code, innermost.f_lasti, innermost.f_lineno or code.co_firstlineno))
         innermost = innermost.f_back
     return lines
 
