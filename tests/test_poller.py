@@ -1,0 +1,770 @@
+"""The real poller under faults: closed, copied and reused descriptors (design.md, 2.2)."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import io
+import os
+import select
+import selectors
+import socket
+import tempfile
+import threading
+import time
+import weakref
+
+import pytest
+
+from fiberlab.errors import Deadlock, FiberCancelled, FiberTimeout, SocketBusy, SocketClosed
+from fiberlab.fiber import start
+from fiberlab.poller import RealClock, RealPoller
+from fiberlab.scheduler import Scheduler
+from fiberlab.sockets import recv_exactly, send_all
+from fiberlab.waits import RECV, SEND, WAIT
+
+pytestmark = pytest.mark.live
+
+
+class Numbered:
+    """An object that has a number, and nothing else of a socket."""
+
+    def __init__(self, sock):
+        self.sock = sock
+
+    def fileno(self):
+        return self.sock.fileno()
+
+
+class Counting(RealPoller):
+    """Counts how often it is asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.polls = 0
+
+    def poll(self, timeout):
+        self.polls += 1
+        return super().poll(timeout)
+
+
+@pytest.fixture
+def counting():
+    """A poller that counts how often it is asked."""
+    return Counting()
+
+
+@pytest.fixture
+def counted(counting):
+    """A scheduler on `counting`, stopped after 20 seconds."""
+    scheduler = Scheduler(poller=counting)
+    guard = threading.Timer(20, scheduler.stop)
+    guard.start()
+    yield scheduler
+    guard.cancel()
+    guard.join()
+
+
+@pytest.fixture
+def new_pair():
+    """Make two connected sockets that do not block; closed at the end of the test."""
+    made = []
+
+    def make():
+        ends = socket.socketpair()
+        made.extend(ends)
+        for end in ends:
+            end.setblocking(False)
+        return ends
+
+    yield make
+    for end in made:
+        end.close()
+
+
+def fill(sock):
+    """Send on `sock` until it takes no more."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sock.send(bytes(65_536))
+
+
+def told(wait, log, name="fiber"):
+    """Yield `wait`, and note its error, or that it was resumed, and after how many seconds."""
+    began = time.monotonic()
+    try:
+        yield wait
+        log.append((name, "resumed"))
+    except Exception as error:
+        log.append((name, type(error)))
+    return time.monotonic() - began
+
+
+def after(seconds, function, *args):
+    """Call ``function(*args)`` so many seconds from now."""
+    yield WAIT(seconds)
+    function(*args)
+
+
+# -- Closed -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [RECV, SEND])
+def test_a_socket_closed_by_another_fiber_raises_within_a_second(live, pair, log, kind):
+    fill(pair[0])
+    fiber = live.add(told(kind(pair[0]), log))
+    live.add(after(0.05, pair[0].close))
+    live.run()
+
+    assert (log, fiber.result < 1.5) == ([("fiber", SocketClosed)], True)
+
+
+@pytest.mark.parametrize("kind", [RECV, SEND])
+def test_a_socket_closed_by_another_thread_raises_within_a_second(live, pair, log, kind):
+    fill(pair[0])
+    fiber = live.add(told(kind(pair[0]), log))
+    timer = threading.Timer(0.05, pair[0].close)
+    timer.start()
+    live.run()
+    timer.join()
+
+    assert (log, fiber.result < 1.5) == ([("fiber", SocketClosed)], True)
+
+
+def test_a_socket_closed_while_others_keep_the_loop_busy_raises_within_a_second(live, pair, log):
+    def spins():
+        while not log:
+            yield WAIT(0)
+
+    fiber = live.add(told(RECV(pair[0]), log))
+    live.add(spins())
+    live.add(after(0.05, pair[0].close))
+    live.run()
+
+    assert (log, fiber.result < 1.5) == ([("fiber", SocketClosed)], True)
+
+
+def test_both_directions_of_a_socket_that_is_closed_raise(live, pair, log):
+    fill(pair[0])
+    live.add(told(RECV(pair[0]), log, "receiver"))
+    live.add(told(SEND(pair[0]), log, "sender"))
+    live.add(after(0.05, pair[0].close))
+    live.run()
+
+    assert sorted(log) == [("receiver", SocketClosed), ("sender", SocketClosed)]
+
+
+@pytest.mark.parametrize("kind", [RECV, SEND])
+def test_a_socket_that_is_closed_already_raises_at_the_yield(live, pair, log, kind):
+    pair[0].close()
+    live.add(told(kind(pair[0]), log))
+    live.run()
+
+    assert log == [("fiber", SocketClosed)]
+
+
+def test_a_number_that_is_used_again_tells_the_old_waiter_at_once(live, log, new_pair):
+    left, _right = new_pair()
+
+    def reuses():
+        yield WAIT(0.05)
+        number = left.fileno()
+        left.close()
+        again = socket.socket()
+        same = again.fileno() == number
+        began = time.monotonic()
+        log.append(("same number", same))
+        again.bind(("127.0.0.1", 0))
+        again.listen()
+        receiver = start(told(RECV(again, timeout=0.05), log, "new"))
+        while len(log) < 2:
+            yield WAIT(0)
+        log.append(("at once", time.monotonic() - began < 0.25))
+        while receiver.result is None:
+            yield WAIT(0.01)
+        again.close()
+
+    live.add(told(RECV(left), log, "old"))
+    live.add(reuses())
+    live.run()
+
+    assert log[0] == ("same number", True)
+    assert ("old", SocketClosed) in log[1:3]
+
+
+def test_a_socket_with_a_used_number_wakes_its_own_fiber(live, log, new_pair):
+    left, _right = new_pair()
+    pairs = []
+
+    def receiver(sock, name):
+        yield RECV(sock, timeout=5)
+        log.append((name, sock.recv(1)))
+
+    def reuses():
+        yield WAIT(0.05)
+        number = left.fileno()
+        left.close()
+        new = new_pair()
+        pairs.append(new)
+        ours, theirs = new if new[0].fileno() == number else new[::-1]
+        log.append(ours.fileno() == number)
+        start(receiver(ours, "new"))
+        yield WAIT(0.05)
+        theirs.send(b"x")
+
+    live.add(told(RECV(left), log, "old"))
+    live.add(reuses())
+    live.run()
+
+    assert log == [True, ("old", SocketClosed), ("new", b"x")]
+
+
+def test_a_descriptor_closed_behind_the_objects_back_raises_within_a_second(live, log, new_pair):
+    left, _right = new_pair()
+    fiber = live.add(told(RECV(left), log))
+    live.add(after(0.05, lambda: os.close(left.detach())))
+    other, _peer = new_pair()
+    number = Number(other.detach())
+    live.add(told(RECV(number), log, "number"))
+    live.add(after(0.05, os.close, number.fileno()))
+    live.run()
+
+    assert sorted(log) == [("fiber", SocketClosed), ("number", SocketClosed)]
+    assert fiber.result < 1.5
+
+
+class Number:
+    """An object that knows a number only."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def fileno(self):
+        return self.number
+
+
+@pytest.mark.posix
+def test_a_file_object_closed_by_another_fiber_raises_within_a_second(live, log):
+    reader, writer = os.pipe()
+    file = os.fdopen(reader, "rb", 0)
+    fiber = live.add(told(RECV(file), log))
+    live.add(after(0.05, file.close))
+    live.run()
+    os.close(writer)
+
+    assert (log, fiber.result < 1.5) == ([("fiber", SocketClosed)], True)
+
+
+@pytest.mark.posix
+def test_a_pipe_can_be_waited_for(live, log):
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb", 0) as file, os.fdopen(writer, "wb", 0) as out:
+        live.add(told(RECV(file), log, "reader"))
+        live.add(told(SEND(out), log, "writer"))
+        live.add(after(0.05, out.write, b"x"))
+        live.run()
+
+    assert log == [("writer", "resumed"), ("reader", "resumed")]
+
+
+@pytest.mark.posix
+def test_a_file_given_to_recv_raises_at_the_yield_and_disturbs_nobody(live, pair, log):
+    with tempfile.TemporaryFile() as file:
+        live.add(told(RECV(file), log, "file"))
+        live.add(told(RECV(pair[0]), log, "socket"))
+        live.add(after(0.05, pair[1].send, b"x"))
+        live.run()
+
+    assert log == [("file", PermissionError), ("socket", "resumed")]
+
+
+def test_a_fileno_that_is_no_number_raises_at_the_yield(live, log):
+    live.add(told(RECV(Number("seven")), log, "text"))
+    live.add(told(RECV(Number(-5)), log, "negative"))
+    live.add(told(RECV(Number(10**9)), log, "never opened"))
+    live.run()
+
+    assert [name for name, what in log if what != "resumed"] == ["text", "negative", "never opened"]
+
+
+def test_cancel_while_the_socket_was_just_found_closed_is_clean(live, pair, log, new_pair):
+    left = pair[0]
+
+    def waits():
+        try:
+            yield RECV(left)
+        except (SocketClosed, FiberCancelled) as error:
+            log.append(type(error))
+        yield WAIT(0)
+        log.append("went on")
+
+    def closes():
+        yield WAIT(0.05)
+        left.close()
+        # The number is used again, so the closing is found at the yield of the next RECV.
+        again, peer = new_pair()
+        reused = start(told(RECV(again, timeout=0.01), []))
+        yield WAIT(0)
+        fiber.cancel()
+        while reused.result is None:
+            yield WAIT(0.01)
+        again.close()
+        peer.close()
+
+    fiber = live.add(waits())
+    live.add(closes())
+    live.run()
+
+    assert (len(log), log[-1]) == (2, "went on")
+
+
+# -- Two objects, one number --------------------------------------------------
+
+
+def test_a_second_receiver_through_another_object_is_refused_too(live, pair, log):
+    live.add(told(RECV(pair[0], timeout=0.1), log, "socket"))
+    live.add(told(RECV(Numbered(pair[0])), log, "object"))
+    live.run()
+
+    assert log == [("object", SocketBusy), ("socket", FiberTimeout)]
+
+
+def test_objects_made_at_each_yield_serve_both_directions(live, pair, log):
+    left, right = pair
+    fill(left)
+
+    def drain():
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                right.recv(65_536)
+
+    def receiver():
+        yield RECV(Numbered(left))
+        log.append("received")
+        yield WAIT(1)
+        drain()
+
+    def sender():
+        yield SEND(Numbered(left))
+        log.append("sent")
+
+    live.add(receiver())
+    live.add(sender())
+    live.add(after(0.05, right.send, b"x"))
+    live.run()
+
+    assert log == ["received", "sent"]
+
+
+def test_a_second_receiver_on_a_real_socket_gets_an_error_that_names_both(live, pair, log):
+    live.add(told(RECV(pair[0]), log), "one")
+    second = live.add(second_receiver(pair[0], log), "two")
+    live.add(after(0.05, pair[1].send, b"x"))
+    live.run()
+
+    assert second.error is None
+    assert log == [
+        f"fibers 'one' and 'two' both wait to receive on socket {pair[0].fileno()}; "
+        "give each its own socket, or let one of them hand the data on",
+        ("fiber", "resumed"),
+    ]
+
+
+def second_receiver(sock, log):
+    try:
+        yield RECV(sock)
+    except SocketBusy as error:
+        log.append(str(error))
+
+
+def test_full_duplex_works_on_real_sockets(live, pair, log):
+    size = 2_000_000
+
+    def receiver(sock):
+        data = yield from recv_exactly(sock, size)
+        log.append(data == bytes(size))
+
+    for sock in pair:
+        live.add(send_all(sock, bytes(size)))
+        live.add(receiver(sock))
+    live.run()
+
+    assert log == [True, True]
+
+
+# -- No spinning --------------------------------------------------------------
+
+
+def test_a_copied_and_closed_descriptor_does_not_spin(counted, counting, log, new_pair):
+    left, right = new_pair()
+    copies = []
+
+    def closes():
+        yield WAIT(0.05)
+        copies.append(left.dup())
+        left.close()
+        right.send(b"x")
+        yield WAIT(1)
+        polls.append(counting.polls)
+        yield WAIT(0.5)
+        polls.append(counting.polls)
+        copies[0].close()
+
+    polls = []
+    other, _peer = new_pair()
+    counted.add(told(RECV(left), log))
+    counted.add(told(RECV(other, timeout=2), []))
+    counted.add(closes())
+    counted.run()
+
+    assert len(log) == 1
+    assert (polls[0] < 30, polls[1] - polls[0] < 10) == (True, True)
+
+
+@pytest.mark.xfail(strict=True, reason="events of the old file come under the reused number")
+@pytest.mark.posix
+def test_the_ghost_of_a_copied_descriptor_wakes_nobody(counted, counting, log, new_pair):
+    left, right = new_pair()
+    kept = []
+
+    def closes():
+        yield WAIT(0.05)
+        number = left.fileno()
+        kept.append(left.dup())
+        left.close()
+        new = new_pair()
+        kept.append(new)
+        log.append(new[0].fileno() == number)
+        right.send(b"x")
+        receiver = start(told(RECV(new[0], timeout=0.5), log, "new"))
+        while receiver.result is None:
+            yield WAIT(0.05)
+        kept[0].close()
+
+    counted.add(told(RECV(left), log, "old"))
+    counted.add(closes())
+    counted.run()
+
+    assert (log[0], log[1][0], log[2:]) == (True, "old", [("new", FiberTimeout)])
+    assert counting.polls < 50
+
+
+@pytest.mark.parametrize("how", ["sleeps", "parked", "waits elsewhere"])
+def test_a_hang_up_does_not_spin(counted, counting, how, new_pair):
+    left, right = new_pair()
+    other, _peer = new_pair()
+    waits = {"sleeps": WAIT(0.5), "parked": WAIT(None), "waits elsewhere": RECV(other, timeout=0.5)}
+
+    def fiber():
+        yield RECV(left)
+        left.recv(9)
+        right.close()
+        with contextlib.suppress(FiberTimeout):
+            yield waits[how]
+
+    def keeps_going():
+        right.send(b"x")
+        yield WAIT(0.25)
+        yield WAIT(0.25)
+
+    counted.add(fiber())
+    counted.add(keeps_going())
+    counted.add(told(RECV(new_pair()[0], timeout=0.6), []))
+    counted.run()
+
+    assert counting.polls < 20
+
+
+def test_a_hang_up_wakes_receiver_and_sender(live, pair, log):
+    left, right = pair
+    fill(left)
+    live.add(told(RECV(left), log, "receiver"))
+    live.add(told(SEND(left), log, "sender"))
+    live.add(after(0.05, right.close))
+    live.run()
+
+    assert sorted(log) == [("receiver", "resumed"), ("sender", "resumed")]
+
+
+def test_data_that_nobody_waits_for_any_more_does_not_spin(counted, counting, new_pair):
+    left, right = new_pair()
+
+    def fiber():
+        yield RECV(left)
+        yield WAIT(0.5)
+
+    def other():
+        right.send(b"x" * 10)
+        with contextlib.suppress(FiberTimeout):
+            yield RECV(new_pair()[0], timeout=0.5)
+
+    counted.add(fiber())
+    counted.add(other())
+    counted.run()
+
+    assert counting.polls < 20
+
+
+def test_half_a_hang_up_leaves_the_other_direction_working(live, pair, log):
+    left, right = pair
+    right.shutdown(socket.SHUT_WR)
+
+    def fiber():
+        yield RECV(left)
+        log.append(left.recv(9))
+        yield from send_all(left, b"answer")
+
+    live.add(fiber())
+    live.run()
+
+    assert (log, right.recv(9)) == ([b""], b"answer")
+
+
+# -- Numbers ------------------------------------------------------------------
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("number", [305, 306, 1023, 1024, 1500])
+def test_high_descriptor_numbers_are_served_like_any_other(live, pair, log, number):
+    import fcntl
+    import resource
+
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft <= number:
+        pytest.skip(f"this system allows {soft} descriptors")
+    high = socket.socket(fileno=fcntl.fcntl(pair[0].fileno(), fcntl.F_DUPFD, number))
+    fill(high)
+
+    def drains():
+        yield WAIT(0.05)
+        log.append("drained")
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                pair[1].recv(65_536)
+
+    with high:
+        high_enough = high.fileno() >= number
+        live.add(told(RECV(high), log, "receiver"))
+        live.add(told(SEND(high), log, "sender"))
+        live.add(drains())
+        live.add(after(0.1, pair[1].send, b"x"))
+        live.run()
+
+    assert high_enough
+    assert log == ["drained", ("sender", "resumed"), ("receiver", "resumed")]
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("leaves", ["returns", "stop", "KeyboardInterrupt", "Deadlock", "error"])
+def test_every_descriptor_of_its_own_is_closed_however_run_is_left(leaves, log):
+    def opened():
+        return sum(is_open(number) for number in range(256))
+
+    def fiber(scheduler):
+        with contextlib.closing(socket.socket()) as sock, contextlib.suppress(FiberTimeout):
+            sock.bind(("127.0.0.1", 0))
+            sock.listen()
+            yield RECV(sock, timeout=0.01)
+        log.append(opened() > before)
+        if leaves == "KeyboardInterrupt":
+            raise KeyboardInterrupt
+        if leaves == "stop":
+            scheduler.stop()
+        while leaves == "Deadlock":
+            yield WAIT(None)
+        if leaves == "error":
+            raise ValueError
+
+    gc.collect()
+    before = opened()
+    scheduler = Scheduler(file=io.StringIO())
+    scheduler.add(fiber(scheduler))
+    if leaves in ("KeyboardInterrupt", "stop"):
+        scheduler.listen(told)
+    with contextlib.suppress(KeyboardInterrupt, Deadlock):
+        scheduler.run()
+
+    assert (log, opened()) == ([True], before)
+
+
+def is_open(number):
+    """Tell whether there is a descriptor of this number."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+# -- Nothing kept alive -------------------------------------------------------
+
+
+class Slotted:
+    """An object that cannot be weakly referenced."""
+
+    __slots__ = ("sock",)
+
+    def __init__(self, sock):
+        self.sock = sock
+
+    def fileno(self):
+        return self.sock.fileno()
+
+
+def dropped_pair():
+    """Return two connected sockets that somebody will drop."""
+    ends = socket.socketpair()
+    for end in ends:
+        end.setblocking(False)
+    return ends
+
+
+ignores_dropping = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@ignores_dropping
+@pytest.mark.parametrize("wrap", [lambda sock: sock, Numbered, Slotted])
+def test_a_socket_that_its_fiber_has_dropped_is_closed(live, wrap):
+    def fiber(sock, peer):
+        alive = weakref.ref(sock)
+        peer.send(b"x")
+        yield RECV(wrap(sock))
+        yield SEND(wrap(sock))
+        sock.recv(1)
+        del sock
+        yield WAIT(0)
+        gc.collect()
+        return alive() is None
+
+    left, right = dropped_pair()
+    fiber = live.add(fiber(left, right))
+    del left
+    live.run()
+    right.close()
+
+    assert fiber.result is True
+
+
+@ignores_dropping
+def test_a_socket_that_its_fiber_has_dropped_ends_for_the_peer(live):
+    def drops(sock):
+        yield SEND(sock)
+        del sock
+        yield WAIT(0.3)
+
+    def peer(sock):
+        yield RECV(sock, timeout=5)
+        return sock.recv(1)
+
+    left, right = dropped_pair()
+    live.add(drops(left))
+    del left
+    fiber = live.add(peer(right))
+    live.run()
+    right.close()
+
+    assert fiber.result == b""
+
+
+# -- The poller itself --------------------------------------------------------
+
+
+def test_wake_before_the_poll_lets_it_return_at_once():
+    poller = RealPoller()
+    poller.open()
+    poller.wake()
+    began = time.monotonic()
+    ready = poller.poll(5_000_000_000)
+    took = time.monotonic() - began
+    poller.close()
+
+    assert (ready, took < 1) == ([], True)
+
+
+def test_waking_very_often_neither_blocks_nor_is_heard_twice():
+    poller = RealPoller()
+    poller.open()
+    for _ in range(10_000):
+        poller.wake()
+    poller.poll(0)
+    began = time.monotonic()
+    poller.poll(20_000_000)
+    took = time.monotonic() - began
+    poller.close()
+
+    assert took >= 0.019
+
+
+def test_wake_of_a_closed_poller_does_nothing():
+    poller = RealPoller()
+    poller.wake()
+    poller.open()
+    poller.close()
+    poller.wake()
+
+    assert poller.waiting == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "8.8.8.8", "example.org"])
+def test_listening_for_other_machines_is_refused(host):
+    with pytest.raises(ValueError, match="listens on this machine only"):
+        RealPoller().listen((host, 0))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.5"])
+def test_listeners_listen_on_this_machine_and_do_not_block(host):
+    if host == "127.0.0.5" and not hasattr(os, "fork"):
+        pytest.skip("only the first loopback address is sure there")
+    with RealPoller().listen((host, 0)) as listener:
+        name = listener.getsockname()[0]
+        blocking = listener.getblocking()
+
+    assert (name, blocking) == (host.replace("localhost", "127.0.0.1"), False)
+
+
+def test_a_port_in_use_is_an_os_error():
+    with RealPoller().listen(("localhost", 0)) as listener, pytest.raises(OSError):
+        RealPoller().listen(listener.getsockname())
+
+
+def test_the_real_clock_tells_one_time_in_two_units():
+    clock = RealClock()
+    seconds, nanoseconds = clock.now(), clock.now_ns()
+
+    assert 0 <= nanoseconds / 1e9 - seconds < 5
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("selector", ["PollSelector", "SelectSelector"])
+def test_the_same_faults_are_survived_without_epoll(monkeypatch, pair, log, new_pair, selector):
+    """Where there is no epoll, `selectors` does the work."""
+    monkeypatch.delattr(select, "epoll", raising=False)
+    monkeypatch.setattr(selectors, "DefaultSelector", getattr(selectors, selector))
+    left, right = pair
+    other, _peer = new_pair()
+    ghost, ghost_peer = new_pair()
+
+    def copies():
+        yield WAIT(0.05)
+        copy = ghost.dup()
+        ghost.close()
+        ghost_peer.send(b"x")
+        yield WAIT(0.6)
+        copy.close()
+
+    poller = Counting()
+    scheduler = Scheduler(poller=poller)
+    scheduler.add(told(RECV(left), log, "data"))
+    scheduler.add(told(RECV(other), log, "closed"))
+    scheduler.add(told(RECV(ghost), log, "copied"))
+    scheduler.add(copies())
+    scheduler.add(after(0.1, right.send, b"x"))
+    scheduler.add(after(0.2, other.close))
+    scheduler.run()
+
+    # A closed one may be resumed too: its next call raises.
+    assert sorted(name for name, _ in log) == ["closed", "copied", "data"]
+    assert ("data", "resumed") in log
+    assert poller.polls < 50
