@@ -73,18 +73,18 @@ class Download:
     over = False
     failure: Failure | None = None
     _file: FileIO
-    _users = 0
+    users = 0
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
 
     def __enter__(self) -> Download:
-        self._users += 1
+        self.users += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._users -= 1
-        if not self._users and self.about is not None:
+        self.users -= 1
+        if not self.users and self.about is not None:
             self._file.close()
 
     def hold(self, about: About, file: FileIO, *, complete: bool = False) -> None:
@@ -130,7 +130,7 @@ class Download:
 
     def pause(self) -> WAIT:
         """Return what a fiber waits for that has read all there is."""
-        return WAIT(None) if self._users <= CROWD else WAIT(self._users * _LOOK)
+        return WAIT(None) if self.users <= CROWD else WAIT(self.users * _LOOK)
 
 
 class Proxy:
@@ -139,7 +139,7 @@ class Proxy:
     def __init__(self, cache: Cache, options: Options | None = None) -> None:
         self._cache = cache
         self._options = options or Options()
-        self._downloads: dict[Url, Download] = {}
+        self.downloads: dict[Url, Download] = {}
         self._receiving = 0  # answers that come in now and share the limit
 
     def serve(self, sock: Any, address: Any) -> Steps[None]:
@@ -180,7 +180,7 @@ class Proxy:
             yield from self._forward(client, request, url)
             return
         yield from client.receive()  # the end of the request
-        download = self._downloads.get(url) or self._stored(request, url)
+        download = self.downloads.get(url) or self._stored(request, url)
         if download is not None:
             yield from self._follow(client, request, url, download)
         elif request.method == b"HEAD":
@@ -228,7 +228,7 @@ class Proxy:
     def _lead(self, client: Channel, request: h11.Request, url: Url) -> Steps[None]:
         """Ask the origin; share what comes if that may be, else hand it to this client alone."""
         with Download(self._cache.entry(url)) as download:
-            self._downloads[url] = download
+            self.downloads[url] = download
             try:
                 answer = yield from self._ask_for_file(client, request, url, download)
             except Failure as failure:
@@ -237,7 +237,7 @@ class Proxy:
             finally:
                 if download.about is None or download.over:
                     download.end()
-                    del self._downloads[url]
+                    del self.downloads[url]
             if answer is None:
                 yield from self._follow(client, request, url, download)
                 return
@@ -302,7 +302,7 @@ class Proxy:
                 download.end(failure)
             finally:
                 download.end(Failure(502, f"the download of {url} was ended"))
-                del self._downloads[url]
+                del self.downloads[url]
 
     # -- Origins -----------------------------------------------------------------------
 
