@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .columns import READY, RECV, RUNNING, SLEEP, Spans, readable
+from .columns import READY, RUNNING, SLEEP, Spans, readable
 from .evidence import Limits, Verdict, judge, simulated
 from .finding import Diagnosis, listed, more, shown
 from .measures import Holders, line_of
@@ -208,19 +208,14 @@ def _late(spans: Spans, limits: Limits) -> Iterator[Delay]:
 
 def _hidden(spans: Spans, limits: Limits) -> Iterator[Delay]:
     """Yield the waits whose data had lain in the kernel; only what was measured."""
-    for i in range(len(spans)):
-        if spans.state[i] != RECV or spans.last[i] < 0:
-            continue
-        row = spans.rows[spans.last[i]]
-        # What came before it began to wait, its own fiber left there.
-        hidden = min(row[7] or 0, row[0] - spans.start[i])
-        if row[4] == "io" and hidden >= limits.hidden * 1e9:
-            life = spans.lives[spans.row[i]]
+    for i, hidden in spans.hidden():
+        if hidden >= limits.hidden * 1e9:
+            life, end = spans.lives[spans.row[i]], spans.end[i]
             text = (
                 f"The data for {shown(life.name)} lay in the kernel for at least "
                 f"{readable(hidden)} before the loop looked."
             )
-            yield Delay(life.id, hidden, text, [(row[0] - hidden, row[0])], i)
+            yield Delay(life.id, hidden, text, [(end - hidden, end)], i)
 
 
 # -- Slow turns ---------------------------------------------------------------

@@ -130,6 +130,7 @@ def requests(spans: Spans) -> list[Request]:
         if row[1] != "mark":
             continue
         t, _, fiber, name, phase, number, _args = row
+        t -= spans.origin
         key = (str(name), repr(number))
         if phase == "b":
             opened.setdefault(key, []).append(len(found))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .columns import DONE, STATES, Spans, readable
 from .evidence import stalls_of
 from .spans import Story, build_spans
+from .tables import Cell, text_table
 from .trace import printable
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def plot_timeline(
     t1: float | None = None,
     stalled: float = 0.05,
     unwatched: float = 0.01,
+    order: str = "family",
+    highlight: int | str | None = None,
 ) -> Axes:
     """Draw what every fiber did, row by row, and return the Axes it is drawn on.
 
@@ -36,9 +39,13 @@ def plot_timeline(
     the seconds to show; None: from the beginning, to the end. stalled: seconds from which a
     step is marked as one that held the loop. unwatched: seconds from which the waits under
     another fiber's step are marked: nobody looked for their data meanwhile.
+    order: of the rows: "family" puts children under their parents, "spawn" keeps the order of
+    spawning, "ready" puts first who was ready longest. highlight: a fiber's id or name, to
+    draw who woke it and whom it woke; None: who woke whom, if that is not too much to see.
     Zooming draws anew: spans narrower than a pixel are merged only while they are.
-    Raises ValueError if t0 is not before t1.
+    Raises ValueError if t0 is not before t1, and for an unknown order or fiber.
     """
+    from .canvas import in_order
     from .drawing import Drawing
 
     spans = build_spans(trace)
@@ -46,7 +53,19 @@ def plot_timeline(
     end = max(spans.finish, begin + 1) if t1 is None else round(t1 * 1e9)
     if begin >= end:
         raise ValueError(f"plot_timeline(t0=, t1=) needs t0 before t1, got {t0!r} and {t1!r}")
-    return Drawing(spans, ax, begin, end, stalled, unwatched).ax
+    rows, labels = in_order(spans, order)
+    chosen = None if highlight is None else _fiber(spans, highlight)
+    return Drawing(
+        spans, ax, begin, end, stalled, unwatched, order=rows, labels=labels, highlight=chosen
+    ).ax
+
+
+def _fiber(spans: Spans, wanted: int | str) -> int:
+    """Return the id of the fiber that is meant by its id or name."""
+    for life in spans.lives:
+        if wanted in (life.id, life.name):
+            return life.id
+    raise ValueError(f"there is no fiber {wanted!r} in this trace to highlight")
 
 
 def describe_timeline(trace: Story, *, steps: int = 5) -> str:
@@ -68,8 +87,7 @@ def describe_timeline(trace: Story, *, steps: int = 5) -> str:
 
 
 def _table(spans: Spans) -> list[str]:
-    head = ["fiber", "born", "life", *(state.value for state in STATES[:DONE])]
-    rows = [head]
+    rows: list[list[Cell]] = []
     for life in spans.lives:
         times = spans.totals(life.id)
         born = readable(life.born) if life.born is not None else "?"
@@ -77,11 +95,7 @@ def _table(spans: Spans) -> list[str]:
         rows.append([name, born, readable(sum(times.values())), *map(_amount, times.values())])
     times = spans.totals()
     rows.append(["together", "", readable(sum(times.values())), *map(_amount, times.values())])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(text.rjust(width) if at else text.ljust(width) for at, (text, width) in row)
-        for row in (enumerate(zip(cells, widths, strict=True)) for cells in rows)
-    ]
+    return text_table(["fiber", "born", "life", *(state.value for state in STATES[:DONE])], rows)
 
 
 def _longest_steps(spans: Spans, most: int) -> list[str]:

@@ -29,7 +29,10 @@ LAYERS = [
         "arrows",
         *("finding", "long_steps", "delays", "conduct", "diagnosis"),
     },
-    {"timeline", "figures", "drawing", "charts", "overlays", "pixels", "perfetto", "server"},
+    {
+        *("timeline", "figures", "drawing", "canvas", "bars", "overlays", "charts", "looks"),
+        *("pixels", "perfetto", "server"),
+    },
     {"lab", "replicator", "elsewhere"},
     {"cli", "__main__"},
 ]
@@ -46,10 +49,13 @@ MAY_USE = {
     "summary": {"columns", "measures", "spans", "tables"},
     "comparison": {"columns", "measures", "spans", "summary", "tables"},
     "spans": {"columns"},  # where they are kept
-    "drawing": {"overlays", "pixels"},  # its arithmetic, and what lies over the bars
-    "overlays": {"pixels"},
-    "charts": {"drawing"},  # the same looks, rows and words
-    "timeline": {"drawing"},  # what needs matplotlib, loaded when a figure is drawn
+    "looks": {"pixels"},
+    "canvas": {"looks", "pixels"},
+    "bars": {"canvas", "looks", "pixels"},
+    "overlays": {"canvas", "looks", "pixels"},
+    "drawing": {"bars", "canvas", "looks", "overlays", "pixels"},  # it puts them together
+    "charts": {"canvas", "drawing", "looks", "pixels"},  # the same looks, rows and words
+    "timeline": {"canvas", "drawing"},  # what needs matplotlib, loaded when a figure is drawn
     "figures": {"charts", "timeline"},
     "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy; it watches a Socket
     "arrows": {"columns"},  # they go from span to span
@@ -66,11 +72,13 @@ MAY_USE = {
 # Generators only: they yield to whatever runs them.
 NEVER = {"replicator.proxy": {"scheduler", "server"}}
 
+DRAWING = {"drawing", "canvas", "bars", "overlays", "charts", "looks", "pixels"}
+
 # Each library has its places; "inside functions" keeps `import fiberlab` free of it.
 LIBRARIES = {
-    "matplotlib": {"timeline", "figures", "drawing", "charts", "overlays"},
+    "matplotlib": {"timeline", "figures", *DRAWING},
     "mpl_toolkits": {"timeline"},
-    "numpy": {"drawing", "charts", "overlays", "pixels"},
+    "numpy": DRAWING,
     "ipywidgets": {"lab.widgets"},
     "IPython": {"lab"},
     "ipykernel": {"lab.notebooks"},
@@ -82,7 +90,7 @@ LIBRARIES = {
 }
 ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio"}
 # Drawing through and through: `timeline` imports it inside a function.
-NEEDS_ITS_LIBRARY = {"drawing", "charts", "overlays", "pixels"}
+NEEDS_ITS_LIBRARY = DRAWING
 
 
 class Import(NamedTuple):

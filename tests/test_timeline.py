@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.patches import FancyArrowPatch
 
 from fiberlab.columns import READY, RECV, RUNNING, STATES, Spans
-from fiberlab.drawing import LOOKS, STALLED, UNWATCHED, cut
+from fiberlab.looks import LOOKS, STALLED, UNWATCHED, cut
 from fiberlab.pixels import Columns, Window, highest, in_window, shares, split, stacks
 from fiberlab.spans import build_spans
 from fiberlab.timeline import describe_timeline, plot_timeline
@@ -67,7 +68,7 @@ def test_a_figure_of_its_own_has_a_row_for_each_fiber_in_order():
     ax = plot_timeline(blocked_server())
 
     rows = [label.get_text() for label in ax.get_yticklabels()]
-    assert rows == ["run queue", "scheduler", "#1 accept-1", "#2 echo-2", "#3 echo-3"]
+    assert rows == ["run queue", "scheduler", "#1 accept-1", "└ #2 echo-2", "└ #3 echo-3"]
     assert ax.get_xlabel().startswith("time (ms)")
     assert ax.get_xlim() == (0.0, 410.0)
     assert drawn(ax)
@@ -349,3 +350,103 @@ def test_a_million_spans_need_no_object_each():
     view = Columns.of(spans)
 
     assert np.shares_memory(view.start, np.asarray(spans.start))
+
+
+# -- Rows, wakes and signs ------------------------------------------------------------
+
+
+def rows_of(ax: plt.Axes) -> list[str]:
+    return [label.get_text() for label in ax.get_yticklabels()][2:]
+
+
+def test_children_stand_under_their_parents():
+    events = [
+        event(n, "spawn", fid, name=name, by=by)
+        for n, (fid, name, by) in enumerate(
+            [(1, "a", 0), (2, "b", 0), (3, "c", 1), (4, "d", 3), (5, "e", 2)]
+        )
+    ]
+
+    assert rows_of(plot_timeline(events)) == ["#1 a", "└ #3 c", "└ #4 d", "#2 b", "└ #5 e"]
+    assert rows_of(plot_timeline(events, order="spawn")) == [
+        "#1 a", "#2 b", "#3 c", "#4 d", "#5 e",
+    ]  # fmt: skip
+
+
+def test_rows_can_be_ordered_by_time_ready():
+    assert rows_of(plot_timeline(blocked_server(), order="ready")) == [
+        "#3 echo-3", "#1 accept-1", "#2 echo-2",
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match='"family", "spawn" or "ready", got \'size\''):
+        plot_timeline(blocked_server(), order="size")
+
+
+def wakes_in(ax: plt.Axes) -> int:
+    return sum(isinstance(each, FancyArrowPatch) for each in ax.patches)
+
+
+def test_few_wakes_by_fibers_are_arrows():
+    assert wakes_in(plot_timeline(blocked_server())) == 2
+
+
+def test_the_wakes_of_one_fiber_can_be_asked_for():
+    assert wakes_in(plot_timeline(blocked_server(), highlight="echo-3")) == 1
+    assert wakes_in(plot_timeline(blocked_server(), highlight=1)) == 4
+    with pytest.raises(ValueError, match="there is no fiber 'nobody'"):
+        plot_timeline(blocked_server(), highlight="nobody")
+
+
+def crowd(wakes: int) -> list[TraceEvent]:
+    events = [event(0, "spawn", fid, name=f"f-{fid}") for fid in (1, 2)]
+    events.append(event(0, "wake", 1, by=0, why="spawn", q=1))
+    for n in range(wakes):
+        events += [
+            event(n, "wake", 2, by=1, why="fiber" if n else "spawn", q=2),
+            event(n + 0.1, "resume", 2, step=n, q=1),
+            event(n + 0.2, "yield", 2, op="WAIT"),
+        ]
+    return events
+
+
+def test_many_wakes_are_no_arrows_unless_one_fiber_is_asked_for():
+    assert wakes_in(plot_timeline(crowd(60))) == 0
+    assert wakes_in(plot_timeline(crowd(60), highlight=2)) == 60
+
+    ax = plot_timeline(crowd(300), highlight=2)
+    assert wakes_in(ax) == 0
+    assert "300 wakes are left out" in ax.get_xlabel()
+
+
+def test_marks_and_output_stand_on_the_rows():
+    ax = plot_timeline([
+        *blocked_server()[:-1],
+        event(400, "mark", 1, name="request 7", ph="b", id=7),
+        event(401, "mark", 1, name="note", ph="i"),
+        event(402, "output", 1, text="hello", stream="stdout"),
+        event(409, "mark", 1, name="request 7", ph="e", id=7),
+    ], t0=0.398, t1=0.41)  # fmt: skip
+
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-3:] == [
+        "requests: 1", "notes: 1", "lines printed: 1",
+    ]  # fmt: skip
+    assert "request 7" in [text.get_text() for text in ax.texts]
+    assert sorted(line.get_marker() for line in ax.lines) == ["D", "X", "v", "|"]
+
+
+def test_data_that_lay_in_the_kernel_is_filled_as_ready():
+    events = [
+        each._replace(fields={**each.fields, "hidden": 90 * MS})
+        if each.fields.get("why") == "io"
+        else each
+        for each in blocked_server()
+    ]
+
+    ax = plot_timeline(events)
+
+    assert "data was there: 90 ms" in [text.get_text() for text in ax.get_legend().get_texts()]
+    assert any(
+        path.vertices[:, 0].min() == 310 and path.vertices[:, 0].max() == 400
+        for each in ax.collections
+        for path in each.get_paths()
+        if len(path.vertices) == 5
+    )
