@@ -1,0 +1,541 @@
+"""Where a fiber's prints go, and that nobody else's are touched (design.md, 2.3)."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+import threading
+
+import pytest
+
+from fiberlab.output import Output
+from fiberlab.poller import RealClock
+from fiberlab.scheduler import Scheduler
+from fiberlab.simulation import SimulatedNetwork
+from fiberlab.waits import WAIT
+
+
+@pytest.fixture
+def file():
+    """Where the schedulers of a test write."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def make(network, clock, file):
+    """Make a scheduler in simulated time that writes to `file`."""
+
+    def scheduler(output, **options):
+        return Scheduler(clock=clock, poller=network, output=output, file=file, **options)
+
+    return scheduler
+
+
+def prints(*lines, pause=0):
+    """Print `lines`, with a wait between each two."""
+    for line in lines:
+        print(line)
+        yield WAIT(pause)
+
+
+# -- Withheld -----------------------------------------------------------------
+
+
+def test_withheld_keeps_a_fibers_lines_until_it_ends_and_writes_them_as_one_block(make, file):
+    scheduler = make("withheld")
+    scheduler.add(prints("one", "two", pause=1.5), "slow")
+    scheduler.add(prints("three", pause=0.5), "quick")
+    scheduler.run()
+
+    assert file.getvalue() == (
+        "--- 0.000 s  quick\n"
+        "     0.000  three\n"
+        "--- 0.000 s  slow\n"
+        "     0.000  one\n"
+        "     1.500  two\n"
+    )
+
+
+def test_withheld_counts_the_seconds_since_the_fiber_began(make, file):
+    scheduler = make("withheld")
+
+    def parent():
+        yield WAIT(10)
+        scheduler.add(prints("begins", "goes on", pause=2), "child")
+
+    scheduler.add(parent())
+    scheduler.run()
+
+    assert file.getvalue() == "--- 10.000 s  child\n     0.000  begins\n     2.000  goes on\n"
+
+
+def test_withheld_writes_nothing_for_a_fiber_that_printed_nothing(make, file):
+    scheduler = make("withheld")
+    scheduler.add(prints(pause=1))
+    scheduler.run()
+
+    assert file.getvalue() == ""
+
+
+def test_withheld_keeps_stderr_with_stdout_in_order(make, file):
+    def fiber():
+        print("out")
+        print("err", file=sys.stderr)
+        print("out again")
+        yield WAIT(0)
+
+    scheduler = make("withheld")
+    scheduler.add(fiber(), "both")
+    scheduler.run()
+
+    assert re.findall(r"0\.000  (.*)", file.getvalue()) == ["out", "err", "out again"]
+
+
+def test_partial_lines_are_joined_and_the_last_is_written_without_its_end(make, file):
+    def fiber():
+        print("a", end="")
+        yield WAIT(1)
+        print("b", end="\nc")
+        yield WAIT(1)
+        sys.stdout.write("d")
+
+    scheduler = make("withheld")
+    scheduler.add(fiber(), "parts")
+    scheduler.run()
+
+    assert file.getvalue() == "--- 0.000 s  parts\n     1.000  ab\n     2.000  cd\n"
+
+
+def test_partial_lines_of_two_fibers_are_not_mixed(make, file):
+    def fiber(word):
+        for letter in word:
+            print(letter, end="")
+            yield WAIT(0)
+
+    scheduler = make("direct")
+    scheduler.add(fiber("left"))
+    scheduler.add(fiber("wing"))
+    scheduler.run()
+
+    assert file.getvalue() == "[1] left\n[2] wing\n"
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_prints_in_finally_are_kept_with_their_fiber_when_run_is_left(make, file, output):
+    def fiber():
+        try:
+            print("begins")
+            yield WAIT(9)
+        finally:
+            print("ends")
+
+    def interrupts():
+        yield WAIT(1)
+        raise KeyboardInterrupt
+
+    scheduler = make(output)
+    scheduler.add(fiber(), "guarded")
+    scheduler.add(interrupts())
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.run()
+
+    assert {
+        "withheld": "--- 0.000 s  guarded\n     0.000  begins\n     1.000  ends\n",
+        "direct": "[1] ends\n",
+    }[output] in file.getvalue()
+
+
+def test_an_error_is_the_last_line_of_its_fibers_block(make, file):
+    def fiber():
+        print("begins")
+        yield WAIT(1)
+        raise ValueError("no")
+
+    scheduler = make("withheld")
+    scheduler.add(fiber(), "bad")
+    scheduler.run()
+
+    assert file.getvalue() == (
+        "--- 0.000 s  bad\n     0.000  begins\n     1.000  error: ValueError: no (fiber 'bad')\n"
+    )
+
+
+def test_the_header_tells_the_time_of_day_in_real_time(file):
+    scheduler = Scheduler(output="withheld", file=file)
+    scheduler.add(prints("x"), "named")
+    scheduler.run()
+
+    assert re.fullmatch(
+        r"--- \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  named\n {5}0\.\d{3}  x\n", file.getvalue()
+    )
+
+
+# -- Direct -------------------------------------------------------------------
+
+
+def test_direct_writes_each_line_at_once_with_the_fibers_id(make, file):
+    seen = []
+
+    def fiber(word):
+        print(word)
+        seen.append(file.getvalue())
+        yield WAIT(0)
+
+    scheduler = make("direct")
+    scheduler.add(fiber("one"))
+    scheduler.add(fiber("two"))
+    scheduler.run()
+
+    assert seen == ["[1] one\n", "[1] one\n[2] two\n"]
+
+
+def test_direct_writes_an_error_with_the_fibers_id(make, file):
+    def fiber():
+        yield WAIT(0)
+        raise ValueError("no")
+
+    scheduler = make("direct")
+    scheduler.add(fiber(), "bad")
+    scheduler.run()
+
+    assert file.getvalue() == "[1] error: ValueError: no (fiber 'bad')\n"
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_control_characters_are_shown_not_done(make, file, output):
+    scheduler = make(output)
+    scheduler.add(prints("\x1b[2J\x07 \r\x85 \u202e tab\there"), "evil\n\x1b")
+    scheduler.run()
+
+    assert "\\x1b[2J\\x07 \\r\\x85 \\u202e tab\there\n" in file.getvalue()
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", file.getvalue())
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_what_the_file_cannot_take_is_written_out_and_ends_nothing(network, clock, output, log):
+    raw = io.BytesIO()
+    scheduler = Scheduler(
+        clock=clock, poller=network, output=output, file=io.TextIOWrapper(raw, "ascii")
+    )
+
+    def other():
+        yield WAIT(1)
+        log.append("other went on")
+
+    scheduler.add(prints("caf\xe9 \u20ac"))
+    scheduler.add(other())
+    scheduler.run()
+
+    assert (b"caf\\xe9 \\u20ac\n" in raw.getvalue(), log) == (True, ["other went on"])
+
+
+# -- None ---------------------------------------------------------------------
+
+
+def test_none_leaves_print_alone(make, file, capsys):
+    streams = []
+
+    def fiber():
+        streams.append((sys.stdout, sys.stderr))
+        print("out")
+        print("err", file=sys.stderr)
+        yield WAIT(0)
+
+    before = sys.stdout, sys.stderr
+    scheduler = make(None)
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert (streams, capsys.readouterr(), file.getvalue()) == ([before], ("out\n", "err\n"), "")
+
+
+def test_without_a_file_errors_go_to_stdout(network, clock, capsys):
+    def fiber():
+        yield WAIT(0)
+        raise ValueError("no")
+
+    scheduler = Scheduler(clock=clock, poller=network)
+    scheduler.add(fiber(), "bad")
+    scheduler.run()
+
+    assert capsys.readouterr() == ("error: ValueError: no (fiber 'bad')\n", "")
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="output is None, 'withheld' or 'direct', got 'loud'"):
+        Output("loud", None, RealClock())
+
+
+# -- Who else prints ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_stdout_and_stderr_are_as_they_were_afterwards(make, output):
+    before = sys.stdout, sys.stderr
+
+    def fails():
+        yield WAIT(0)
+        raise KeyboardInterrupt
+
+    for generator in (prints("x"), fails()):
+        scheduler = make(output)
+        scheduler.add(generator)
+        with contextlib.suppress(KeyboardInterrupt):
+            scheduler.run()
+
+    assert (sys.stdout, sys.stderr) == before
+
+
+def test_what_the_observer_and_the_run_queue_print_is_not_the_fibers(network, clock, file, capsys):
+    def observer(event):
+        if event.ev == "poll":
+            print("polling")
+
+    scheduler = Scheduler(trace=observer, clock=clock, poller=network, output="withheld", file=file)
+    scheduler.add(prints("x", pause=1), "fiber")
+    scheduler.run()
+
+    assert (capsys.readouterr().out, file.getvalue()) == (
+        "polling\n",
+        "--- 0.000 s  fiber\n     0.000  x\n",
+    )
+
+
+def test_every_line_is_told_to_the_trace(make, file, events):
+    scheduler = make("withheld", trace=events.append)
+
+    def fiber():
+        print("one")
+        print("two", end="", file=sys.stderr)
+        yield WAIT(1)
+
+    scheduler.add(fiber())
+    scheduler.run()
+    told = [
+        (event.t, event.fid, event.text, event.stream) for event in events if event.ev == "output"
+    ]
+
+    assert told == [(0, 1, "one", "stdout"), (1_000_000_000, 1, "two", "stderr")]
+
+
+def test_a_scheduler_inside_a_fiber_of_another_keeps_its_own_prints(make, file):
+    inner_file = io.StringIO()
+    network = SimulatedNetwork()
+
+    def outer():
+        print("before")
+        inner = Scheduler(clock=network.clock, poller=network, output="direct", file=inner_file)
+        inner.add(prints("inside"))
+        inner.run()
+        print("after")
+        yield WAIT(0)
+
+    scheduler = make("direct")
+    scheduler.add(outer())
+    scheduler.run()
+
+    assert (file.getvalue(), inner_file.getvalue()) == ("[1] before\n[1] after\n", "[1] inside\n")
+
+
+def test_redirect_stdout_around_run_takes_what_the_server_writes(network, clock):
+    buffer = io.StringIO()
+    with contextlib.redirect_stdout(buffer):
+        scheduler = Scheduler(clock=clock, poller=network, output="direct")
+        scheduler.add(prints("inside"))
+        scheduler.run()
+        print("cell")
+
+    assert buffer.getvalue() == "[1] inside\ncell\n"
+
+
+def test_redirect_stdout_inside_a_fiber_is_obeyed(make, file):
+    buffer = io.StringIO()
+
+    def fiber():
+        print("before")
+        with contextlib.redirect_stdout(buffer):
+            print("redirected")
+        print("after")
+        yield WAIT(0)
+
+    scheduler = make("direct")
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert (file.getvalue(), buffer.getvalue()) == ("[1] before\n[1] after\n", "redirected\n")
+
+
+@pytest.mark.live
+def test_a_redirection_that_outlasts_the_run_puts_back_what_was_there(file, monkeypatch):
+    before, ready, leave = sys.stdout, threading.Event(), threading.Event()
+    monkeypatch.setattr(sys, "stdout", before)
+
+    def fiber():
+        ready.set()
+        while not leave.is_set():
+            yield WAIT(0.01)
+
+    scheduler = Scheduler(output="withheld", file=file)
+    scheduler.add(fiber())
+    thread = threading.Thread(target=scheduler.run)
+    thread.start()
+    ready.wait()
+    with contextlib.redirect_stdout(io.StringIO()):
+        leave.set()
+        thread.join()
+    # The redirection puts our stand-in back; the next run lets go of it.
+    Scheduler(output="withheld", file=file).run()
+
+    assert sys.stdout is before
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_two_schedulers_and_the_main_thread_print_thousands_of_lines_and_none_is_lost(output):
+    count = 3000
+    files = {name: io.StringIO() for name in ("left", "right")}
+    begun = threading.Barrier(3)
+
+    def chatters(name, number):
+        for line in range(count // 10):
+            stream = sys.stderr if line % 2 else sys.stdout
+            print(f"{name}-{number}-{line}", file=stream)
+            if line % 7 == 0:
+                yield WAIT(0)
+
+    def begins():
+        begun.wait(20)
+        yield WAIT(0)
+
+    def serve(name):
+        scheduler = Scheduler(output=output, file=files[name])
+        scheduler.add(begins())
+        for number in range(10):
+            scheduler.add(chatters(name, number))
+        scheduler.run()
+
+    buffer = io.StringIO()
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(buffer), contextlib.redirect_stderr(errors):
+        before = sys.stdout, sys.stderr
+        threads = [threading.Thread(target=serve, args=[name]) for name in files]
+        for thread in threads:
+            thread.start()
+        begun.wait(20)
+        for line in range(count):
+            print(f"main-{line}")
+            print(f"main-{line}", file=sys.stderr)
+        for thread in threads:
+            thread.join(30)
+        after = sys.stdout, sys.stderr
+
+    assert after == before
+    expected = [f"main-{line}" for line in range(count)]
+    assert (buffer.getvalue().split(), errors.getvalue().split()) == (expected, expected)
+    for name, file in files.items():
+        words = re.findall(r"\S+-\d+-\d+$", file.getvalue(), re.MULTILINE)
+        for number in range(10):
+            mine = [word for word in words if word.startswith(f"{name}-{number}-")]
+            assert mine == [f"{name}-{number}-{line}" for line in range(count // 10)]
+        assert len(words) == count
+
+
+@pytest.mark.live
+def test_a_thread_that_a_fiber_started_prints_where_threads_print(capsys, file):
+    def fiber():
+        thread = threading.Thread(target=print, args=["from the thread"])
+        thread.start()
+        thread.join()
+        print("from the fiber")
+        yield WAIT(0)
+
+    scheduler = Scheduler(output="direct", file=file)
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert (capsys.readouterr().out, file.getvalue()) == (
+        "from the thread\n",
+        "[1] from the fiber\n",
+    )
+
+
+def test_the_stand_in_behaves_as_the_stream_it_stands_for(make, file):
+    told = []
+
+    def fiber():
+        now = sys.stdout
+        told.append((now.writable(), now.isatty(), now.encoding, now.errors))
+        now.writelines(["a\n", "b\n"])
+        now.flush()
+        now.close()
+        print("still open")
+        yield WAIT(0)
+
+    before = sys.stdout
+    scheduler = make("direct")
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert told == [(True, before.isatty(), before.encoding, before.errors)]
+    assert file.getvalue() == "[1] a\n[1] b\n[1] still open\n"
+
+
+# -- A notebook ---------------------------------------------------------------
+
+CELL_WITH_A_SERVER = """
+import sys, threading
+from fiberlab import Scheduler, WAIT
+before = sys.stdout, sys.stderr
+begun, done = threading.Event(), threading.Event()
+
+def chatters(name):
+    begun.set()
+    for line in range(50):
+        print(name, line, file=sys.stderr if line % 2 else sys.stdout)
+        yield WAIT(0.001)
+
+def serve():
+    scheduler = Scheduler(output="direct", file=collected)
+    for name in ("a", "b"):
+        scheduler.add(chatters(name))
+    scheduler.run()
+    done.set()
+
+import io
+collected = io.StringIO()
+threading.Thread(target=serve).start()
+begun.wait()
+for line in range(500):
+    print("cell", line)
+done.wait()
+print("restored", (sys.stdout, sys.stderr) == before)
+"""
+
+CELL_THAT_CHECKS = """
+lines = collected.getvalue().splitlines()
+assert len(lines) == 100, len(lines)
+for number, name in ((1, "a"), (2, "b")):
+    mine = [line for line in lines if line.startswith(f"[{number}] ")]
+    assert mine == [f"[{number}] {name} {line}" for line in range(50)], mine
+scheduler = Scheduler(output="withheld")
+scheduler.add(chatters("here"))
+scheduler.run()
+"""
+
+
+@pytest.mark.live
+def test_in_a_notebook_the_cells_prints_and_the_fibers_stay_apart():
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    cells = [nbformat.v4.new_code_cell(text) for text in (CELL_WITH_A_SERVER, CELL_THAT_CHECKS)]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    first, second = (
+        "".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells
+    )
+
+    assert first.splitlines() == [f"cell {line}" for line in range(500)] + ["restored True"]
+    assert re.findall(r"here (\d+)$", second, re.MULTILINE) == [str(line) for line in range(50)]
+    assert {output.output_type for cell in notebook.cells for output in cell.outputs} == {"stream"}
