@@ -25,6 +25,7 @@ from .crowd import Client, Crowd, Record, plans_of
 __all__ = ["ClientError", "Record", "Recording", "load", "record"]
 
 REQUEST = b"hello\n"
+_ACCEPTING = 1  # the fiber that accepts clients; it is added first
 SETTLE_SECONDS = 1.0  # how long fibers may take to end after the last client has left
 
 
@@ -144,19 +145,20 @@ def _raise_failure(crowd: Crowd, trace: Recording | None = None) -> None:
     failed = crowd.failure()
     if failed is None:
         return
-    sentence, error = failed
-    clue = _clue(trace)
+    number, sentence, error = failed
+    clue = None if trace is None else _clue(trace, number)
     failure = ClientError(sentence if clue is None else f"{sentence}; the server: {clue}")
     failure.records, failure.trace = tuple(crowd.sorted_records()), trace
     raise failure from error
 
 
-def _clue(trace: Recording | None) -> str | None:
-    """Return what the trace or the output tell of an error in the server."""
-    if trace is None:
-        return None
-    names = {event.fid: event.name for event in trace if event.ev == "spawn"}
-    for event in trace:
-        if event.ev == "exit" and event.how == "error":
-            return f"fiber {names[event.fid]!r} ended with {event.err} at {event.src}"
+def _clue(trace: Recording, client: int) -> str | None:
+    """Return what the trace or the output tell of an error that a client met."""
+    spawned = [event for event in trace if event.ev == "spawn"]
+    names = {event.fid: event.name for event in spawned}
+    served = [event.fid for event in spawned if event.by == _ACCEPTING]
+    failed = {event.fid: event for event in trace if event.ev == "exit" and event.how == "error"}
+    for fiber in (*served[client - 1 : client], *failed):
+        if (end := failed.get(fiber)) is not None:
+            return f"fiber {names[fiber]!r} ended with {end.err} at {end.src}"
     return next((line for line in trace.output.splitlines() if line.startswith("error:")), None)

@@ -139,8 +139,8 @@ class Crowd:
         """Return the records by client and request."""
         return sorted(self._records)
 
-    def failure(self) -> tuple[str, Exception | None] | None:
-        """Return what the first client that failed has to say, and its error; None if all is well.
+    def failure(self) -> tuple[int, str, Exception | None] | None:
+        """Return the first client that failed, what it has to say, and its error; else None.
 
         A client that did not end in time has no error of its own.
         """
@@ -150,7 +150,7 @@ class Crowd:
         number = min(numbers)
         error = None if number in self._late else self._errors[number]
         what = "had not ended in time" if error is None else one_line(error)
-        return f"client {number} of {len(self._plans)}: {what}", error
+        return number, f"client {number} of {len(self._plans)}: {what}", error
 
     # -- In a client's thread -------------------------------------------------
 
