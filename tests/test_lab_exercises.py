@@ -1,0 +1,193 @@
+"""predict, reveal and check: answers held against what was recorded."""
+
+from __future__ import annotations
+
+import pytest
+
+from fiberlab.lab import Exercise, Finding, Predictions, check, examine, exercises, predict, reveal
+from fiberlab.lab.exercises import PREDICTIONS, find_exercise, find_question
+from fiberlab.lab.lessons import l07
+
+
+@pytest.fixture
+def predictions() -> Predictions:
+    return Predictions()
+
+
+@pytest.fixture
+def exercise(monkeypatch):
+    """Let an exercise "l07-x" be judged by the function that is given."""
+
+    def make(judge):
+        monkeypatch.setattr(l07, "EXERCISES", (Exercise("l07-x", "Do it.", judge),))
+
+    return make
+
+
+class Recorded:
+    """Nothing but the records of a recording in which every client but the last waited."""
+
+    def __init__(self, *latencies: float) -> None:
+        self.records = [_Record(n, seconds) for n, seconds in enumerate(latencies, 1)]
+
+
+class _Record:
+    def __init__(self, client: int, latency: float) -> None:
+        self.client, self.latency = client, latency
+
+
+WHOLE_NAP = Recorded(0.11, 0.12, 0.10, 0.12)
+
+
+def test_a_question_that_is_not_answered_prints_one_line(predictions, capsys):
+    predict("l07-q1", ..., predictions=predictions)
+
+    assert capsys.readouterr().out == (
+        "l07-q1: not answered yet; put 'a', 'b', 'c' or 'd' in place of the dots\n"
+    )
+    assert predictions.choices == {}
+
+
+def test_a_choice_is_kept_and_said_again(predictions, capsys):
+    predict("l07-q1", " C ", predictions=predictions)
+
+    assert predictions.choices == {"l07-q1": "c"}
+    assert capsys.readouterr().out == "l07-q1: you predict (c) all, each by up to the whole nap\n"
+
+
+def test_dots_take_a_choice_back(predictions):
+    predictions.predict("l07-q1", "a")
+    predictions.predict("l07-q1", ...)
+
+    assert predictions.choices == {}
+
+
+@pytest.mark.parametrize("choice", ["e", "", 3, None, "all"])
+def test_a_choice_that_is_not_there_is_refused(predictions, choice):
+    with pytest.raises(ValueError, match="l07-q1 has the choices a, b, c or d, got"):
+        predictions.predict("l07-q1", choice)
+
+
+def test_reset_forgets_every_choice(predictions):
+    predictions.predict("l07-q1", "a")
+    predictions.reset()
+
+    assert predictions.choices == {}
+
+
+def test_a_prediction_that_was_right_is_borne_out(predictions, capsys):
+    predictions.predict("l07-q1", "c")
+    reveal("l07-q1", WHOLE_NAP, predictions=predictions)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "l07-q1:",
+        "predicted: (c) all, each by up to the whole nap",
+        "recorded:  (c) all, each by up to the whole nap",
+        "The recording bears you out.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "misconception", "cell"),
+    [
+        ("a", "Fibers are not threads", "timeline"),
+        ("b", "does not divide time", "facts"),
+        ("d", "There was one nap", "latencies"),
+    ],
+)
+def test_each_wrong_choice_has_its_misconception_and_the_cell_that_refutes_it(
+    predictions, choice, misconception, cell
+):
+    predictions.predict("l07-q1", choice)
+    told = predictions.reveal("l07-q1", WHOLE_NAP)
+
+    assert f"predicted: ({choice})" in told
+    assert misconception in told
+    assert f"Look at the {cell}" in " ".join(told.split())
+
+
+def test_without_a_prediction_the_recording_is_told(predictions):
+    assert predictions.reveal("l07-q1", WHOLE_NAP) == (
+        "l07-q1: no prediction\nrecorded:  (c) all, each by up to the whole nap"
+    )
+
+
+def test_the_notebooks_own_predictions_are_used_if_no_others_are_given(capsys):
+    predict("l07-q1", "b")
+    kept = dict(PREDICTIONS.choices)
+    PREDICTIONS.reset()
+
+    assert kept == {"l07-q1": "b"}
+
+
+def test_every_wrong_choice_of_every_question_is_explained():
+    for question in l07.QUESTIONS:
+        assert len(set(question.choices) - set(question.wrong)) == 1
+
+
+def test_an_answer_is_passed_on_with_what_was_given(exercise):
+    exercise(lambda answer, *given: Finding(answer == 1 and given == (2, 3)))
+
+    assert examine("l07-x", 1, 2, 3) == Finding(True)
+
+
+@pytest.mark.parametrize("answer", [..., ("echo-2", ...), [..., 3]])
+def test_dots_were_not_attempted(exercise, answer, capsys):
+    exercise(lambda answer: Finding(True))
+    check("l07-x", answer)
+
+    assert capsys.readouterr().out == "l07-x: not attempted yet\n"
+
+
+def test_a_stub_was_not_attempted(exercise, capsys):
+    def stub():
+        raise NotImplementedError
+
+    exercise(lambda answer: answer())
+    check("l07-x", stub)
+
+    assert capsys.readouterr().out == "l07-x: not attempted yet\n"
+
+
+def test_what_an_answer_raises_is_what_was_seen(exercise):
+    exercise(lambda answer: answer["none"])
+
+    finding = examine("l07-x", {})
+    assert not finding.passed
+    assert finding.seen == "your answer raised KeyError: 'none'"
+
+
+def test_a_finding_tells_what_was_seen_what_was_expected_and_a_hint(exercise, capsys):
+    exercise(lambda answer: Finding(False, "two", "one", "take one away"))
+    check("l07-x", 2)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "l07-x: not yet",
+        "  seen:     two",
+        "  expected: one",
+        "  hint:     take one away",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("find", "name", "words"),
+    [
+        (find_question, "l07-q9", "'l07-q9' is not known; the lesson 'l07' has l07-q1"),
+        (find_exercise, "l07-e9", "has l07-e1, l07-e2"),
+        (find_exercise, "l99-e1", "the lesson 'l99' has no exercises"),
+        (find_exercise, "", "the lesson '' has no exercises"),
+        (find_exercise, "../x-e1", "has no exercises"),
+    ],
+)
+def test_an_id_that_is_not_known_is_told_with_those_that_are(find, name, words):
+    with pytest.raises(KeyError, match=words):
+        find(name)
+
+
+def test_a_broken_lesson_module_is_not_taken_for_a_missing_one(monkeypatch):
+    def fail(name):
+        raise ModuleNotFoundError("No module named 'other'", name="other")
+
+    monkeypatch.setattr(exercises.importlib, "import_module", fail)
+    with pytest.raises(ModuleNotFoundError, match="other"):
+        find_exercise("l07-e1")

@@ -1,0 +1,55 @@
+"""show_source: what runs here, as text that is the same everywhere."""
+
+from __future__ import annotations
+
+import functools
+import time
+
+import pytest
+
+from fiberlab import Scheduler, waits
+from fiberlab.lab import show_source
+
+
+def shown(text):
+    """Be shown."""
+    return text
+
+
+@functools.lru_cache
+def wrapped(text):
+    return text
+
+
+def test_a_function_is_shown_with_its_file_only():
+    assert repr(show_source(shown)) == (
+        '# test_lab_source.py\ndef shown(text):\n    """Be shown."""\n    return text'
+    )
+
+
+def test_a_method_begins_at_the_margin():
+    assert show_source(Scheduler.run_once).text.startswith("def run_once(self)")
+
+
+def test_a_notebook_gets_it_as_python():
+    assert show_source(shown)._repr_markdown_().startswith("```python\n# test_lab_source.py\ndef")
+
+
+def test_a_fence_in_the_source_does_not_end_it():
+    def fenced():
+        return "```"
+
+    assert show_source(fenced)._repr_markdown_().startswith("````python\n")
+    assert show_source(fenced)._repr_markdown_().endswith("\n````\n")
+
+
+def test_a_class_a_module_and_what_is_wrapped_are_shown():
+    assert show_source(waits.RECV).text.startswith("class RECV")
+    assert show_source(waits).file == "waits.py"
+    assert "def wrapped" in show_source(wrapped).text
+
+
+@pytest.mark.parametrize("thing", [time.sleep, 42, None])
+def test_what_is_not_written_in_python_is_refused(thing):
+    with pytest.raises(TypeError, match="needs something written in Python"):
+        show_source(thing)
