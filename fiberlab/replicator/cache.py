@@ -68,22 +68,26 @@ class Cache:
 
     def entry(self, url: Url) -> Entry:
         """Return the place of a file in the cache, whether or not anything is there."""
-        host = self.folder / f"{_escaped(url.host.encode())[:_LONGEST_NAME]}{_COLON}{url.port}"
-        names = _names(url.target)
-        path = host.joinpath(*names)
-        if path.is_dir() or any(above.is_file() for above in path.parents[: len(names)]):
-            # Origins may have both /a and /a/b; a folder cannot.
-            path = host / _digest(url.target)
-        return Entry(path, url)
+        host = _escaped(url.host.encode())[:_LONGEST_NAME]
+        return Entry(self.folder / f"{host}{_COLON}{url.port}", url)
 
 
 class Entry:
     """The place of one file: complete, partial or absent."""
 
-    def __init__(self, path: Path, url: Url) -> None:
+    def __init__(self, host: Path, url: Url) -> None:
         self.url = url
-        self.path = path
-        self.part = path.with_name(path.name + "#part")
+        self._aside = host / _digest(url.target)
+        self._place = [host, *map(Path, _names(url.target))]
+        self._settle()
+
+    def _settle(self) -> None:
+        """Choose the place: where the address says, or aside; origins may have /a and /a/b."""
+        self.path = Path(*self._place)
+        above = self.path.parents[: len(self._place) - 1]
+        if self.path.is_dir() or any(folder.is_file() for folder in above):
+            self.path = self._aside
+        self.part = self.path.with_name(self.path.name + "#part")
 
     def open_complete(self) -> tuple[About, FileIO] | None:
         """Return what is known of the file and the file, if it is there and complete."""
@@ -103,6 +107,7 @@ class Entry:
 
     def begin(self, about: About) -> FileIO:
         """Return a new, empty file for a download; who reads an older one keeps that."""
+        self._settle()
         self.discard()
         self.part.parent.mkdir(parents=True, exist_ok=True)
         self._describe(about)
@@ -120,6 +125,7 @@ class Entry:
             with suppress(OSError, OverflowError):  # a date no file system knows
                 os.utime(self.part, (modified, modified))
         # The head goes first and comes last: without it nobody believes the file.
+        self.path = self._aside if self.path.is_dir() else self.path
         _head(self.path).unlink(missing_ok=True)
         os.replace(self.part, self.path)
         os.replace(_head(self.part), _head(self.path))

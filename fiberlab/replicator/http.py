@@ -104,6 +104,8 @@ class Channel:
         body = f"{failure.status} {phrase}: {failure.words}\n".encode(errors="replace")
         headers = [*failure.headers, ("content-type", "text/plain; charset=utf-8")]
         headers.append(("content-length", str(len(body))))
+        if self.http.their_state is not h11.DONE:
+            headers.append(("connection", "close"))
         head = h11.Response(status_code=failure.status, headers=headers, reason=phrase)
         if self.request is not None and self.request.method == b"HEAD":
             body = b""
@@ -161,9 +163,11 @@ def _place(text: str, default: int | None) -> tuple[str, int]:
     raise Failure(400, f"{text!r} has no host and port that can be used")
 
 
-def check_framing(message: h11.Request | h11.Response) -> None:
-    """Refuse a message whose end two programs could see in two places."""
-    status = 400 if isinstance(message, h11.Request) else 502
+def check(message: h11.Request | h11.Response) -> None:
+    """Refuse a head that is too long, or whose end two programs could see in two places."""
+    status, too_long = (400, 431) if isinstance(message, h11.Request) else (502, 502)
+    if sum(len(name) + len(value) for name, value in message.headers) > HEAD_LIMIT:
+        raise Failure(too_long, f"the head is too long: more than {HEAD_LIMIT} bytes")
     if field(message.headers, b"transfer-encoding") is not None:
         if field(message.headers, b"content-length") is not None:
             raise Failure(status, "both Content-Length and Transfer-Encoding: which is it?")

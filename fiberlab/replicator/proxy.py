@@ -165,13 +165,13 @@ class Proxy:
         except h11.RemoteProtocolError as error:  # the client's: an origin's is a Failure
             print(f"no HTTP: {error}")
             yield from client.refuse(Failure(error.error_status_hint, str(error)))
-        if not client.reusable and client.http.our_state is not h11.SWITCHED_PROTOCOL:
+        if client.http.our_state is h11.MUST_CLOSE:
             yield from client.part()
         return client.reusable
 
     def _answer(self, client: Channel, request: h11.Request) -> Steps[None]:
         print(f"{request.method.decode()} {request.target.decode()}")
-        http.check_framing(request)
+        http.check(request)
         if request.method == b"CONNECT":
             yield from self._tunnel(client, *http.authority_of(request))
             return
@@ -336,7 +336,7 @@ class Proxy:
                 while not isinstance(response := (yield from origin.receive()), h11.Response):
                     if isinstance(response, h11.ConnectionClosed):
                         raise Failure(502, f"{url}: closed without an answer")
-                http.check_framing(response)
+                http.check(response)
                 return origin, response
         except BaseException:
             origin.sock.close()
@@ -432,12 +432,12 @@ def _resume(download: Download, headers: Any) -> bool:
     if (found := download.entry.open_partial()) is None:
         return False
     about, file = found
-    told = re.fullmatch("bytes ([0-9]+)-[0-9]+/([0-9]+)", field(headers, b"content-range") or "")
+    told = re.fullmatch("bytes ([0-9]+)-([0-9]+)/([0-9]+)", field(headers, b"content-range") or "")
     known = {name: field(about.headers, name) for name in (b"etag", b"last-modified")}
     same = all(field(headers, name) in (None, value) for name, value in known.items())
     if same and told and int(told[1]) == file.seek(0, os.SEEK_END):
-        size = int(told[2])
-        if about.size in (None, size):
+        size = int(told[3])
+        if about.size in (None, size) and int(told[2]) + 1 == size:
             download.hold(replace(about, size=size), file)
             return True
     file.close()

@@ -68,11 +68,13 @@ def test_a_file_that_has_not_changed_comes_from_the_cache(tmp_path):
 
 
 def test_a_file_that_has_changed_is_fetched_anew(tmp_path):
-    with origin_serving(file=File(headers={"ETag": '"1"'})) as origin:
-        with proxy_serving(tmp_path) as proxy:
-            ask(proxy, origin.url("/file"))
-            origin.files["/file"] = File(b"new", {"ETag": '"2"'})
-            answer = ask(proxy, origin.url("/file"))
+    with (
+        origin_serving(file=File(headers={"ETag": '"1"'})) as origin,
+        proxy_serving(tmp_path) as proxy,
+    ):
+        ask(proxy, origin.url("/file"))
+        origin.files["/file"] = File(b"new", {"ETag": '"2"'})
+        answer = ask(proxy, origin.url("/file"))
 
     assert answer.body == b"new"
     assert cached(tmp_path) == {"file": b"new"}
@@ -255,12 +257,15 @@ def test_an_origin_that_knows_no_ranges_is_asked_once_for_all(tmp_path):
 
 def test_two_hundred_clients_make_one_request_and_equal_copies(tmp_path):
     gate = threading.Event()
-    with origin_serving(file=File(gate=gate)) as origin, proxy_serving(tmp_path) as proxy:
-        with ThreadPoolExecutor(200) as pool:
-            asking = [pool.submit(ask, proxy, origin.url("/file")) for _ in range(200)]
-            wait_until(lambda: [each.users for each in proxy.proxy.downloads.values()] == [201])
-            gate.set()
-            answers = [each.result() for each in asking]
+    with (
+        origin_serving(file=File(gate=gate)) as origin,
+        proxy_serving(tmp_path) as proxy,
+        ThreadPoolExecutor(200) as pool,
+    ):
+        asking = [pool.submit(ask, proxy, origin.url("/file")) for _ in range(200)]
+        wait_until(lambda: [each.users for each in proxy.proxy.downloads.values()] == [201])
+        gate.set()
+        answers = [each.result() for each in asking]
 
     assert [answer.body for answer in answers] == [BODY] * 200
     assert len(origin.requests) == 1
@@ -268,13 +273,16 @@ def test_two_hundred_clients_make_one_request_and_equal_copies(tmp_path):
 
 def test_each_client_gets_the_data_as_it_arrives(tmp_path):
     gate = threading.Event()
-    with origin_serving(file=File(gate=gate)) as origin, proxy_serving(tmp_path) as proxy:
-        with open_answer(proxy, origin.url("/file")) as first:
-            early = first.read(len(BODY) // 2)
-            with open_answer(proxy, origin.url("/file")) as late:
-                begun = late.read(len(BODY) // 2)
-                gate.set()
-                ends = first.read(), late.read()
+    with (
+        origin_serving(file=File(gate=gate)) as origin,
+        proxy_serving(tmp_path) as proxy,
+        open_answer(proxy, origin.url("/file")) as first,
+    ):
+        early = first.read(len(BODY) // 2)
+        with open_answer(proxy, origin.url("/file")) as late:
+            begun = late.read(len(BODY) // 2)
+            gate.set()
+            ends = first.read(), late.read()
 
     assert early == begun == BODY[: len(BODY) // 2]
     assert ends == (BODY[len(BODY) // 2 :],) * 2
@@ -283,11 +291,14 @@ def test_each_client_gets_the_data_as_it_arrives(tmp_path):
 
 def test_a_slow_client_holds_back_nobody(tmp_path):
     large = os.urandom(8_000_000)
-    with origin_serving(file=File(large)) as origin, proxy_serving(tmp_path) as proxy:
-        with open_answer(proxy, origin.url("/file")) as slow:
-            slow.read(10)
-            quick = ask(proxy, origin.url("/file"))
-            rest = slow.read()
+    with (
+        origin_serving(file=File(large)) as origin,
+        proxy_serving(tmp_path) as proxy,
+        open_answer(proxy, origin.url("/file")) as slow,
+    ):
+        slow.read(10)
+        quick = ask(proxy, origin.url("/file"))
+        rest = slow.read()
 
     assert quick.body == large
     assert rest == large[10:]
@@ -320,14 +331,17 @@ def test_the_cache_gets_the_file_when_every_client_is_gone(tmp_path):
 
 
 def test_waiting_clients_get_what_came_before_a_reset(tmp_path):
-    with origin_serving(file=File(breaks_after=5000)) as origin, proxy_serving(tmp_path) as proxy:
-        with open_answer(proxy, origin.url("/file")) as first:
-            with open_answer(proxy, origin.url("/file")) as second:
-                came = first.read(5000), second.read(5000)
-                origin.may_break.set()
-                for answer in (first, second):
-                    with pytest.raises(IncompleteRead):
-                        answer.read()
+    with (
+        origin_serving(file=File(breaks_after=5000)) as origin,
+        proxy_serving(tmp_path) as proxy,
+        open_answer(proxy, origin.url("/file")) as first,
+        open_answer(proxy, origin.url("/file")) as second,
+    ):
+        came = first.read(5000), second.read(5000)
+        origin.may_break.set()
+        for answer in (first, second):
+            with pytest.raises(IncompleteRead):
+                answer.read()
 
     assert came == (BODY[:5000], BODY[:5000])
 
@@ -344,9 +358,12 @@ def test_those_who_join_a_revalidation_share_its_answer(tmp_path):
 
 def test_those_who_join_a_private_answer_ask_for_themselves(tmp_path):
     file = File(headers={"Cache-Control": "private"})
-    with origin_serving(file=file) as origin, proxy_serving(tmp_path) as proxy:
-        with ThreadPoolExecutor(10) as pool:
-            answers = list(pool.map(lambda _: ask(proxy, origin.url("/file")).body, range(10)))
+    with (
+        origin_serving(file=file) as origin,
+        proxy_serving(tmp_path) as proxy,
+        ThreadPoolExecutor(10) as pool,
+    ):
+        answers = list(pool.map(lambda _: ask(proxy, origin.url("/file")).body, range(10)))
 
     assert answers == [BODY] * 10
     assert len(origin.requests) == 10
@@ -354,12 +371,15 @@ def test_those_who_join_a_private_answer_ask_for_themselves(tmp_path):
 
 
 def test_a_limit_caps_the_rate(tmp_path):
-    with origin_serving(file=File(), other=File()) as origin:
-        with proxy_serving(tmp_path, limit=400_000) as proxy, ThreadPoolExecutor(2) as pool:
-            began = time.monotonic()
-            urls = [origin.url("/file"), origin.url("/other")]
-            answers = list(pool.map(lambda url: ask(proxy, url).body, urls))
-            took = time.monotonic() - began
+    with (
+        origin_serving(file=File(), other=File()) as origin,
+        proxy_serving(tmp_path, limit=400_000) as proxy,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        began = time.monotonic()
+        urls = [origin.url("/file"), origin.url("/other")]
+        answers = list(pool.map(lambda url: ask(proxy, url).body, urls))
+        took = time.monotonic() - began
 
     assert answers == [BODY, BODY]
     assert 0.8 * 2 * len(BODY) / 400_000 <= took < SECONDS
@@ -464,25 +484,29 @@ def test_fields_of_one_connection_stay_there(tmp_path):
 
 
 def test_one_connection_serves_many_requests(tmp_path):
-    with origin_serving(a=File(b"a"), b=File(b"b", {"Set-Cookie": "x"})) as origin:
-        with proxy_serving(tmp_path) as proxy:
-            connection = HTTPConnection(*proxy.address, timeout=SECONDS)
-            got = []
-            for method, path in [("GET", "/a"), ("GET", "/b"), ("HEAD", "/a"), ("GET", "/none")]:
-                connection.request(method, origin.url(path))
-                first = connection.sock
-                got.append(connection.getresponse().read())
-                assert connection.sock is first
-            connection.close()
+    with (
+        origin_serving(a=File(b"a"), b=File(b"b", {"Set-Cookie": "x"})) as origin,
+        proxy_serving(tmp_path) as proxy,
+    ):
+        connection = HTTPConnection(*proxy.address, timeout=SECONDS)
+        got = []
+        for method, path in [("GET", "/a"), ("GET", "/b"), ("HEAD", "/a"), ("GET", "/none")]:
+            connection.request(method, origin.url(path))
+            first = connection.sock
+            got.append(connection.getresponse().read())
+            assert connection.sock is first
+        connection.close()
 
     assert got == [b"a", b"b", b"", b"no such file"]
 
 
 def test_two_requests_sent_at_once_are_answered_in_order(tmp_path):
-    with origin_serving(a=File(b"first"), b=File(b"second")) as origin:
-        with proxy_serving(tmp_path) as proxy:
-            heads = [f"GET {origin.url(path)} HTTP/1.1\r\nHost: x\r\n\r\n" for path in ("/a", "/b")]
-            got = raw(proxy, "".join(heads).encode())
+    with (
+        origin_serving(a=File(b"first"), b=File(b"second")) as origin,
+        proxy_serving(tmp_path) as proxy,
+    ):
+        heads = [f"GET {origin.url(path)} HTTP/1.1\r\nHost: x\r\n\r\n" for path in ("/a", "/b")]
+        got = raw(proxy, "".join(heads).encode())
 
     assert got.index(b"\r\n\r\nfirst") < got.index(b"\r\n\r\nsecond")
 

@@ -58,7 +58,7 @@ def test_a_name_is_looked_up_without_blocking_the_others(tmp_path, monkeypatch):
     ask_system = socket.getaddrinfo
 
     def slow(host, *rest, **more):
-        if host == "slow.invalid":
+        if host == "slow.invalid" and not more.get("flags"):
             looking.set()
             found.wait(SECONDS)
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
@@ -136,12 +136,15 @@ def test_an_answer_that_is_cut_is_never_complete(tmp_path, body, came):
 
 def test_a_cut_answer_resets_a_client_that_could_not_tell(tmp_path):
     cut = says(OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
-    with scripted(cut) as (url, _), proxy_serving(tmp_path) as proxy:
-        with socket.create_connection(proxy.address, timeout=SECONDS) as sock:
-            sock.sendall(f"GET {url}/file HTTP/1.0\r\n\r\n".encode())
-            with pytest.raises(ConnectionResetError):
-                while sock.recv(65536):
-                    pass
+    with (
+        scripted(cut) as (url, _),
+        proxy_serving(tmp_path) as proxy,
+        socket.create_connection(proxy.address, timeout=SECONDS) as sock,
+    ):
+        sock.sendall(f"GET {url}/file HTTP/1.0\r\n\r\n".encode())
+        with pytest.raises(ConnectionResetError):
+            while sock.recv(65536):
+                pass
 
 
 @pytest.mark.parametrize(
@@ -169,9 +172,8 @@ def test_a_rest_that_does_not_fit_is_not_used(tmp_path, rest):
         raw(proxy, request)
         answer = ask(proxy, url + "/file")
 
-    if b"3-8/10" not in rest:  # that one cannot be told from a good one by its beginning
-        assert answer.body == b"abcdefghij"
-    assert all(body == b"abcdefghij" for body in cached(tmp_path).values())
+    assert answer.body == b"abcdefghij"
+    assert cached(tmp_path) == {"file": b"abcdefghij"}
 
 
 def test_informational_answers_are_passed_over(tmp_path):
@@ -223,7 +225,6 @@ def test_a_request_that_makes_no_sense_is_refused(tmp_path, sent, status, words)
 
     head, _, body = got.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
-    assert b"connection: close" in head.lower() or status == 400
     assert words in body
     assert len(body) > 20
 
@@ -258,11 +259,13 @@ def test_a_client_that_sends_a_long_body_still_reads_why_it_is_refused(tmp_path)
 
 
 def test_a_client_that_says_nothing_is_let_go(tmp_path):
-    with proxy_serving(tmp_path, timeout=0.1) as proxy:
-        with socket.create_connection(proxy.address, timeout=SECONDS) as sock:
-            sock.sendall(b"GET http")
+    with (
+        proxy_serving(tmp_path, timeout=0.1) as proxy,
+        socket.create_connection(proxy.address, timeout=SECONDS) as sock,
+    ):
+        sock.sendall(b"GET http")
 
-            assert sock.recv(100) == b""
+        assert sock.recv(100) == b""
 
 
 # -- Names -----------------------------------------------------------------------------
@@ -398,14 +401,17 @@ def test_a_tunnel_carries_bytes_both_ways(tmp_path):
             sock.sendall(data[::-1])
         sock.sendall(b"end")
 
-    with scripted(play) as (url, heads):
-        with proxy_serving(tmp_path, tunnel_ports=EVERY_PORT) as proxy, tunnel(proxy, url) as sock:
-            sock.sendall(b"\x00\x01binary\xff")
-            back = b""
-            while len(back) < 9:
-                back += sock.recv(100)
-            sock.shutdown(socket.SHUT_WR)
-            end = sock.recv(100)
+    with (
+        scripted(play) as (url, heads),
+        proxy_serving(tmp_path, tunnel_ports=EVERY_PORT) as proxy,
+        tunnel(proxy, url) as sock,
+    ):
+        sock.sendall(b"\x00\x01binary\xff")
+        back = b""
+        while len(back) < 9:
+            back += sock.recv(100)
+        sock.shutdown(socket.SHUT_WR)
+        end = sock.recv(100)
 
     assert (back, end) == (b"\xffyranib\x01\x00", b"end")
     assert heads == [b"early\r\n\r\n"]
@@ -415,9 +421,12 @@ def test_a_tunnel_ends_when_the_origin_breaks_it(tmp_path):
     def play(sock, head):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, *[0] * 7]))
 
-    with scripted(play) as (url, _):
-        with proxy_serving(tmp_path, tunnel_ports=EVERY_PORT) as proxy, tunnel(proxy, url) as sock:
-            assert sock.recv(100) == b""
+    with (
+        scripted(play) as (url, _),
+        proxy_serving(tmp_path, tunnel_ports=EVERY_PORT) as proxy,
+        tunnel(proxy, url) as sock,
+    ):
+        assert sock.recv(100) == b""
 
 
 def test_a_download_that_is_given_more_than_announced_refuses_it(tmp_path):
