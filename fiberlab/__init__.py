@@ -20,6 +20,7 @@ Where each word of that line lives, in reading order:
     summary.py     summarize: from spans to sums
     diagnosis.py   diagnose: from spans to sentences
     timeline.py    plot_timeline: from spans to a picture
+    perfetto.py    write_perfetto: from spans to a file for ui.perfetto.dev
     simulation.py  the same with a clock and a network that are only computed
     lab            what the lessons use
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         TraceError,
     )
     from .fiber import LEGAL_TRANSITIONS, Fiber, FiberState, join, mark, start
+    from .perfetto import write_perfetto
     from .scheduler import Scheduler
     from .server import spawn
     from .simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket
@@ -68,6 +70,7 @@ _HOMES = {
         "TraceError",
     ),
     "fiber": ("LEGAL_TRANSITIONS", "Fiber", "FiberState", "join", "mark", "start"),
+    "perfetto": ("write_perfetto",),
     "scheduler": ("Scheduler",),
     "server": ("spawn",),
     "simulation": ("SimulatedClock", "SimulatedNetwork", "SimulatedSocket"),
