@@ -283,9 +283,7 @@ def _with_png(path: Path) -> Path:
 
 
 def _draw(trace: Trace, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
+    os.environ.setdefault("MPLBACKEND", "Agg")  # a file is drawn, no window: any machine will do
     from .timeline import plot_timeline
 
     try:

@@ -322,7 +322,7 @@ class RealPoller:
 
     def _sort_out(self, watch: Watch, events: int, ready: list[Any]) -> None:
         """Wake who waits for `events`, and stop asking for what nobody waits for."""
-        if watch.suspect and not make_probe(watch.fileno, READABLE | WRITABLE).poll(0):
+        if watch.suspect and not make_probe(watch.fileno, events & ~TROUBLE).poll(0):
             self._renew()  # they are of a descriptor closed long ago, of which a copy lives
             return
         receiver, sender = watch.receiver, watch.sender

@@ -190,8 +190,9 @@ class SimulatedNetwork:
 
     def disarm(self, fiber: Any) -> None:
         """Let `fiber` no longer wait on its socket."""
-        self._leave(fiber, self._waiters[fiber])
-        self._events.ready.pop(fiber, None)
+        if fiber in self._waiters:  # else a poll has returned it, and ^C came before it was ready
+            self._leave(fiber, self._waiters[fiber])
+            self._events.ready.pop(fiber, None)
 
     def poll(self, timeout: int | None) -> list[Any]:
         """Return the fibers that need wait no longer, after a jump of the clock if need be.

@@ -170,7 +170,7 @@ def test_a_function_that_cannot_be_served_is_one_line(folder, capsys, function, 
         (("demo", "--clients", "3"), "fiberlab demo: argument --clients: 8 to 500"),
         (("demo", "--figure", "no/such/folder.png"), "fiberlab: no/such/folder.png: cannot be"),
         (("plot", "missing.jsonl"), "fiberlab: missing.jsonl"),
-        (("plot", "echo_server.py"), "fiberlab: echo_server.py line 1: "),
+        (("plot", "echo_server.py"), "fiberlab: echo_server.py line 2: no JSON"),
         (("diagnose", "missing.jsonl"), "fiberlab: missing.jsonl"),
     ],
 )

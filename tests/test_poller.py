@@ -421,7 +421,6 @@ def test_a_copied_and_closed_descriptor_does_not_spin(counted, counting, log, ne
     assert (polls[0] < 30, polls[1] - polls[0] < 10) == (True, True)
 
 
-@pytest.mark.xfail(strict=True, reason="events of the old file come under the reused number")
 @pytest.mark.posix
 def test_the_ghost_of_a_copied_descriptor_wakes_nobody(counted, counting, log, new_pair):
     left, right = new_pair()

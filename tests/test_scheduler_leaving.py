@@ -284,7 +284,6 @@ def test_wherever_an_interrupt_strikes_all_are_closed_and_run_works_again():
     assert (count > 40, broken) == (True, [])
 
 
-@pytest.mark.xfail(strict=True, reason="SimulatedNetwork.disarm knows only who still waits")
 def test_wherever_an_interrupt_strikes_in_simulated_time_all_are_closed():
     networks = []
 
