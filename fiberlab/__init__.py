@@ -122,6 +122,7 @@ __all__ = [
     "spawn",
     "start",
     "summarize",
+    "write_perfetto",
 ]
 
 

@@ -116,4 +116,5 @@ class _Finder:
         after = bisect_left(mine, i) + 1
         if after == len(mine) or spans.state[mine[after]] != RUNNING:
             return False
-        return spans.start[mine[after]] == row[0] < spans.end[mine[after]]
+        begun, t = spans.start[mine[after]], int(row[0])
+        return begun == t < spans.end[mine[after]]

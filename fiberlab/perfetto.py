@@ -187,11 +187,11 @@ def _line(phase: str, track: int, name: str, t: int | None = None, **fields: Any
         parts.append(f'"dur":{_us(length)}')
     if "args" in fields:
         fields["args"] = _plain(fields["args"])
-    # ASCII only, so that no reader has to know how a name is encoded.
     return ",".join([*parts, _encode({"name": name, **fields})[1:]])
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+# As UTF-8, since Perfetto leaves \u2603 in a slice's name as it is.
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def _us(nanoseconds: int) -> str:

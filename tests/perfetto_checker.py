@@ -44,7 +44,7 @@ def read(path: Path) -> list[Event]:
     data = path.read_bytes()
     if path.suffix == ".gz":
         data = gzip.decompress(data)
-    told = json.loads(data.decode("ascii"), parse_float=Decimal, parse_constant=_refuse)
+    told = json.loads(data.decode(), parse_float=Decimal, parse_constant=_refuse)
     if not isinstance(told, dict) or not isinstance(told.get("traceEvents"), list):
         raise ValueError('expected {"traceEvents": [...]}')
     return told["traceEvents"]
