@@ -24,7 +24,10 @@ def same_but_for_numbers(text: str) -> list[str]:
     "up to" goes with them: whether a wait is known exactly depends on when a victim's data came.
     """
     number = r"\d+(?:\.\d+)?(?: (?:µs|ms|s)\b)?"
-    return [re.sub(number, "0", line.rstrip()).replace("up to 0", "0") for line in text.strip().splitlines()]
+    return [
+        re.sub(number, "0", line.rstrip()).replace("up to 0", "0")
+        for line in text.strip().splitlines()
+    ]
 
 
 def _blocks(language: str) -> list[str]:
