@@ -1,0 +1,264 @@
+"""The proxy with the clients people use: curl, wget, pip; and its command line."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import io
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+from replicator_world import (
+    BODY,
+    SECONDS,
+    File,
+    cached,
+    origin_serving,
+    proxy_serving,
+    wait_until,
+)
+
+from fiberlab.replicator.__main__ import main
+from fiberlab.trace import Trace
+
+pytestmark = pytest.mark.live
+
+curl = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+wget = pytest.mark.skipif(shutil.which("wget") is None, reason="there is no wget here")
+
+
+def run(proxy, *words: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program that takes the proxy from the environment, as they all do."""
+    place = "http://{}:{}".format(*proxy.address)
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    plain = {key: value for key, value in os.environ.items() if "proxy" not in key.lower()}
+    environment = plain | dict.fromkeys(names, place)
+    return subprocess.run(
+        [str(word) for word in words],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def out(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+@curl
+def test_curl_downloads_a_file_and_resumes_one(tmp_path, out):
+    (out / "part").write_bytes(BODY[:1000])
+    with origin_serving(file=File()) as origin, proxy_serving(tmp_path / "cache") as proxy:
+        url = origin.url("/file")
+        whole = run(proxy, "curl", "--fail", "--silent", "--show-error", "-o", out / "whole", url)
+        rest = run(proxy, "curl", "--fail", "--silent", "-C", "-", "-o", out / "part", url)
+
+    assert (whole.returncode, rest.returncode) == (0, 0), whole.stderr
+    assert (out / "whole").read_bytes() == (out / "part").read_bytes() == BODY
+    assert [told.get("range") for _, _, told, _ in origin.requests] == [None, None]
+
+
+@curl
+def test_curl_sees_a_cut_download_as_a_failure(tmp_path, out):
+    with (
+        origin_serving(file=File(breaks_after=5000)) as origin,
+        proxy_serving(tmp_path / "cache") as proxy,
+    ):
+        origin.may_break.set()
+        done = run(proxy, "curl", "--silent", "-o", out / "file", origin.url("/file"))
+
+    assert done.returncode == 18  # a partial file
+    assert BODY.startswith((out / "file").read_bytes())
+
+
+@curl
+def test_curl_posts_a_form(tmp_path):
+    with origin_serving(file=File(b"thanks")) as origin, proxy_serving(tmp_path) as proxy:
+        done = run(proxy, "curl", "--silent", "-d", "name=value", origin.url("/file"))
+
+    assert done.stdout == "thanks"
+    assert [(each[0], each[3]) for each in origin.requests] == [("POST", b"name=value")]
+
+
+@curl
+@pytest.mark.posix
+def test_curl_goes_through_a_tunnel_to_https(tmp_path, out):
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl here to make a certificate")
+    with (
+        https_origin(openssl, out) as port,
+        proxy_serving(tmp_path / "cache", tunnel_ports=frozenset({port})) as proxy,
+    ):
+        words = ["curl", "--silent", "--cacert", out / "cert.pem"]
+        done = run(proxy, *words, f"https://localhost:{port}/large", folder=out)
+
+    assert hashlib.sha256(done.stdout.encode()).digest() == hashlib.sha256(b"x" * 300_000).digest()
+    assert cached(tmp_path / "cache") == {}
+
+
+@contextlib.contextmanager
+def https_origin(openssl: str, folder: Path):
+    """Serve the folder over TLS with a certificate of a minute's worth."""
+    made = f"{openssl} req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost".split()
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run([*made, *names], cwd=folder, capture_output=True, check=True)
+    (folder / "large").write_bytes(b"x" * 300_000)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@wget
+def test_wget_downloads_resumes_and_asks_for_newer_ones_only(tmp_path, out):
+    (out / "part").write_bytes(BODY[:1000])
+    with (
+        origin_serving(file=File(), part=File()) as origin,
+        proxy_serving(tmp_path / "cache") as proxy,
+    ):
+        new = run(proxy, "wget", "-q", origin.url("/file"), folder=out)
+        rest = run(proxy, "wget", "-q", "-c", origin.url("/part"), folder=out)
+        same = run(proxy, "wget", "-nv", "-N", origin.url("/file"), folder=out)
+
+    assert [done.returncode for done in (new, rest, same)] == [0, 0, 0], new.stderr
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {"file": BODY, "part": BODY}
+    assert int((out / "file").stat().st_mtime) == 1_600_000_000
+    assert same.stderr == ""  # nothing was downloaded
+
+
+def wheel(name: str) -> bytes:
+    """Return a wheel with one module, made by hand."""
+    info = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}.py": "answer = 42\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return made.getvalue()
+
+
+def test_pip_installs_from_an_index_through_it_and_again_when_that_is_gone(tmp_path):
+    name, packed = "tiny_example", wheel("tiny_example")
+    file = f"{name}-1.0-py3-none-any.whl"
+    digest = hashlib.sha256(packed).hexdigest()
+    page = f'<!DOCTYPE html><a href="/files/{file}#sha256={digest}">{file}</a>'.encode()
+
+    def install(proxy, origin, target: str) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, "-m", "pip", "--isolated", "install", "--no-cache-dir"]
+        words += ["--disable-pip-version-check", "--index-url", origin.url("/simple/")]
+        return run(proxy, *words, "--target", tmp_path / target, name.replace("_", "-"))
+
+    with origin_serving() as origin:
+        origin.files["/simple/tiny-example/"] = File(page, {"Content-Type": "text/html"})
+        origin.files[f"/files/{file}"] = File(packed)
+        with proxy_serving(tmp_path / "cache") as proxy:
+            first = install(proxy, origin, "first")
+            wait_until(lambda: not proxy.proxy.downloads)
+        asked = len(origin.requests)
+        with proxy_serving(tmp_path / "cache", offline=True) as proxy:
+            second = install(proxy, origin, "second")
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    for target in ("first", "second"):
+        assert (tmp_path / target / f"{name}.py").read_text() == "answer = 42\n"
+    assert len(origin.requests) == asked
+
+
+# -- The command line --------------------------------------------------------------------
+
+
+@pytest.mark.posix
+def test_the_program_serves_until_it_is_interrupted_and_writes_its_trace(tmp_path):
+    words = [sys.executable, "-u", "-m", "fiberlab.replicator", "--port", "0", "--debug"]
+    words += ["--cache", str(tmp_path / "cache"), "--trace", str(tmp_path / "t.fiber.jsonl")]
+    with (
+        origin_serving(file=File()) as origin,
+        subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process,
+    ):
+        place = process.stdout.readline().split()
+        address = place[2], int(place[4].rstrip(";"))
+        answer = subprocess.run(
+            [sys.executable, "-c", _GET, *map(str, address), origin.url("/file")],
+            capture_output=True,
+            timeout=SECONDS,
+            check=True,
+        ).stdout
+        wait_until(lambda: cached(tmp_path / "cache") == {"file": BODY})
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+
+    names = {event.name for event in Trace.load(tmp_path / "t.fiber.jsonl") if event.ev == "spawn"}
+    assert (process.returncode, answer) == (0, BODY)
+    assert f"GET {origin.url('/file')}" in said
+    assert {name.partition("-")[0] for name in names} >= {"serve", "fetch"}
+
+
+_GET = """
+import sys, http.client
+connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=5)
+connection.request("GET", sys.argv[3])
+sys.stdout.buffer.write(connection.getresponse().read())
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--timeout", "0"], "expected a number above 0"),
+        (["--limit", "nan"], "expected a number above 0"),
+        (["--limit", "much"], "invalid"),
+        (["--port", "many"], "invalid int value"),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_named(words, told, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_cache_that_is_in_use_is_one_line_and_code_2(tmp_path, capsys):
+    pytest.importorskip("fcntl", reason="there is no flock on Windows")
+    with proxy_serving(tmp_path):
+        code = main(["--cache", str(tmp_path), "--port", "0"])
+
+    assert code == 2
+    assert "in use by another replicator" in capsys.readouterr().err
