@@ -18,8 +18,10 @@ Where each word of that line lives, in reading order:
     watchdog.py    the line that holds the loop
     spans.py       build_spans: from events to stretches of time
     summary.py     summarize: from spans to sums
+    comparison.py  compare: two runs side by side
     diagnosis.py   diagnose: from spans to sentences
     timeline.py    plot_timeline: from spans to a picture
+    figures.py     plot_comparison, and the other pictures: latency, steps, queue, states
     perfetto.py    write_perfetto: from spans to a file for ui.perfetto.dev
     simulation.py  the same with a clock and a network that are only computed
     lab            what the lessons use
@@ -36,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .comparison import compare
     from .diagnosis import Diagnosis, assert_no_stall, diagnose
     from .errors import (
         Deadlock,
@@ -47,6 +50,14 @@ if TYPE_CHECKING:
         TraceError,
     )
     from .fiber import LEGAL_TRANSITIONS, Fiber, FiberState, join, mark, start
+    from .figures import (
+        plot_comparison,
+        plot_latency,
+        plot_queue,
+        plot_starvation,
+        plot_states,
+        plot_steps,
+    )
     from .perfetto import write_perfetto
     from .scheduler import Scheduler
     from .server import spawn
@@ -59,6 +70,7 @@ if TYPE_CHECKING:
     from .waits import RECV, SEND, WAIT
 
 _HOMES = {
+    "comparison": ("compare",),
     "diagnosis": ("Diagnosis", "assert_no_stall", "diagnose"),
     "errors": (
         "Deadlock",
@@ -71,6 +83,14 @@ _HOMES = {
     ),
     "fiber": ("LEGAL_TRANSITIONS", "Fiber", "FiberState", "join", "mark", "start"),
     "perfetto": ("write_perfetto",),
+    "figures": (
+        "plot_comparison",
+        "plot_latency",
+        "plot_queue",
+        "plot_starvation",
+        "plot_states",
+        "plot_steps",
+    ),
     "scheduler": ("Scheduler",),
     "server": ("spawn",),
     "simulation": ("SimulatedClock", "SimulatedNetwork", "SimulatedSocket"),
@@ -110,11 +130,18 @@ __all__ = [
     "accept",
     "assert_no_stall",
     "build_spans",
+    "compare",
     "connect",
     "diagnose",
     "in_thread",
     "join",
     "mark",
+    "plot_comparison",
+    "plot_latency",
+    "plot_queue",
+    "plot_starvation",
+    "plot_states",
+    "plot_steps",
     "plot_timeline",
     "recv_exactly",
     "recv_until",

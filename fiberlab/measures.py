@@ -119,6 +119,30 @@ def starved_by(spans: Spans) -> dict[int, dict[int, int]]:
     return {life.id: holders.of_ready(life.id) for life in spans.lives}
 
 
+class QueueInTime(NamedTuple):
+    """How long the run queue was: at most, when that was first, on average, empty how often."""
+
+    most: int
+    at: int
+    mean: float
+    empty: float
+
+
+def queue_in_time(spans: Spans) -> QueueInTime | None:
+    """Weigh the run queue's lengths by how long each lasted; None if nobody was ever ready."""
+    times, sizes = spans.depth
+    if not times:
+        return None
+    until = [*times[1:], spans.finish]
+    lasted = [max(0, b - a) for a, b in zip(times, until, strict=True)]
+    whole = max(1, spans.finish - spans.begin)
+    empty = sum(time for time, size in zip(lasted, sizes, strict=True) if not size)
+    empty += times[0] - spans.begin
+    most = max(sizes)
+    mean = sum(time * size for time, size in zip(lasted, sizes, strict=True)) / whole
+    return QueueInTime(most, times[sizes.index(most)] - spans.begin, mean, empty / whole)
+
+
 def requests(spans: Spans) -> list[Request]:
     """Return the requests that marks tell of, in the order in which they began.
 

@@ -200,7 +200,9 @@ def arrows(canvas: Canvas, highlight: int | None, window: Window) -> int:
         t = row[0] - spans.origin
         if row[1] != "wake" or not window.begin <= t < window.end or row[3] == row[2]:
             continue
-        among = row[3] if highlight is None else highlight in (row[2], row[3])
+        # Who spawned whom is seen from the rows.
+        few = highlight is None and row[3] and row[4] != "spawn"
+        among = few or (highlight is not None and highlight in (row[2], row[3]))
         if among and canvas.y_of(row[2]) and row[4] != "cancel":
             wanted.append((t / canvas.scale, row[3], row[2]))
     if len(wanted) > (MOST_ARROWS if highlight is None else MOST_OF_ONE):

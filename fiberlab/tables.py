@@ -59,7 +59,7 @@ def csv_text(head: Sequence[str], rows: Cells) -> str:
     """Return a table as CSV; a text that a spreadsheet would compute gets an apostrophe."""
     file = StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow(map(_harmless, head))
     writer.writerows([_harmless(cell) for cell in row] for row in rows)
     return file.getvalue()
 

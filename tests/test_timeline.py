@@ -386,7 +386,8 @@ def wakes_in(ax: plt.Axes) -> int:
 
 
 def test_few_wakes_by_fibers_are_arrows():
-    assert wakes_in(plot_timeline(blocked_server())) == 2
+    assert wakes_in(plot_timeline(crowd(20))) == 19
+    assert wakes_in(plot_timeline(blocked_server())) == 0  # these were only spawned
 
 
 def test_the_wakes_of_one_fiber_can_be_asked_for():
