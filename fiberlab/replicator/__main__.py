@@ -11,7 +11,7 @@ from contextlib import closing
 from ..server import spawn
 from ..trace import Trace
 from .cache import Cache
-from .proxy import Options, Proxy
+from .proxy import Proxy
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--static", action="store_true", help="files never change: serve without asking again")
     add("--offline", action="store_true", help="ask no origin: serve what is in the cache")
     add("--limit", type=_positive, metavar="KIB", help="the most KiB a second from all origins")
-    add("--tunnel", type=int, nargs="+", metavar="PORT", help="where CONNECT may lead (443)")
+    add("--tunnel", type=int, nargs="+", default=[443], help="where CONNECT may lead (443)")
     add("--debug", action="store_true", help="print at once; errors with their traceback")
     add("--trace", metavar="FILE", help="write what the fibers did to FILE at the end")
     return parser
@@ -40,12 +40,16 @@ def _positive(text: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the proxy until ^C; return the exit code."""
     told = _parser().parse_args(arguments)
-    limit = told.limit and told.limit * 1024
-    options = Options(told.static, told.offline, limit, frozenset(told.tunnel or [443]))
     trace = Trace() if told.trace else None
     try:
         with closing(Cache(told.cache)) as cache:
-            proxy = Proxy(cache, options)
+            proxy = Proxy(
+                cache,
+                static=told.static,
+                offline=told.offline,
+                limit=told.limit and told.limit * 1024,
+                tunnel_ports=told.tunnel,
+            )
             spawn(proxy.serve, told.port, told.timeout, told.debug, trace=trace)
         if trace is not None:
             trace.save(told.trace)

@@ -46,21 +46,20 @@ class About:
 
 
 class Cache:
-    """A folder of files; one process at a time.
-
-    Raises OSError if the folder cannot be made or is in use.
-    """
+    """A folder of files, for one process at a time; OSError if another has it."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileIO(self.folder / ".lock", "a")
         try:
-            _lock(self._lock.fileno())
-        except OSError as error:
+            with suppress(ImportError):  # Windows: there it is the user who takes care
+                import fcntl
+
+                fcntl.flock(self._lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
             self._lock.close()
-            words = f"the cache {str(folder)!r} is in use by another replicator"
-            raise OSError(error.errno, words) from None
+            raise OSError(f"the cache {str(folder)!r} is in use by another replicator") from None
 
     def close(self) -> None:
         """Let another process have the folder."""
@@ -186,12 +185,3 @@ def _escaped(name: bytes) -> str:
 
 def _digest(target: str) -> str:
     return "#" + sha256(target.encode()).hexdigest()
-
-
-def _lock(fileno: int) -> None:
-    """Lock an open file until it is closed, or its process ends in whatever way."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: there it is the user who takes care
-        return
-    fcntl.flock(fileno, fcntl.LOCK_EX | fcntl.LOCK_NB)

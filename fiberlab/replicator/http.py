@@ -68,7 +68,7 @@ class Channel:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = sock
         self.http = h11.Connection(role, max_incomplete_event_size=HEAD_LIMIT)
-        self.request: h11.Request | None = None  # the one that is being answered
+        self.silent = False  # whether the answer has no body, since HEAD asked
 
     def receive(self, size_bytes: int = CHUNK) -> Steps[Any]:
         """Return the next event of h11; raises h11.RemoteProtocolError for what is none."""
@@ -79,7 +79,7 @@ class Channel:
             with suppress(BlockingIOError):
                 self.http.receive_data(self.sock.recv(size_bytes))
         if isinstance(event, h11.Request):
-            self.request = event
+            self.silent = event.method == b"HEAD"
         return event
 
     def send(self, *events: Any) -> Steps[None]:
@@ -88,11 +88,6 @@ class Channel:
         if data:
             yield from send_all(self.sock, data)
 
-    @property
-    def reusable(self) -> bool:
-        """Whether another request may come on this connection."""
-        return self.http.our_state is h11.DONE and self.http.their_state is h11.DONE
-
     def refuse(self, failure: Failure) -> Steps[None]:
         """Answer with the failure; if an answer has begun, only a cut connection can tell."""
         if self.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
@@ -100,16 +95,15 @@ class Channel:
                 # Without chunks a good end would say that all had come; a reset does not.
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             return
-        phrase = HTTPStatus(failure.status).phrase
-        body = f"{failure.status} {phrase}: {failure.words}\n".encode(errors="replace")
+        reason = HTTPStatus(failure.status).phrase
+        body = f"{failure.status} {reason}: {failure.words}\n".encode(errors="replace")
         headers = [*failure.headers, ("content-type", "text/plain; charset=utf-8")]
         headers.append(("content-length", str(len(body))))
         if self.http.their_state is not h11.DONE:
             headers.append(("connection", "close"))
-        head = h11.Response(status_code=failure.status, headers=headers, reason=phrase)
-        if self.request is not None and self.request.method == b"HEAD":
-            body = b""
-        yield from self.send(head, h11.Data(body), h11.EndOfMessage())
+        head = h11.Response(status_code=failure.status, headers=headers, reason=reason)
+        data = h11.Data(b"" if self.silent else body)
+        yield from self.send(head, data, h11.EndOfMessage())
 
     def part(self) -> Steps[None]:
         """Say that no more comes, and wait a little for the client to have read it all.
@@ -140,26 +134,17 @@ def tokens(headers: Any, name: bytes) -> set[str]:
 
 
 def url_of(request: h11.Request) -> Url:
-    """Return what a request asks for; Failure 400 unless it is an http address."""
+    """Return what a request asks for; Failure 400 if that is no http address, or CONNECT's."""
     text = request.target.decode("ascii")
-    if not text.lower().startswith("http://"):
+    tunnel = request.method == b"CONNECT"
+    if not tunnel and not text.lower().startswith("http://"):
         raise Failure(400, f"{text!r}: a proxy is asked for http://host/path, or by CONNECT")
-    host, port = _place(text, 80)
-    parts = urlsplit(text)
-    return Url(host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-
-
-def authority_of(request: h11.Request) -> tuple[str, int]:
-    """Return the host and port a CONNECT asks for."""
-    return _place("//" + request.target.decode("ascii"), None)
-
-
-def _place(text: str, default: int | None) -> tuple[str, int]:
     with suppress(ValueError):
-        parts = urlsplit(text)
-        port = default if parts.port is None else parts.port
+        parts = urlsplit(f"//{text}" if tunnel else text)
+        port = 80 if parts.port is None and not tunnel else parts.port
         if parts.hostname and len(parts.hostname) < 254 and port and "@" not in parts.netloc:
-            return parts.hostname, port
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            return Url(parts.hostname, port, target)
     raise Failure(400, f"{text!r} has no host and port that can be used")
 
 

@@ -18,9 +18,9 @@ import errno
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import FileIO
 from typing import Any
 
@@ -33,31 +33,18 @@ from . import http
 from .cache import About, Cache, Entry
 from .http import Channel, Failure, Headers, Url, field
 
+Answer = tuple[Channel, h11.Response]
+"""The head of an origin's answer, and where the rest comes from."""
+
 CROWD = 32  # the most joiners that wake together
 _LOOK = 100e-6  # seconds each of a larger crowd sleeps, for each one that is in it
 _TUNNEL_SILENCE = 86400.0  # seconds; a long download through a tunnel is silent one way
 
-_NO_ROOM = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _VIA = (b"via", b"1.1 fiberlab-replicator")
 _OURS_TO_SAY = (  # for a file that is shared
     b"host accept-encoding range if-match if-none-match if-modified-since if-unmodified-since "
     b"if-range accept-ranges age content-length content-range"
 ).split()
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to serve.
-
-    static: what is complete in the cache is served without asking the origin. offline: nobody is
-    asked at all. limit: bytes a second from all origins together, None: as they come.
-    tunnel_ports: where CONNECT may lead.
-    """
-
-    static: bool = False
-    offline: bool = False
-    limit: float | None = None
-    tunnel_ports: frozenset[int] = frozenset({443})
 
 
 class Download:
@@ -134,11 +121,24 @@ class Download:
 
 
 class Proxy:
-    """What the fibers share: the cache, and the downloads under way; ``serve`` is a handler."""
+    """What the fibers share: the cache, and the downloads under way; ``serve`` is a handler.
 
-    def __init__(self, cache: Cache, options: Options | None = None) -> None:
-        self._cache = cache
-        self._options = options or Options()
+    static: what is complete in the cache is served without asking the origin. offline: nobody is
+    asked at all. limit: bytes a second from all origins together, None: as they come.
+    tunnel_ports: where CONNECT may lead.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        *,
+        static: bool = False,
+        offline: bool = False,
+        limit: float | None = None,
+        tunnel_ports: Collection[int] = (443,),
+    ) -> None:
+        self._cache, self._static, self._offline = cache, static, offline
+        self._limit, self._tunnel_ports = limit, tunnel_ports
         self.downloads: dict[Url, Download] = {}
         self._receiving = 0  # answers that come in now and share the limit
 
@@ -153,7 +153,7 @@ class Proxy:
 
     def _exchange(self, client: Channel) -> Steps[bool]:
         """Answer one request; return whether another may follow."""
-        client.request = None
+        client.silent = False
         try:
             event = yield from client.receive()
             if isinstance(event, h11.ConnectionClosed):
@@ -167,32 +167,31 @@ class Proxy:
             yield from client.refuse(Failure(error.error_status_hint, str(error)))
         if client.http.our_state is h11.MUST_CLOSE:
             yield from client.part()
-        return client.reusable
+        return client.http.our_state is client.http.their_state is h11.DONE
 
     def _answer(self, client: Channel, request: h11.Request) -> Steps[None]:
         print(f"{request.method.decode()} {request.target.decode()}")
         http.check(request)
-        if request.method == b"CONNECT":
-            yield from self._tunnel(client, *http.authority_of(request))
-            return
         url = http.url_of(request)
-        if not http.may_share(request):
-            yield from self._forward(client, request, url)
-            return
-        yield from client.receive()  # the end of the request
-        download = self.downloads.get(url) or self._stored(request, url)
-        if download is not None:
-            yield from self._follow(client, request, url, download)
-        elif request.method == b"HEAD":
+        if request.method == b"CONNECT":
+            yield from self._tunnel(client, url)
+        elif not http.may_share(request):
             yield from self._forward(client, request, url)
         else:
-            yield from self._lead(client, request, url)
+            yield from client.receive()  # the end of the request
+            download = self.downloads.get(url) or self._stored(request, url)
+            if download is not None:
+                yield from self._follow(client, request, url, download)
+            elif request.method == b"HEAD":
+                yield from self._forward(client, request, url)
+            else:
+                yield from self._lead(client, request, url)
 
     # -- Shared downloads --------------------------------------------------------------
 
     def _stored(self, request: h11.Request, url: Url) -> Download | None:
         """Return the complete file, if it may be served without asking."""
-        if not self._options.offline and (not self._options.static or http.wants_fresh(request)):
+        if not self._offline and (not self._static or http.wants_fresh(request)):
             return None
         download = Download(self._cache.entry(url))
         if (found := download.entry.open_complete()) is None:
@@ -245,13 +244,12 @@ class Proxy:
 
     def _ask_for_file(
         self, client: Channel, request: h11.Request, url: Url, download: Download
-    ) -> Steps[tuple[Channel, h11.Response] | None]:
+    ) -> Steps[Answer | None]:
         """Ask for the file, its rest, or a newer one; return an answer that is not shared."""
         # Packed or not would be two files of one name.
         common = [(b"accept-encoding", b"identity")]
         common += http.end_to_end(request.headers, *_OURS_TO_SAY)
-        conditions = _conditions(download.entry)
-        while True:
+        for conditions in (_conditions(download.entry), []):
             headers = common + conditions
             origin, response = yield from self._open(client, request.method, url, headers)
             try:
@@ -261,10 +259,9 @@ class Proxy:
                 origin.sock.close()
                 raise
             if not conditions or response.status_code not in (206, 304, 412, 416):
-                return origin, response
-            # It does not fit what is here: once more, from the beginning.
-            origin.sock.close()
-            conditions = []
+                break
+            origin.sock.close()  # it does not fit what is here: once more, from the beginning
+        return origin, response
 
     def _take(self, url: Url, download: Download, origin: Channel, response: h11.Response) -> bool:
         """Make the answer the download, and start a fiber that fetches; False if it is no file."""
@@ -306,24 +303,22 @@ class Proxy:
 
     # -- Origins -----------------------------------------------------------------------
 
-    def _connect(self, client: Channel, host: str, port: int) -> Steps[socket.socket]:
-        if self._options.offline:
-            raise Failure(504, f"not in the cache, and offline {host}:{port} is not asked")
-        with _asking(f"{host}:{port}"):
-            sock = yield from connect((host, port))
+    def _connect(self, client: Channel, url: Url) -> Steps[Channel]:
+        if self._offline:
+            raise Failure(504, f"not in the cache, and offline {url.authority} is not asked")
+        with _asking(url.authority):
+            sock = yield from connect((url.host, url.port))
             if sock.getpeername()[:2] != client.sock.getsockname()[:2]:
-                return sock
+                return Channel(sock, h11.CLIENT)
         sock.close()
-        raise Failure(400, f"{host}:{port} is this proxy itself")
+        raise Failure(400, f"{url.authority} is this proxy itself")
 
-    def _open(
-        self, client: Channel, method: bytes, url: Url, headers: Headers
-    ) -> Steps[tuple[Channel, h11.Response]]:
+    def _open(self, client: Channel, method: bytes, url: Url, headers: Headers) -> Steps[Answer]:
         """Send a request, with the body if the client has one, and return the answer's head."""
         # The origin is told the host asked for, whatever the client's Host field said.
         headers = [(b"host", url.authority.encode()), *headers, _VIA, (b"connection", b"close")]
         head = h11.Request(method=method, target=url.target.encode(), headers=headers)
-        origin = Channel((yield from self._connect(client, url.host, url.port)), h11.CLIENT)
+        origin = yield from self._connect(client, url)
         try:
             with _asking(url):
                 yield from origin.send(head)
@@ -344,16 +339,15 @@ class Proxy:
 
     def _receive(self, url: Url, origin: Channel) -> Steps[bytes | None]:
         """Return some of an answer's body, None at its end, no faster than the limit allows."""
-        limit = self._options.limit
+        most = CHUNK if self._limit is None else min(CHUNK, 1 + int(self._limit / 8))
         self._receiving += 1
         try:
             with _asking(url):
-                most = CHUNK if limit is None else min(CHUNK, 1 + int(limit / 8))
                 event = yield from origin.receive(most)
             if not isinstance(event, h11.Data):
                 return None
-            if limit is not None:
-                yield WAIT(len(event.data) * self._receiving / limit)
+            if self._limit is not None:
+                yield WAIT(len(event.data) * self._receiving / self._limit)
             return bytes(event.data)
         finally:
             self._receiving -= 1
@@ -381,11 +375,11 @@ class Proxy:
                 yield from client.send(h11.Data(data))
             yield from client.send(h11.EndOfMessage())
 
-    def _tunnel(self, client: Channel, host: str, port: int) -> Steps[None]:
+    def _tunnel(self, client: Channel, url: Url) -> Steps[None]:
         """Carry bytes both ways and understand none."""
-        if port not in self._options.tunnel_ports:
-            raise Failure(400, f"CONNECT does not lead to port {port} here")
-        with closing((yield from self._connect(client, host, port))) as sock:
+        if url.port not in self._tunnel_ports:
+            raise Failure(400, f"CONNECT does not lead to port {url.port} here")
+        with closing((yield from self._connect(client, url)).sock) as sock:
             yield from client.receive()  # the end of the request
             yield from client.send(h11.Response(status_code=200, headers=[], reason="Connected"))
             yield from send_all(sock, client.http.trailing_data[0])
@@ -450,7 +444,7 @@ def _storing() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        status = 507 if error.errno in _NO_ROOM else 500
+        status = 507 if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) else 500
         raise Failure(status, f"the cache cannot be written: {error.strerror}") from error
 
 

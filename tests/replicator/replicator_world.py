@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from fiberlab.lab.background import Server, serving
 from fiberlab.replicator.cache import Cache
-from fiberlab.replicator.proxy import Options, Proxy
+from fiberlab.replicator.proxy import Proxy
 
 LONG_AGO = formatdate(1_600_000_000, usegmt=True)
 BODY = bytes(range(256)) * 400
@@ -203,7 +203,7 @@ class Running(NamedTuple):
 def proxy_serving(folder: Path, timeout: float = 5.0, **options: object) -> Iterator[Running]:
     """Run a proxy on that cache folder."""
     with contextlib.closing(Cache(folder)) as cache:
-        proxy = Proxy(cache, Options(**options))  # type: ignore[arg-type]
+        proxy = Proxy(cache, **options)  # type: ignore[arg-type]
         with serving(proxy.serve, timeout=timeout) as server:
             yield Running(server.address, proxy, server)
 

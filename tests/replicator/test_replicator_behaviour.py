@@ -263,7 +263,7 @@ def test_two_hundred_clients_make_one_request_and_equal_copies(tmp_path):
         ThreadPoolExecutor(200) as pool,
     ):
         asking = [pool.submit(ask, proxy, origin.url("/file")) for _ in range(200)]
-        wait_until(lambda: [each.users for each in proxy.proxy.downloads.values()] == [201])
+        wait_until(lambda: [each.users for each in proxy.proxy.downloads.values()] == [202])
         gate.set()
         answers = [each.result() for each in asking]
 
