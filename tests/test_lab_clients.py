@@ -280,3 +280,23 @@ def test_options_are_passed_on_to_the_scheduler():
 
     assert story(trace, "silent-2") == ["recv", "recv", "error"]
     assert "Traceback" in trace.output
+
+
+def test_the_fiber_of_the_client_that_failed_is_named_not_the_first_that_failed():
+    def second_fails_first(sock, address):
+        yield RECV(sock)
+        word = sock.recv(1024)
+        if word == b"first":
+            yield WAIT(0.05)
+        raise ValueError(word.decode())
+
+    with pytest.raises(ClientError, match=r"client 1 of 2: .* ended with ValueError: first"):
+        record(second_fails_first, [b"first", b"other"])
+
+
+def test_an_abandoned_client_does_not_wait_for_its_timeout():
+    began = time.monotonic()
+    with nothing_left(), pytest.raises(ClientError, match="had not ended in time"):
+        record(silent, [lambda sock: (sock.settimeout(None), sock.recv(1))], deadline=0.1)
+
+    assert time.monotonic() - began < 1
