@@ -163,7 +163,7 @@ def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Diag
         fiber=first.id,
         name=first.name,
         src=src,
-        spans=tuple(spans[spans.indexes(life.id)[-1]] for life in lives[:100]),
+        spans=tuple(spans[i] for life in lives[:100] for i in spans.indexes(life.id)[-1:]),
         numbers={"fibers": len(lives), "others": others},
         severity="warning" if outside else "error",
         blames=not outside,
