@@ -113,6 +113,15 @@ def without_frames_of(error: BaseException, *modules: str) -> None:
         error.__traceback__ = trace
 
 
+def one_line(error: BaseException) -> str:
+    """Return the class and message of `error` on one line; a message that fails is named."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = "its message cannot be printed"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 def _short(thing: object, most: int = 120) -> str:
     """Return repr(thing) on one line, cut to `most` characters; a repr that fails is named."""
     try:

@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+from .errors import one_line
 from .poller import Clock
 from .trace import printable
 
@@ -85,8 +86,12 @@ class Output:
             prefix = f"[{fiber.id}] " if self.mode == "direct" else ""
             self.write("".join(f"{prefix}{printable(line)}\n" for line in lines))
 
+    def say(self, line: str) -> None:
+        """Write a `line` that is the server's own."""
+        self.write(printable(line) + "\n")
+
     def write(self, text: str) -> None:
-        """Write `text` whole to the file; what the server itself says comes here too."""
+        """Write `text` whole to the file."""
         file = self._file or _router.original("stdout")
         with self._writes:
             try:
@@ -122,7 +127,7 @@ class Output:
 
     def _error_lines(self, fiber: Any, error: BaseException) -> list[str]:
         if not self.debug:
-            return [f"error: {_one_line(error)} (fiber {fiber.name!r})"]
+            return [f"error: {one_line(error)} (fiber {fiber.name!r})"]
         return "".join(
             traceback.format_exception(type(error), error, error.__traceback__)
         ).splitlines()
@@ -234,12 +239,3 @@ class _Stream(io.TextIOBase):
 
 
 _router = _Router()
-
-
-def _one_line(error: BaseException) -> str:
-    """Return the class and message of `error` on one line; a message that fails is named."""
-    try:
-        message = " ".join(str(error).split())
-    except Exception:
-        message = "its message cannot be printed"
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__

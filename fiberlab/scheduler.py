@@ -84,7 +84,7 @@ class Scheduler:
         if not callable(function):
             raise TypeError(f"listen() needs a generator function, got {function!r}")
         listener = self._poller.listen((host, port))
-        accepting = accept_all(listener, function, self.add, self._output.write)
+        accepting = accept_all(listener, function, self.add, self._output.say)
         self.add(accepting, f"accept-{self._count + 1}").owned = listener
         return listener.getsockname()[:2]  # type: ignore[no-any-return]
 

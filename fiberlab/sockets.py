@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from .errors import one_line
 from .waits import RECV, SEND, WAIT, Wait
 
 T = TypeVar("T")
@@ -22,6 +23,17 @@ Steps = Generator[Wait, None, T]
 CHUNK = 65536  # above 128 KiB the C library maps and unmaps memory at every recv
 
 _OUT_OF = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# What was wrong with one connection, not with the listener (accept(2), "Error handling").
+_NETWORK = (
+    "EPROTO",
+    "ENETDOWN",
+    "ENOPROTOOPT",
+    "EHOSTDOWN",
+    "ENONET",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+)
+_OF_THE_CLIENT = {getattr(errno, name) for name in _NETWORK if hasattr(errno, name)}
 _PAUSE = 0.05  # seconds between two tries to accept while descriptors are short
 
 
@@ -33,6 +45,10 @@ def accept(listener: Any) -> Steps[tuple[Any, Any]]:
             sock, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             continue  # another took it, or the client has gone already
+        except OSError as error:
+            if error.errno in _OF_THE_CLIENT:
+                continue
+            raise
         sock.setblocking(False)
         return sock, address
 
@@ -56,7 +72,7 @@ def accept_all(
             if error.errno not in _OUT_OF:
                 raise
             if not short:
-                say(f"accepting waits: {error.strerror}; it goes on when connections end\n")
+                say(f"accepting waits: {error.strerror}; it goes on when connections end")
             short = True
             # Not RECV: the listener stays readable, and the loop would spin.
             yield WAIT(_PAUSE)
@@ -66,7 +82,7 @@ def accept_all(
             add(function(sock, address)).owned = sock  # closed when the fiber ends
         except Exception as error:
             sock.close()
-            say(f"error: no fiber for {address}: {type(error).__name__}: {error}\n")
+            say(f"error: no fiber for {address}: {one_line(error)}")
 
 
 def connect(address: tuple[str, int], timeout: float | None = None) -> Steps[socket.socket]:

@@ -617,7 +617,6 @@ def test_a_handler_that_is_no_generator_function_is_told_and_the_next_is_served(
 
 
 @pytest.mark.live
-@pytest.mark.xfail(strict=True, reason="accept_all writes the error as it is")
 def test_what_a_handler_raises_is_shown_not_done():
     said, log = serves_in_spite_of(raising(ValueError("\x1b[2J no")))
 
@@ -626,7 +625,6 @@ def test_what_a_handler_raises_is_shown_not_done():
 
 
 @pytest.mark.live
-@pytest.mark.xfail(strict=True, reason="accept_all ends with an error that cannot be printed")
 def test_a_handler_that_raises_what_cannot_be_printed_is_told_and_the_next_is_served():
     said, log = serves_in_spite_of(raising(Unprintable()))
 
