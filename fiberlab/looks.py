@@ -39,8 +39,7 @@ ARRIVED = Look("#E69F00", 0.35)  # ready, had anybody looked
 POLLING = Look("#C4C4C4", 0.45)
 MERGED = 0.80  # the height of pixels that hold several spans
 
-MARKED = "#6A1B7B"  # what a mark tells of
-PRINTED = "#202020"  # where a fiber printed
+MARKED = PRINTED = "#000000"  # signs are told apart by shape; black stands out from every bar
 
 FONT = 10
 SMALL = 8

@@ -14,7 +14,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch
 
 from fiberlab.columns import READY, RECV, RUNNING, STATES, Spans
-from fiberlab.looks import LOOKS, STALLED, UNWATCHED, cut
+from fiberlab.looks import LOOKS, MARKED, STALLED, UNWATCHED, cut
 from fiberlab.pixels import Columns, Window, highest, in_window, shares, split, stacks
 from fiberlab.spans import build_spans
 from fiberlab.timeline import describe_timeline, plot_timeline
@@ -329,6 +329,33 @@ def test_the_loud_states_are_told_apart_by_every_eye(eye):
 
     nearest = min(np.linalg.norm(lab(a, eye) - lab(b, eye)) for a, b in combinations(colours, 2))
     assert nearest >= 40
+
+
+DISTANCES = {
+    ("running", "ready"): [119, 110, 121, 78],
+    ("ready", "recv"): [103, 93, 100, 80],
+    ("running", "recv"): [50, 47, 48, 45],
+    ("running", "stalled"): [86, 52, 76, 99],
+    ("ready", "stalled"): [72, 69, 51, 44],
+    ("recv", "send"): [44, 37, 34, 19],
+}
+
+
+@pytest.mark.parametrize(("first", "other"), DISTANCES)
+def test_colours_are_as_far_apart_as_was_planned(first, other):
+    colours = {STATES[code].value: look.colour for code, look in LOOKS.items()}
+    colours["stalled"] = STALLED.edge
+
+    one, two = colours[first], colours[other]
+    seen = [round(np.linalg.norm(lab(one, eye) - lab(two, eye))) for eye in EYES]
+    assert seen == DISTANCES[first, other]
+
+
+def test_signs_stand_out_from_the_bars_they_stand_on():
+    bars = [LOOKS[state].colour for state in (RUNNING, READY, RECV)]
+
+    for eye in EYES:
+        assert min(np.linalg.norm(lab(MARKED, eye) - lab(bar, eye)) for bar in bars) >= 29
 
 
 def test_states_of_one_height_differ_in_hatch():
