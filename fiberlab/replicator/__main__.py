@@ -43,13 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trace = Trace() if told.trace else None
     try:
         with closing(Cache(told.cache)) as cache:
-            proxy = Proxy(
-                cache,
-                static=told.static,
-                offline=told.offline,
-                limit=told.limit and told.limit * 1024,
-                tunnel_ports=told.tunnel,
-            )
+            limit = told.limit and told.limit * 1024
+            proxy = Proxy(cache, told.static, told.offline, limit, told.tunnel)
             spawn(proxy.serve, told.port, told.timeout, told.debug, trace=trace)
         if trace is not None:
             trace.save(told.trace)

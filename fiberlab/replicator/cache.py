@@ -98,7 +98,7 @@ class Entry:
         One that only lacked its new name gets it now.
         """
         found = self._open(self.part, "r+")
-        if found is None or found[0].size is None or _size(found[1]) < found[0].size:
+        if found is None or found[0].size != _size(found[1]):
             return found
         with found[1], suppress(OSError):
             self.finish(*found)

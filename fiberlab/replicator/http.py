@@ -23,9 +23,10 @@ from ..sockets import CHUNK, Steps, send_all
 from ..waits import RECV
 
 Headers = list[tuple[bytes, bytes]]
+ToSend = tuple[h11.Response, int, "int | None"]
 
 HEAD_LIMIT = 65536  # bytes of a request's or an answer's head
-_LEFT_UNREAD = 1 << 20  # bytes a refused client may still send while it reads why
+_LEFT_UNREAD = 32  # receives; a refused client may still be sending before it reads why
 
 _HOP_BY_HOP = set(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
@@ -50,7 +51,7 @@ class Url(NamedTuple):
 
     @property
     def authority(self) -> str:
-        """The host as it stands in a Host field, with the port unless it is 80."""
+        """The host and port as they stand in a Host field."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 80 else f"{host}:{self.port}"
 
@@ -59,10 +60,7 @@ class Url(NamedTuple):
 
 
 class Channel:
-    """A socket and the state of HTTP on it; the steps are for ``yield from``.
-
-    role: h11.SERVER towards a client, h11.CLIENT towards an origin.
-    """
+    """A socket and the state of HTTP on it; we are h11.SERVER to clients, CLIENT to origins."""
 
     def __init__(self, sock: Any, role: type[h11.CLIENT] | type[h11.SERVER]) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -106,16 +104,13 @@ class Channel:
         yield from self.send(head, data, h11.EndOfMessage())
 
     def part(self) -> Steps[None]:
-        """Say that no more comes, and wait a little for the client to have read it all.
-
-        Closing with data unread resets the connection, and the client may never see the answer.
-        """
-        left = _LEFT_UNREAD
+        """Read on a little: with data unread, closing resets, and the answer may be lost."""
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
-            while left > 0:
+            for _ in range(_LEFT_UNREAD):
                 yield RECV(self.sock, timeout=1)
-                left -= len(self.sock.recv(CHUNK)) or left
+                if not self.sock.recv(CHUNK):
+                    break
 
 
 # -- Reading messages ------------------------------------------------------------------
@@ -205,16 +200,13 @@ def seconds_of(date: str | None) -> float | None:
 
 
 def validator_of(headers: Headers) -> str | None:
-    """Return what tells this very version from any other: a strong ETag, or an old date.
-
-    A date is strong when the file was a minute old: within a second it may change twice
-    (RFC 9110, section 8.8.2.2).
-    """
+    """Return what tells this very version from any other: a strong ETag, or an old date."""
     etag = field(headers, b"etag")
     if etag and not etag.startswith("W/"):
         return etag
     modified = field(headers, b"last-modified")
     told = seconds_of(field(headers, b"date")) or 0
+    # Within a second a file may change twice; not when it is a minute old (RFC 9110, 8.8.2.2).
     return modified if told - (seconds_of(modified) or told) >= 60 else None
 
 
@@ -249,12 +241,10 @@ def range_of(request: h11.Request, headers: Headers, size: int | None) -> range 
     return range(start, min(int(last) + 1, size) if first and last else size)
 
 
-def answer_for(
-    request: h11.Request, headers: Headers, size: int | None
-) -> tuple[h11.Response, int, int | None]:
-    """Return the answer's head for a client, and which bytes follow, from and to.
+def answer_for(request: h11.Request, headers: Headers, size: int | None) -> ToSend:
+    """Return the answer's head, and which bytes of the file follow, from and to (None: its end).
 
-    headers, size: of the file; where its size is not known, None stands for its end.
+    headers, size: the file's.
     """
     if is_unmodified(request, headers):
         return h11.Response(status_code=304, headers=headers, reason="Not Modified"), 0, 0

@@ -20,7 +20,7 @@ import re
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from io import FileIO
 from typing import Any
 
@@ -33,14 +33,14 @@ from . import http
 from .cache import About, Cache, Entry
 from .http import Channel, Failure, Headers, Url, field
 
-Answer = tuple[Channel, h11.Response]
-"""The head of an origin's answer, and where the rest comes from."""
+Answer = tuple[Channel, h11.Response]  # an origin's: where it comes from, and its head
 
 CROWD = 32  # the most joiners that wake together
 _LOOK = 100e-6  # seconds each of a larger crowd sleeps, for each one that is in it
 _TUNNEL_SILENCE = 86400.0  # seconds; a long download through a tunnel is silent one way
 
 _VIA = (b"via", b"1.1 fiberlab-replicator")
+_VERSIONS = {b"etag": b"if-none-match", b"last-modified": b"if-modified-since"}
 _OURS_TO_SAY = (  # for a file that is shared
     b"host accept-encoding range if-match if-none-match if-modified-since if-unmodified-since "
     b"if-range accept-ranges age content-length content-range"
@@ -63,21 +63,22 @@ class Download:
     users = 0
 
     def __init__(self, entry: Entry) -> None:
-        self.entry = entry
+        self.entry, self.url = entry, entry.url
 
-    def __enter__(self) -> Download:
+    def __enter__(self) -> Url:
         self.users += 1
-        return self
+        return self.url
 
     def __exit__(self, *_: object) -> None:
         self.users -= 1
         if not self.users and self.about is not None:
             self._file.close()
 
-    def hold(self, about: About, file: FileIO, *, complete: bool = False) -> None:
+    def hold(self, about: About, file: FileIO, *, complete: bool = False) -> Download:
         """Take the file; what it contains can be read at once."""
         self._file, self.about, self.over = file, about, complete
         self.available = file.seek(0, os.SEEK_END)
+        return self
 
     def read(self, position: int, size_bytes: int) -> bytes:
         """Return some of the bytes from `position` on."""
@@ -85,10 +86,7 @@ class Download:
         return self._file.read(size_bytes)
 
     def append(self, data: bytes) -> None:
-        """Add to the file; Failure if that is too much, for the disk or for what was announced."""
-        size = self.about.size if self.about is not None else None
-        if size is not None and self.available + len(data) > size:
-            raise Failure(502, "more came than was announced")
+        """Add to the file; Failure if the disk is full."""
         with _storing():
             self._file.seek(self.available)
             rest = memoryview(data)
@@ -96,19 +94,19 @@ class Download:
                 rest = rest[self._file.write(rest) :]
         self.available += len(data)
 
-    def finish(self, about: About, *, keep: bool) -> Steps[None]:
+    def finish(self, keep: bool) -> Steps[None]:
         """Make it a complete file of the cache, or no file at all."""
-        if about.size not in (None, self.available):
-            raise Failure(502, f"only {self.available} of {about.size} bytes came")
-        self.over = not keep
+        assert self.about is not None
+        if self.about.size not in (None, self.available):
+            raise Failure(502, f"{self.available} bytes came, not {self.about.size}")
         with _storing():
-            if not keep:
+            if keep:
+                # A rename must not reach the disk before the bytes do.
+                yield from in_thread(os.fsync, self._file.fileno())
+                self.entry.finish(self.about, self._file)
+            else:
                 self.entry.discard()
-                return
-            # A rename must not reach the disk before the bytes do.
-            yield from in_thread(os.fsync, self._file.fileno())
-            self.over = True
-            self.entry.finish(about, self._file)
+        self.over = True
 
     def end(self, failure: Failure | None = None) -> None:
         """Let nobody wait for more."""
@@ -120,6 +118,7 @@ class Download:
         return WAIT(None) if self.users <= CROWD else WAIT(self.users * _LOOK)
 
 
+@dataclass
 class Proxy:
     """What the fibers share: the cache, and the downloads under way; ``serve`` is a handler.
 
@@ -128,17 +127,13 @@ class Proxy:
     tunnel_ports: where CONNECT may lead.
     """
 
-    def __init__(
-        self,
-        cache: Cache,
-        *,
-        static: bool = False,
-        offline: bool = False,
-        limit: float | None = None,
-        tunnel_ports: Collection[int] = (443,),
-    ) -> None:
-        self._cache, self._static, self._offline = cache, static, offline
-        self._limit, self._tunnel_ports = limit, tunnel_ports
+    cache: Cache
+    static: bool = False
+    offline: bool = False
+    limit: float | None = None
+    tunnel_ports: Collection[int] = (443,)
+
+    def __post_init__(self) -> None:
         self.downloads: dict[Url, Download] = {}
         self._receiving = 0  # answers that come in now and share the limit
 
@@ -181,7 +176,7 @@ class Proxy:
             yield from client.receive()  # the end of the request
             download = self.downloads.get(url) or self._stored(request, url)
             if download is not None:
-                yield from self._follow(client, request, url, download)
+                yield from self._follow(client, request, download)
             elif request.method == b"HEAD":
                 yield from self._forward(client, request, url)
             else:
@@ -191,17 +186,13 @@ class Proxy:
 
     def _stored(self, request: h11.Request, url: Url) -> Download | None:
         """Return the complete file, if it may be served without asking."""
-        if not self._offline and (not self._static or http.wants_fresh(request)):
-            return None
-        download = Download(self._cache.entry(url))
-        if (found := download.entry.open_complete()) is None:
-            return None
-        download.hold(*found, complete=True)
-        return download
+        if self.offline or (self.static and not http.wants_fresh(request)):
+            entry = self.cache.entry(url)
+            if (found := entry.open_complete()) is not None:
+                return Download(entry).hold(*found, complete=True)
+        return None
 
-    def _follow(
-        self, client: Channel, request: h11.Request, url: Url, download: Download
-    ) -> Steps[None]:
+    def _follow(self, client: Channel, request: h11.Request, download: Download) -> Steps[None]:
         """Send a client the file, from its beginning, as fast as it comes and it takes it."""
         with download:
             while (about := download.about) is None and not download.over:
@@ -222,14 +213,15 @@ class Proxy:
                     return
             if download.failure is not None:
                 raise Failure(*download.failure.args)
-        yield from self._forward(client, request, url)
+        yield from self._forward(client, request, download.url)
 
     def _lead(self, client: Channel, request: h11.Request, url: Url) -> Steps[None]:
         """Ask the origin; share what comes if that may be, else hand it to this client alone."""
-        with Download(self._cache.entry(url)) as download:
+        download = Download(self.cache.entry(url))
+        with download:
             self.downloads[url] = download
             try:
-                answer = yield from self._ask_for_file(client, request, url, download)
+                answer = yield from self._ask_for_file(client, request, download)
             except Failure as failure:
                 download.end(failure)
                 raise
@@ -238,12 +230,12 @@ class Proxy:
                     download.end()
                     del self.downloads[url]
             if answer is None:
-                yield from self._follow(client, request, url, download)
+                yield from self._follow(client, request, download)
                 return
         yield from self._relay(client, url, *answer)
 
     def _ask_for_file(
-        self, client: Channel, request: h11.Request, url: Url, download: Download
+        self, client: Channel, request: h11.Request, download: Download
     ) -> Steps[Answer | None]:
         """Ask for the file, its rest, or a newer one; return an answer that is not shared."""
         # Packed or not would be two files of one name.
@@ -251,19 +243,15 @@ class Proxy:
         common += http.end_to_end(request.headers, *_OURS_TO_SAY)
         for conditions in (_conditions(download.entry), []):
             headers = common + conditions
-            origin, response = yield from self._open(client, request.method, url, headers)
-            try:
-                if self._take(url, download, origin, response):
-                    return None
-            except BaseException:
-                origin.sock.close()
-                raise
+            origin, response = yield from self._open(client, b"GET", download.url, headers)
+            if self._take(download, origin, response):
+                return None
             if not conditions or response.status_code not in (206, 304, 412, 416):
                 break
             origin.sock.close()  # it does not fit what is here: once more, from the beginning
         return origin, response
 
-    def _take(self, url: Url, download: Download, origin: Channel, response: h11.Response) -> bool:
+    def _take(self, download: Download, origin: Channel, response: h11.Response) -> bool:
         """Make the answer the download, and start a fiber that fetches; False if it is no file."""
         entry, status, headers = download.entry, response.status_code, response.headers
         if status == 304 and (found := entry.open_complete()) is not None:
@@ -275,25 +263,24 @@ class Proxy:
         length = field(headers, b"content-length")
         if status == 200:
             size = None if length is None else int(length)
-            about = About(str(url), size, http.end_to_end(headers, *_OURS_TO_SAY))
-            with _storing():
+            about = About(str(entry.url), size, http.end_to_end(headers, *_OURS_TO_SAY))
+            with _storing(origin.sock):
                 download.hold(about, entry.begin(about))
         elif not _resume(download, headers):
             return False
         # Without a length or chunks, a cut would look like the end.
         keep = status == 206 or not (length is None and not field(headers, b"transfer-encoding"))
-        start(self.fetch(url, download, origin, keep=keep))
+        start(self.fetch(download, origin, keep))
         return True
 
-    def fetch(self, url: Url, download: Download, origin: Channel, *, keep: bool) -> Steps[None]:
+    def fetch(self, download: Download, origin: Channel, keep: bool) -> Steps[None]:
         """Fetch what the origin sends into the cache, whoever listens; a fiber of its own."""
-        assert download.about is not None
-        with download, closing(origin.sock):
+        with download as url, closing(origin.sock):
             print(f"fetching {url} from byte {download.available}")
             try:
                 while (data := (yield from self._receive(url, origin))) is not None:
                     download.append(data)
-                yield from download.finish(download.about, keep=keep)
+                yield from download.finish(keep)
             except Failure as failure:
                 print(f"{failure.status}: {failure.words}")
                 download.end(failure)
@@ -304,7 +291,7 @@ class Proxy:
     # -- Origins -----------------------------------------------------------------------
 
     def _connect(self, client: Channel, url: Url) -> Steps[Channel]:
-        if self._offline:
+        if self.offline:
             raise Failure(504, f"not in the cache, and offline {url.authority} is not asked")
         with _asking(url.authority):
             sock = yield from connect((url.host, url.port))
@@ -339,15 +326,15 @@ class Proxy:
 
     def _receive(self, url: Url, origin: Channel) -> Steps[bytes | None]:
         """Return some of an answer's body, None at its end, no faster than the limit allows."""
-        most = CHUNK if self._limit is None else min(CHUNK, 1 + int(self._limit / 8))
+        most = CHUNK if self.limit is None else min(CHUNK, 1 + int(self.limit / 8))
         self._receiving += 1
         try:
             with _asking(url):
                 event = yield from origin.receive(most)
             if not isinstance(event, h11.Data):
                 return None
-            if self._limit is not None:
-                yield WAIT(len(event.data) * self._receiving / self._limit)
+            if self.limit is not None:
+                yield WAIT(len(event.data) * self._receiving / self.limit)
             return bytes(event.data)
         finally:
             self._receiving -= 1
@@ -377,7 +364,7 @@ class Proxy:
 
     def _tunnel(self, client: Channel, url: Url) -> Steps[None]:
         """Carry bytes both ways and understand none."""
-        if url.port not in self._tunnel_ports:
+        if url.port not in self.tunnel_ports:
             raise Failure(400, f"CONNECT does not lead to port {url.port} here")
         with closing((yield from self._connect(client, url)).sock) as sock:
             yield from client.receive()  # the end of the request
@@ -417,8 +404,7 @@ def _conditions(entry: Entry) -> Headers:
     if (found := entry.open_complete()) is None:
         return []
     found[1].close()
-    asks = {b"etag": b"if-none-match", b"last-modified": b"if-modified-since"}
-    return [(asks[name], value) for name, value in found[0].headers if name in asks]
+    return [(_VERSIONS[name], value) for name, value in found[0].headers if name in _VERSIONS]
 
 
 def _resume(download: Download, headers: Any) -> bool:
@@ -426,24 +412,27 @@ def _resume(download: Download, headers: Any) -> bool:
     if (found := download.entry.open_partial()) is None:
         return False
     about, file = found
-    told = re.fullmatch("bytes ([0-9]+)-([0-9]+)/([0-9]+)", field(headers, b"content-range") or "")
-    known = {name: field(about.headers, name) for name in (b"etag", b"last-modified")}
-    same = all(field(headers, name) in (None, value) for name, value in known.items())
-    if same and told and int(told[1]) == file.seek(0, os.SEEK_END):
-        size = int(told[3])
-        if about.size in (None, size) and int(told[2]) + 1 == size:
-            download.hold(replace(about, size=size), file)
-            return True
+    have = file.seek(0, os.SEEK_END)
+    form = re.fullmatch(rf"bytes {have}-(\d+)/(\d+)", field(headers, b"content-range") or "")
+    size = int(form[2]) if form and int(form[1]) + 1 == int(form[2]) else 0
+    told_and_known = [(field(headers, name), field(about.headers, name)) for name in _VERSIONS]
+    told_and_known.append((field(headers, b"content-length"), str(size - have)))
+    same = all(told in (None, known) for told, known in told_and_known)
+    if size and about.size in (None, size) and same:
+        download.hold(replace(about, size=size), file)
+        return True
     file.close()
     return False
 
 
 @contextmanager
-def _storing() -> Iterator[None]:
-    """Turn what the disk refuses into a Failure."""
+def _storing(*needed: socket.socket) -> Iterator[None]:
+    """Turn what the disk refuses into a Failure, and close what is not needed then."""
     try:
         yield
     except OSError as error:
+        for sock in needed:
+            sock.close()
         status = 507 if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) else 500
         raise Failure(status, f"the cache cannot be written: {error.strerror}") from error
 
