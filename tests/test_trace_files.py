@@ -493,8 +493,8 @@ def _changed_field(rng: random.Random, line: bytes) -> bytes:
     return json.dumps(told).encode() + b"\n"
 
 
-def study(path: Path) -> str:
-    """Load a file and go through the stages; return how that ended."""
+def study(path: Path, *, deeply: bool = True) -> str:
+    """Load a file and go through the stages, all of them if `deeply`; return how that ended."""
     try:
         trace = Trace.load(path)
     except TraceError as error:
@@ -504,10 +504,11 @@ def study(path: Path) -> str:
     repr(trace)
     try:
         spans = build_spans(trace)
-        list(spans)
-        spans.totals()
-        str(diagnose(spans, most=None))
-        spans.unwatched()
+        if deeply:
+            list(spans)
+            spans.totals()
+            spans.unwatched()
+            str(diagnose(spans, most=None))
         check_story(spans)
     except TraceError:
         return "impossible"
@@ -524,9 +525,9 @@ def test_of_10_000_damaged_files_each_is_refused_in_words_or_read(tmp_path, shar
     path = tmp_path / "damaged.fiber.jsonl"
     endings = set()
 
-    for _ in range(10_000 // SHARES):
+    for number in range(10_000 // SHARES):
         path.write_bytes(damaged(rng, lines))
-        endings.add(study(path))
+        endings.add(study(path, deeply=number % 5 == 0))
 
     assert endings == {"refused", "impossible", "cut", "whole"}
 
