@@ -6,7 +6,6 @@ no server carries anything that only the measurement needs.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import resource
@@ -53,6 +52,9 @@ def memory_of(pid: int | str = "self") -> int:
 
 def describe() -> dict[str, str]:
     """Return what the figures depend on: processor, system, and versions."""
+    # Not at the top: every measured process would load it.
+    import importlib.metadata
+
     told = {"processor": _processor(), "cores": str(os.cpu_count())}
     told["system"] = f"{platform.system()} {platform.release().split('-')[0]}"
     told["python"] = platform.python_version()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import json
+import socket
 import tempfile
 import time
 import tracemalloc
@@ -56,7 +58,7 @@ def _timed(work: Callable[[], Any]) -> dict[str, Any]:
 
 def events(_name: str, count: int) -> dict[str, Any]:
     """Return the bytes that an event holds, in a trace of `count` of a real run."""
-    fibers, rounds = 100, count // 600
+    fibers, rounds = 100, max(1, count // 600)
 
     def fiber(sock: Any) -> Iterator[Any]:
         for _ in range(rounds):
@@ -73,13 +75,14 @@ def events(_name: str, count: int) -> dict[str, Any]:
     scheduler.run()
     gc.collect()
     held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    for sock in itertools.chain(*ends):
+        sock.close()
     return {"cost": held / len(trace), "timed": False}
 
 
 def _ready_sockets(count: int) -> list[tuple[Any, Any]]:
     """Return pairs of sockets; the first of each has something to receive, for ever."""
-    import socket
-
     pairs = [socket.socketpair() for _ in range(count)]
     for ours, theirs in pairs:
         ours.setblocking(False)

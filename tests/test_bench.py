@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ if sys.platform != "linux":
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench import client, fibers, kinds, report, results, workloads  # noqa: E402
-from bench.processes import child, result  # noqa: E402
+from bench import client, fibers, kinds, report, results, traces, workloads  # noqa: E402
+from bench.processes import child  # noqa: E402
 
 pytestmark = [pytest.mark.live, pytest.mark.posix]
 
@@ -71,7 +72,7 @@ def test_a_wrong_byte_is_noticed() -> None:
 
 @pytest.mark.parametrize("kind", ["draw", "save", "load", "events"])
 def test_a_trace_is_drawn_and_comes_back_from_disk(kind: str) -> None:
-    assert result(None, kind, "plain", 3000)["cost"] > 0
+    assert traces.TASKS[kind]("plain", 3000)["cost"] > 0
 
 
 def test_memory_is_told_for_each_fiber() -> None:
@@ -116,12 +117,13 @@ def test_growth_is_called_by_its_name(costs: list[float], said: str) -> None:
 
 def test_results_come_back_from_disk(tmp_path: Path) -> None:
     bench = kinds.Bench(scale=0.01)
-    workload = workloads.WORKLOADS["switch"]
+    switch = workloads.WORKLOADS["switch"]
+    workload = dataclasses.replace(switch, quick=switch.quick[:1])
 
     measured = results.run_workload("switch", workload, ["limit", "plain"], bench, 1, 1)
     results.save(measured, tmp_path)
 
-    (case, _) = results.load(tmp_path)["switch"]["cases"]
+    (case,) = results.load(tmp_path)["switch"]["cases"]
     assert set(case.figures) == {"limit", "plain"}
     assert (case.label, case.size, case.attempts) == ("2 fibers", 2, 1)
 
