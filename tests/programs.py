@@ -26,6 +26,7 @@ STEPS = st.one_of(
     st.tuples(st.just("send"), ENDS, TIMEOUTS),
     st.tuples(st.just("push"), ENDS, st.sampled_from([None, 0, 1, 2])),
     st.tuples(st.just("take"), ENDS),
+    st.tuples(st.just("last"), ENDS, TIMEOUTS),
     st.tuples(st.just("close"), ENDS),
     st.tuples(st.just("cancel"), NUMBERS),
     st.tuples(st.just("start"), NUMBERS),
@@ -64,14 +65,17 @@ def do(world, kind, *values):
     waits = world.waits
     if kind == "wait":
         yield waits.WAIT(value)
-    elif kind in ("recv", "send", "push"):
+    elif kind in ("recv", "last", "send", "push"):
         sock = world.ends[value]
+        receives = kind in ("recv", "last")
+        if kind == "last":
+            world.ends[value ^ 1].close()
         # A push has to wait, whoever reads.
         while kind == "push" and world.attempt("send", sock) == "sent":
             pass
-        wait = waits.RECV if kind == "recv" else waits.SEND
+        wait = waits.RECV if receives else waits.SEND
         yield wait(sock, timeout=values[1])
-        return world.attempt("recv" if kind == "recv" else "send", sock)
+        return world.attempt("recv" if receives else "send", sock)
     elif kind == "take":
         world.attempt("recv", world.ends[value])
     elif kind == "close":
@@ -289,8 +293,9 @@ def kinds(model, real):
             found.add("start in a fiber")
     for number, place, outcome in model.notes:
         step = model.program[number][1][place]
-        if step[0] in ("recv", "send", "push"):
-            found.add(f"{step[0].replace('push', 'send')}: {outcome}")
+        if step[0] in ("recv", "last", "send", "push"):
+            kind = "recv" if step[0] in ("recv", "last") else "send"
+            found.add(f"{kind}: {outcome}")
         if outcome in ("close", "cancel", "join", "burn"):
             found.add(f"step: {outcome}")
     return found
