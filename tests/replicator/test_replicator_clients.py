@@ -182,7 +182,7 @@ def test_pip_installs_from_an_index_through_it_and_again_when_that_is_gone(tmp_p
 
     def install(proxy, origin, target: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "pip", "--isolated", "install", "--no-cache-dir"]
-        words += ["--disable-pip-version-check", "--index-url", origin.url("/simple/")]
+        words += ["--disable-pip-version-check", "-i", origin.url("/simple/")]
         return run(proxy, *words, "--target", tmp_path / target, name.replace("_", "-"))
 
     with origin_serving() as origin:
