@@ -1,4 +1,4 @@
-"""The command line: serve, demo, plot, diagnose.
+"""The command line: serve, demo, plot, diagnose, export.
 
 The rule kept here: what the user got wrong is told in one line on stderr, with what and where,
 and exit code 2; ^C is exit code 130. What came from a client or a file is shown through
@@ -95,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     diagnose.add_argument("files", metavar="FILE", type=Path, nargs="+")
     diagnose.add_argument("--most", type=int, default=5, help="findings for each file; default 5")
     diagnose.set_defaults(command=diagnose_command)
+
+    export = commands.add_parser("export", help="write a saved trace for ui.perfetto.dev")
+    export.add_argument("file", metavar="FILE", type=Path)
+    export.add_argument(
+        "-o", "--output", metavar="JSON", type=Path, help="default: FILE with .json"
+    )
+    export.add_argument("--no-prints", action="store_true", help="leave out what fibers printed")
+    export.set_defaults(command=export_command)
     return parser
 
 
@@ -144,7 +152,7 @@ def plot_command(options: argparse.Namespace) -> None:
     from .timeline import describe_timeline
 
     trace = Trace.load(options.file)
-    target = options.output or _with_png(options.file)
+    target = options.output or _with_ending(options.file, ".png")
     _check_writable(target)
     with _progress("drawing"):
         _draw(trace, target)
@@ -165,6 +173,17 @@ def diagnose_command(options: argparse.Namespace) -> None:
             print(printable(str(finding)))
         if not findings:
             print("nothing found: no fiber held the loop")
+
+
+def export_command(options: argparse.Namespace) -> None:
+    """Write a saved trace for Perfetto."""
+    from .perfetto import write_perfetto
+
+    trace = Trace.load(options.file)
+    target = options.output or _with_ending(options.file, ".json")
+    _check_writable(target)
+    write_perfetto(trace, target, name=options.file.name, output=not options.no_prints)
+    print(f"open it at ui.perfetto.dev: {target}")
 
 
 # -- The demo's server and clients --------------------------------------------
@@ -277,9 +296,9 @@ def save(trace: Trace, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _with_png(path: Path) -> Path:
+def _with_ending(path: Path, ending: str) -> Path:
     name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".fiber")
-    return path.with_name(f"{name}.png")
+    return path.with_name(f"{name}{ending}")
 
 
 def _draw(trace: Trace, path: Path) -> None:

@@ -21,6 +21,7 @@ from perfetto_checker import problems, read
 from test_spans import event, stories, story
 
 from fiberlab import RECV, SEND, WAIT, Scheduler, Trace
+from fiberlab.cli import main
 from fiberlab.errors import TraceError
 from fiberlab.fiber import mark
 from fiberlab.perfetto import write_perfetto
@@ -355,6 +356,25 @@ def test_a_mark_of_one_moment_is_a_note(export):
     assert (NOTES + 101, "note", {"text": "here", "n": 1}) in pick(
         events, "i", "tid", "name", "args"
     )
+
+
+# -- The command ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["run.fiber.jsonl", "run.fiber.jsonl.gz"])
+def test_a_saved_trace_is_exported_beside_it(tmp_path, capsys, name):
+    trace = Trace()
+    for each in story(*RUN):
+        trace(each)
+    trace.save(tmp_path / name)
+    write_perfetto(trace, tmp_path / "same.json", name=name, output=False)
+
+    code = main(["export", str(tmp_path / name), "--no-prints"])
+
+    assert (code, capsys.readouterr().out) == (
+        0, f"open it at ui.perfetto.dev: {tmp_path / 'run.json'}\n",
+    )  # fmt: skip
+    assert read(tmp_path / "run.json") == read(tmp_path / "same.json")
 
 
 # -- What comes from elsewhere ----------------------------------------------------------
