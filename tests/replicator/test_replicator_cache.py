@@ -92,10 +92,10 @@ def test_killed_between_any_two_steps_the_cache_holds_the_old_file_or_the_new_on
         with contextlib.suppress(Killed):
             store(cache, body=b"new", size=size)
         killer.steps_left = None
-        seen.append(content(cache.entry(URL).open_complete()))
-        if (partial := content(cache.entry(URL).open_partial())) is not None:
+        seen.append(content(cache.entry(URL).open()))
+        if (partial := content(cache.entry(URL).open(part=True))) is not None:
             assert partial in (b"", b"new")
-            seen.append(content(cache.entry(URL).open_complete()))
+            seen.append(content(cache.entry(URL).open()))
         cache.close()
 
     # First the old one stays; for a moment there is none; then it is the new one.
@@ -105,10 +105,10 @@ def test_killed_between_any_two_steps_the_cache_holds_the_old_file_or_the_new_on
 def test_a_complete_file_is_found_with_what_was_said_of_it(cache):
     entry = store(cache)
 
-    about, file = entry.open_complete()
+    about, file = entry.open()
     with file:
         assert (about, file.read()) == (About("http://host/file", len(BODY), HEADERS), BODY)
-    assert entry.open_partial() is None
+    assert entry.open(part=True) is None
     assert int(entry.path.stat().st_mtime) == 1_600_000_000
 
 
@@ -118,12 +118,14 @@ def test_a_complete_file_is_found_with_what_was_said_of_it(cache):
         b"",
         b"{",
         b"[]",
+        b"{}",
         b"null",
-        b'{"url": "http://host/file", "size": 102400, "headers": [["etag"',
-        b'{"url": "http://host/file", "size": 102400}',
-        b'{"url": "http://host/file", "size": 102400, "headers": [1]}',
-        b'{"url": "http://other/file", "size": 102400, "headers": []}',
-        b'{"url": "http://host/file", "size": 102399, "headers": []}',
+        b'["http://host/file", 102400, [["etag"',
+        b'["http://host/file", 102400]',
+        b'["http://host/file", 102400, [1]]',
+        b'["http://other/file", 102400, []]',
+        b'["http://host/file", 102399, []]',
+        b'["http://host/file", null, []]',
         b"\xff\xfe\x00",
     ],
 )
@@ -131,29 +133,19 @@ def test_a_file_whose_head_does_not_fit_is_not_believed(cache, head):
     entry = store(cache)
     entry.path.with_name("file#head").write_bytes(head)
 
-    assert entry.open_complete() is None
+    assert entry.open() is None
 
 
 def test_a_file_that_was_cut_is_not_believed(cache):
     entry = store(cache)
     os.truncate(entry.path, 100)
 
-    assert entry.open_complete() is None
-
-
-def test_a_download_that_only_lacked_its_name_gets_it_now(cache):
-    entry = cache.entry(URL)
-    with entry.begin(About(str(URL), len(BODY), HEADERS)) as file:
-        file.write(BODY)
-
-    assert entry.open_complete() is None
-    assert entry.open_partial() is None
-    assert content(entry.open_complete()) == BODY
+    assert entry.open() is None
 
 
 def test_who_reads_an_older_version_keeps_it(cache):
     entry = store(cache, body=b"old")
-    _, reader = entry.open_complete()
+    _, reader = entry.open()
     store(cache, body=b"new")
 
     with reader:
@@ -170,7 +162,7 @@ def test_two_downloads_of_one_place_never_mix(cache):
         first.finish(about[0], one)
 
         assert first.path == second.path
-        assert (first.open_complete(), second.open_complete()) == (None, None)
+        assert (first.open(), second.open()) == (None, None)
 
 
 def test_a_folder_has_one_proxy_at_a_time(cache):
@@ -183,11 +175,11 @@ def test_a_folder_has_one_proxy_at_a_time(cache):
 def test_heads_are_plain_json(cache):
     entry = store(cache, size=len(BODY))
 
-    assert json.loads(entry.path.with_name("file#head").read_text()) == {
-        "url": "http://host/file",
-        "size": len(BODY),
-        "headers": [[name.decode(), value.decode()] for name, value in HEADERS],
-    }
+    assert json.loads(entry.path.with_name("file#head").read_text()) == [
+        "http://host/file",
+        len(BODY),
+        [[name.decode(), value.decode()] for name, value in HEADERS],
+    ]
 
 
 # -- Killed ----------------------------------------------------------------------------

@@ -182,11 +182,11 @@ def test_pip_installs_from_an_index_through_it_and_again_when_that_is_gone(tmp_p
 
     def install(proxy, origin, target: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "pip", "--isolated", "install", "--no-cache-dir"]
-        words += ["--disable-pip-version-check", "-i", origin.url("/simple/")]
+        words += ["--disable-pip-version-check", "-i", origin.url("/index/")]
         return run(proxy, *words, "--target", tmp_path / target, name.replace("_", "-"))
 
     with origin_serving() as origin:
-        origin.files["/simple/tiny-example/"] = File(page, {"Content-Type": "text/html"})
+        origin.files["/index/tiny-example/"] = File(page, {"Content-Type": "text/html"})
         origin.files[f"/files/{file}"] = File(packed)
         with proxy_serving(tmp_path / "cache") as proxy:
             first = install(proxy, origin, "first")
