@@ -50,7 +50,9 @@ def take_account() -> Account:
     return Account(*counted, descriptors, objects, memory_of(), time.process_time())
 
 
-def left_over(who: str, before: Account, after: Account) -> list[str]:
+def left_over(
+    who: str, before: Account, after: Account, most_memory: int = MOST_MEMORY
+) -> list[str]:
     """Return a sentence for each thing of which there is more in `after` than there may be."""
     found = []
     for name in (*KINDS, "descriptors"):
@@ -59,6 +61,6 @@ def left_over(who: str, before: Account, after: Account) -> list[str]:
             found.append(f"{who}: {name} went from {was} to {now}")
     if (more := after.objects - before.objects) > MOST_OBJECTS:
         found.append(f"{who}: {more} more objects, at most {MOST_OBJECTS} are caches")
-    if (grown := after.memory - before.memory) > MOST_MEMORY:
-        found.append(f"{who}: memory grew by {grown} bytes, at most {MOST_MEMORY} are bounded")
+    if (grown := after.memory - before.memory) > most_memory:
+        found.append(f"{who}: memory grew by {grown} bytes, at most {most_memory} are bounded")
     return found

@@ -31,6 +31,9 @@ LONGEST_LINE = 8192
 LONGEST_RUN = 600
 """Seconds after which the process ends whatever happens."""
 
+OWN_WATCHES = 2
+"""What the poller knows while nobody is served: the listener and standard input."""
+
 # No power of two: a piece that was left out or sent twice never fits.
 PATTERN = b"".join(b"%d," % number for number in range(12_000))[:65521]
 UNKNOWN, TIMED_OUT, TOO_LONG = b"error: unknown\n", b"error: timed out\n", b"error: too long\n"
@@ -103,12 +106,15 @@ class LineServer:
                 self.tell()
 
     def _settle(self) -> Steps:
-        """Wait until nobody is served, at most three timeouts; then for two sweeps."""
+        """Wait until nobody is served, at most three timeouts, and the poller has noticed."""
         for _ in range(30):
             if not self.open:
                 break
             yield WAIT(self.timeout / 10)
-        yield WAIT(1.1)  # longer than the poller takes to forget what was closed
+        for _ in range(20):  # twice as long as the poller takes to forget what was closed
+            if take_account().watches <= OWN_WATCHES:
+                break
+            yield WAIT(0.1)
 
     def tell(self) -> None:
         """Write what the server holds, and what it has done."""
