@@ -1,8 +1,7 @@
 """The cache: files under host:port/path, each with what the origin said of it.
 
 The rule kept here: a file is complete if its head file says so, and only then. The head file is
-removed before the file changes and put back afterwards, so whenever the process is killed there
-is either a complete file with its head, or none that anybody would serve:
+removed before the file changes and put back afterwards; so at each moment all are right:
 
     name              the file, with the origin's modification time
     name#head         what the origin said of it: address, size, header fields
@@ -23,21 +22,19 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from .http import Headers, Url, field, seconds_of
 
-_LONGEST_NAME = 180  # file systems allow 255 bytes, and the marks need some
-_LONGEST_PATH = 1000
+_LONGEST_NAME, _LONGEST_PATH = 180, 1000  # file systems allow 255 and 4096, with our marks
 _COLON = ":" if os.name != "nt" else "="  # Windows has another use for it
 
 
-@dataclass(frozen=True)
-class About:
+class About(NamedTuple):
     """What is known of a file: its address, its size (None: not yet), its header fields."""
 
     url: str
@@ -75,33 +72,33 @@ class Entry:
     """The place of one file: complete, partial or absent."""
 
     def __init__(self, host: Path, url: Url) -> None:
-        self.url = url
-        self._aside = host / _digest(url.target)
-        self._place = [host, *map(Path, _names(url.target))]
+        names = _names(url.target)
+        fits = max(map(len, names)) <= _LONGEST_NAME and sum(map(len, names)) <= _LONGEST_PATH
+        self.url, self._depth = url, len(names)
+        self._aside = host / ("#" + sha256(url.target.encode()).hexdigest())
+        self._wanted = host.joinpath(*names) if fits else self._aside
         self._settle()
 
     def _settle(self) -> None:
         """Choose the place: where the address says, or aside; origins may have /a and /a/b."""
-        self.path = Path(*self._place)
-        above = self.path.parents[: len(self._place) - 1]
-        if self.path.is_dir() or any(folder.is_file() for folder in above):
-            self.path = self._aside
+        above = self._wanted.parents[: self._depth]
+        in_the_way = self._wanted.is_dir() or any(folder.is_file() for folder in above)
+        self.path = self._aside if in_the_way else self._wanted
         self.part = self.path.with_name(self.path.name + "#part")
 
-    def open_complete(self) -> tuple[About, FileIO] | None:
-        """Return what is known of the file and the file, if it is there and complete."""
-        return self._open(self.path, "r")
-
-    def open_partial(self) -> tuple[About, FileIO] | None:
-        """Return the same of a download that was left, ready for more to be added.
-
-        One that only lacked its new name gets it now.
-        """
-        found = self._open(self.part, "r+")
-        if found is None or found[0].size != _size(found[1]):
-            return found
-        with found[1], suppress(OSError):
-            self.finish(*found)
+    def open(self, *, part: bool = False) -> tuple[About, FileIO] | None:
+        """Return what is known of the complete file, or of a part to add to, and the file."""
+        path, mode = (self.part, "r+") if part else (self.path, "r")
+        try:
+            told = json.loads(_head(path).read_bytes())
+            headers = [(key.encode("latin-1"), text.encode("latin-1")) for key, text in told[2]]
+            about, file = About(told[0], told[1], headers), FileIO(path, mode)
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
+            return None
+        # Names that differ may mean one file, where capitals do not count.
+        if about.url == str(self.url) and (part or about.size == os.fstat(file.fileno()).st_size):
+            return about, file
+        file.close()
         return None
 
     def begin(self, about: About) -> FileIO:
@@ -113,12 +110,11 @@ class Entry:
         return FileIO(self.part, "x+")
 
     def finish(self, about: About, file: FileIO) -> None:
-        """Make the download the file; if that fails it stays, and is found complete later."""
+        """Make the download the complete file."""
         # Two addresses may mean one place; the later download has taken it then.
         if not os.path.samestat(os.fstat(file.fileno()), os.stat(self.part)):
             return
-        if about.size is None:
-            self._describe(replace(about, size=_size(file)))
+        self._describe(about._replace(size=os.fstat(file.fileno()).st_size))
         modified = seconds_of(field(about.headers, b"last-modified"))
         if modified is not None:
             with suppress(OSError, OverflowError):  # a date no file system knows
@@ -137,28 +133,7 @@ class Entry:
     def _describe(self, about: About) -> None:
         """Write down what is known of the download."""
         pairs = [[text.decode("latin-1") for text in pair] for pair in about.headers]
-        told = {"url": about.url, "size": about.size, "headers": pairs}
-        _head(self.part).write_text(json.dumps(told), encoding="utf-8")
-
-    def _open(self, path: Path, mode: str) -> tuple[About, FileIO] | None:
-        try:
-            told = json.loads(_head(path).read_bytes())
-            pairs = [
-                (key.encode("latin-1"), text.encode("latin-1")) for key, text in told["headers"]
-            ]
-            about = About(told["url"], told["size"], pairs)
-            file = FileIO(path, mode)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
-            return None
-        # Names that differ may mean one file, where capitals do not count.
-        if about.url == str(self.url) and (path == self.part or about.size == _size(file)):
-            return about, file
-        file.close()
-        return None
-
-
-def _size(file: FileIO) -> int:
-    return os.fstat(file.fileno()).st_size
+        _head(self.part).write_text(json.dumps([about.url, about.size, pairs]), encoding="utf-8")
 
 
 def _head(path: Path) -> Path:
@@ -172,8 +147,6 @@ def _names(target: str) -> list[str]:
     names[-1] = "#index" if names[-1] == "#" else names[-1]
     if query:
         names[-1] += "@" + quote(query, safe="+,=&")
-    if max(map(len, names)) > _LONGEST_NAME or sum(map(len, names)) > _LONGEST_PATH:
-        return [_digest(target)]
     return names
 
 
@@ -181,7 +154,3 @@ def _escaped(name: bytes) -> str:
     """Return a name that is safe in any folder and that no other name has."""
     text = quote(name, safe="+,=")
     return text.replace(".", "%2E") if text in (".", "..") else text
-
-
-def _digest(target: str) -> str:
-    return "#" + sha256(target.encode()).hexdigest()

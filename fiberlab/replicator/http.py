@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -23,10 +24,9 @@ from ..sockets import CHUNK, Steps, send_all
 from ..waits import RECV
 
 Headers = list[tuple[bytes, bytes]]
-ToSend = tuple[h11.Response, int, "int | None"]
+ToSend = tuple[h11.Response, int, int]
 
 HEAD_LIMIT = 65536  # bytes of a request's or an answer's head
-_LEFT_UNREAD = 32  # receives; a refused client may still be sending before it reads why
 
 _HOP_BY_HOP = set(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer "
@@ -64,9 +64,8 @@ class Channel:
 
     def __init__(self, sock: Any, role: type[h11.CLIENT] | type[h11.SERVER]) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = sock
+        self.sock, self.silent = sock, False  # silent: the answer has no body, since HEAD asked
         self.http = h11.Connection(role, max_incomplete_event_size=HEAD_LIMIT)
-        self.silent = False  # whether the answer has no body, since HEAD asked
 
     def receive(self, size_bytes: int = CHUNK) -> Steps[Any]:
         """Return the next event of h11; raises h11.RemoteProtocolError for what is none."""
@@ -107,7 +106,7 @@ class Channel:
         """Read on a little: with data unread, closing resets, and the answer may be lost."""
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
-            for _ in range(_LEFT_UNREAD):
+            for _ in range(32):
                 yield RECV(self.sock, timeout=1)
                 if not self.sock.recv(CHUNK):
                     break
@@ -172,12 +171,9 @@ def wants_fresh(request: h11.Request) -> bool:
 def may_keep(response: h11.Response) -> bool:
     """Whether an answer is a file for everybody: nothing personal, nothing forbidden."""
     headers = response.headers
-    return (
-        response.status_code in (200, 206)
-        and field(headers, b"set-cookie") is None
-        and not {"private", "no-store"} & tokens(headers, b"cache-control")
-        and tokens(headers, b"vary") <= {"accept-encoding"}
-    )
+    common = not {"private", "no-store"} & tokens(headers, b"cache-control")
+    same = tokens(headers, b"vary") <= {"accept-encoding"} and not field(headers, b"set-cookie")
+    return response.status_code in (200, 206) and common and same
 
 
 def end_to_end(headers: Any, *without: bytes) -> Headers:
@@ -222,13 +218,11 @@ def is_unmodified(request: h11.Request, headers: Headers) -> bool:
 
 
 def range_of(request: h11.Request, headers: Headers, size: int | None) -> range | None:
-    """Return the bytes a client asks for, None for the whole file; Failure 416 if there are none.
-
-    Several ranges at once, or a file whose size is not known yet, get the whole file.
-    """
+    """Return the bytes a client asks for, None for all of them; Failure 416 if there are none."""
     asked = field(request.headers, b"range")
     form = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", asked or "")
     condition = field(request.headers, b"if-range")
+    # Several ranges at once, or a size that is not known yet: the whole file.
     if size is None or form is None or condition not in (None, validator_of(headers)):
         return None
     first, last = form[1], form[2]
@@ -242,19 +236,16 @@ def range_of(request: h11.Request, headers: Headers, size: int | None) -> range 
 
 
 def answer_for(request: h11.Request, headers: Headers, size: int | None) -> ToSend:
-    """Return the answer's head, and which bytes of the file follow, from and to (None: its end).
-
-    headers, size: the file's.
-    """
+    """Return a file's head for a client, and which bytes of it follow, from and to."""
     if is_unmodified(request, headers):
         return h11.Response(status_code=304, headers=headers, reason="Not Modified"), 0, 0
     asked = range_of(request, headers, size) if request.method == b"GET" else None
     told = [*headers, (b"accept-ranges", b"bytes")]
-    start, stop, status, reason = 0, size, 200, "OK"
+    start, stop, status, reason = 0, sys.maxsize if size is None else size, 200, "OK"
     if asked is not None:
         start, stop, status, reason = asked.start, asked.stop, 206, "Partial Content"
         told.append((b"content-range", f"bytes {start}-{asked.stop - 1}/{size}".encode()))
-    if stop is not None:
+    if size is not None:
         told.append((b"content-length", b"%d" % (stop - start)))
     head = h11.Response(status_code=status, headers=told, reason=reason)
     return head, start, start if request.method == b"HEAD" else stop

@@ -2,9 +2,9 @@
 
 The rule kept here: one download for each address, however many ask for it. The first client's
 fiber asks the origin; if the answer is a file for everybody, it starts a fiber that fetches it
-into the cache, whether or not anybody goes on listening. Every client, the first too, reads from
-that file at its own pace, and when it has caught up it waits by WAIT(None): it wakes with the
-fiber that fetches. So a late client starts at the beginning, and a slow one holds back nobody.
+into the cache, whoever listens. Every client reads from that file at its own pace, and when it
+has caught up waits by WAIT(None): it wakes with the fiber that fetches. So a late client starts
+at the beginning, and a slow one holds back nobody.
 
 A herd of joiners wakes whenever any fiber has run, mostly for nothing. In a crowd each sleeps a
 moment instead, the longer the more they are, so that looking takes a bounded share of the time.
@@ -20,7 +20,7 @@ import re
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import FileIO
 from typing import Any
 
@@ -123,8 +123,7 @@ class Proxy:
     """What the fibers share: the cache, and the downloads under way; ``serve`` is a handler.
 
     static: what is complete in the cache is served without asking the origin. offline: nobody is
-    asked at all. limit: bytes a second from all origins together, None: as they come.
-    tunnel_ports: where CONNECT may lead.
+    asked at all. limit: bytes a second from all origins together. tunnel_ports: CONNECT's.
     """
 
     cache: Cache
@@ -158,8 +157,7 @@ class Proxy:
             print(f"{failure.status}: {failure.words}")
             yield from client.refuse(failure)
         except h11.RemoteProtocolError as error:  # the client's: an origin's is a Failure
-            print(f"no HTTP: {error}")
-            yield from client.refuse(Failure(error.error_status_hint, str(error)))
+            yield from client.refuse(Failure(error.error_status_hint, f"no HTTP: {error}"))
         if client.http.our_state is h11.MUST_CLOSE:
             yield from client.part()
         return client.http.our_state is client.http.their_state is h11.DONE
@@ -188,7 +186,7 @@ class Proxy:
         """Return the complete file, if it may be served without asking."""
         if self.offline or (self.static and not http.wants_fresh(request)):
             entry = self.cache.entry(url)
-            if (found := entry.open_complete()) is not None:
+            if (found := entry.open()) is not None:
                 return Download(entry).hold(*found, complete=True)
         return None
 
@@ -200,11 +198,10 @@ class Proxy:
             if about is not None:
                 head, position, stop = http.answer_for(request, about.headers, about.size)
                 yield from client.send(head)
-                while stop is None or position < stop:
+                while position < stop:
                     while position >= download.available and not download.over:
                         yield download.pause()
-                    most = CHUNK if stop is None else min(CHUNK, stop - position)
-                    if not (data := download.read(position, most)):
+                    if not (data := download.read(position, min(CHUNK, stop - position))):
                         break
                     yield from client.send(h11.Data(data))
                     position += len(data)
@@ -221,7 +218,7 @@ class Proxy:
         with download:
             self.downloads[url] = download
             try:
-                answer = yield from self._ask_for_file(client, request, download)
+                answer = yield from self._ask(client, request, download)
             except Failure as failure:
                 download.end(failure)
                 raise
@@ -231,30 +228,28 @@ class Proxy:
                     del self.downloads[url]
             if answer is None:
                 yield from self._follow(client, request, download)
-                return
-        yield from self._relay(client, url, *answer)
+        if answer is not None:
+            yield from self._relay(client, url, *answer)
 
-    def _ask_for_file(
-        self, client: Channel, request: h11.Request, download: Download
-    ) -> Steps[Answer | None]:
+    def _ask(self, client: Channel, asked: h11.Request, download: Download) -> Steps[Answer | None]:
         """Ask for the file, its rest, or a newer one; return an answer that is not shared."""
         # Packed or not would be two files of one name.
         common = [(b"accept-encoding", b"identity")]
-        common += http.end_to_end(request.headers, *_OURS_TO_SAY)
+        common += http.end_to_end(asked.headers, *_OURS_TO_SAY)
         for conditions in (_conditions(download.entry), []):
-            headers = common + conditions
-            origin, response = yield from self._open(client, b"GET", download.url, headers)
+            answer = yield from self._open(client, b"GET", download.url, common + conditions)
+            origin, response = answer
             if self._take(download, origin, response):
                 return None
             if not conditions or response.status_code not in (206, 304, 412, 416):
                 break
             origin.sock.close()  # it does not fit what is here: once more, from the beginning
-        return origin, response
+        return answer
 
     def _take(self, download: Download, origin: Channel, response: h11.Response) -> bool:
         """Make the answer the download, and start a fiber that fetches; False if it is no file."""
         entry, status, headers = download.entry, response.status_code, response.headers
-        if status == 304 and (found := entry.open_complete()) is not None:
+        if status == 304 and (found := entry.open()) is not None:
             origin.sock.close()
             download.hold(*found, complete=True)
             return True
@@ -339,8 +334,6 @@ class Proxy:
         finally:
             self._receiving -= 1
 
-    # -- What is not shared ------------------------------------------------------------
-
     def _forward(self, client: Channel, request: h11.Request, url: Url) -> Steps[None]:
         """Pass a request on as it is, and its answer back."""
         headers = http.end_to_end(request.headers, b"host", b"expect")
@@ -349,15 +342,13 @@ class Proxy:
         answer = yield from self._open(client, request.method, url, headers)
         yield from self._relay(client, url, *answer)
 
-    def _relay(
-        self, client: Channel, url: Url, origin: Channel, response: h11.Response
-    ) -> Steps[None]:
+    def _relay(self, client: Channel, url: Url, origin: Channel, head: h11.Response) -> Steps[None]:
         """Hand an answer to one client as it comes."""
-        print("for this client only")
         with closing(origin.sock):
-            headers = [*http.end_to_end(response.headers), _VIA]
-            status, reason = response.status_code, response.reason
-            yield from client.send(h11.Response(status_code=status, headers=headers, reason=reason))
+            told, status = [*http.end_to_end(head.headers), _VIA], head.status_code
+            yield from client.send(
+                h11.Response(status_code=status, headers=told, reason=head.reason)
+            )
             while (data := (yield from self._receive(url, origin))) is not None:
                 yield from client.send(h11.Data(data))
             yield from client.send(h11.EndOfMessage())
@@ -371,11 +362,8 @@ class Proxy:
             yield from client.send(h11.Response(status_code=200, headers=[], reason="Connected"))
             yield from send_all(sock, client.http.trailing_data[0])
             back = start(carry(sock, client.sock))
-            try:
-                yield from carry(client.sock, sock)
-                yield from join(back)
-            finally:
-                back.cancel()
+            yield from carry(client.sock, sock)
+            yield from join(back)
 
 
 def carry(source: Any, sink: Any) -> Steps[None]:
@@ -396,12 +384,12 @@ def carry(source: Any, sink: Any) -> Steps[None]:
 
 def _conditions(entry: Entry) -> Headers:
     """Return the fields that ask for the rest of a file, or for a newer version only."""
-    if (found := entry.open_partial()) is not None:
+    if (found := entry.open(part=True)) is not None:
         with found[1] as file:
             size = file.seek(0, os.SEEK_END)
         if size and (version := http.validator_of(found[0].headers)) is not None:
             return [(b"range", b"bytes=%d-" % size), (b"if-range", version.encode("latin-1"))]
-    if (found := entry.open_complete()) is None:
+    if (found := entry.open()) is None:
         return []
     found[1].close()
     return [(_VERSIONS[name], value) for name, value in found[0].headers if name in _VERSIONS]
@@ -409,7 +397,7 @@ def _conditions(entry: Entry) -> Headers:
 
 def _resume(download: Download, headers: Any) -> bool:
     """Go on with the partial file if the answer is its rest."""
-    if (found := download.entry.open_partial()) is None:
+    if (found := download.entry.open(part=True)) is None:
         return False
     about, file = found
     have = file.seek(0, os.SEEK_END)
@@ -419,7 +407,7 @@ def _resume(download: Download, headers: Any) -> bool:
     told_and_known.append((field(headers, b"content-length"), str(size - have)))
     same = all(told in (None, known) for told, known in told_and_known)
     if size and about.size in (None, size) and same:
-        download.hold(replace(about, size=size), file)
+        download.hold(about._replace(size=size), file)
         return True
     file.close()
     return False
@@ -444,9 +432,7 @@ def _asking(whom: object) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise Failure(504, f"{whom} did not answer in time") from error
-    except (socket.gaierror, UnicodeError) as error:
-        raise Failure(502, f"{whom}: the name was not found: {error}") from error
     except h11.RemoteProtocolError as error:
         raise Failure(502, f"{whom} broke off, or spoke no HTTP: {error}") from error
-    except OSError as error:
-        raise Failure(502, f"{whom} cannot be reached: {error.strerror or error}") from error
+    except (OSError, UnicodeError) as error:  # the latter: a name that cannot be one
+        raise Failure(502, f"{whom} cannot be reached: {error}") from error
