@@ -14,22 +14,29 @@ NUL and the slash that came as %2F too.
 Files are read and written with calls that block. On a local disk they are short, since the
 system keeps what is new in memory; on a network's disk the whole loop would wait for it.
 
-What this module does not know: connections and fibers.
+What this module does not know: connections, and which fibers share a download.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from contextlib import suppress
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from .http import Headers, Url, field, seconds_of
+from ..sockets import Steps, in_thread
+from ..waits import WAIT
+from .http import Failure, Headers, Url, field, seconds_of
 
+CROWD = 32  # the most joiners of a download that wake together
+_LOOK = 100e-6  # seconds each of a larger crowd sleeps, for each one that is in it
 _LONGEST_NAME, _LONGEST_PATH = 180, 1000  # file systems allow 255 and 4096, with our marks
 _COLON = ":" if os.name != "nt" else "="  # Windows has another use for it
 
@@ -136,6 +143,89 @@ class Entry:
         _head(self.part).write_text(json.dumps([about.url, about.size, pairs]), encoding="utf-8")
 
 
+class Download:
+    """One file as far as it has come, shared by the fibers that are ``with`` it.
+
+    about: None until the origin has answered. available: bytes that can be read. over: nothing
+    more will come. failure: why, if it is not complete. A download that is over with neither
+    was no file for everybody: each has to ask for itself.
+    """
+
+    about: About | None = None
+    available = 0
+    over = False
+    failure: Failure | None = None
+    _file: FileIO
+    users = 0
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry, self.url = entry, entry.url
+
+    def __enter__(self) -> Url:
+        self.users += 1
+        return self.url
+
+    def __exit__(self, *_: object) -> None:
+        self.users -= 1
+        if not self.users and self.about is not None:
+            self._file.close()
+
+    def hold(self, about: About, file: FileIO, *, complete: bool = False) -> Download:
+        """Take the file; what it contains can be read at once."""
+        self._file, self.about, self.over = file, about, complete
+        self.available = file.seek(0, os.SEEK_END)
+        return self
+
+    def read(self, position: int, size_bytes: int) -> bytes:
+        """Return some of the bytes from `position` on."""
+        self._file.seek(position)
+        return self._file.read(size_bytes)
+
+    def append(self, data: bytes) -> None:
+        """Add to the file; Failure if the disk is full."""
+        with storing():
+            self._file.seek(self.available)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        self.available += len(data)
+
+    def finish(self, keep: bool) -> Steps[None]:
+        """Make it a complete file of the cache, or no file at all."""
+        assert self.about is not None
+        if self.about.size not in (None, self.available):
+            raise Failure(502, f"{self.available} bytes came, not {self.about.size}")
+        with storing():
+            if keep:
+                # A rename must not reach the disk before the bytes do.
+                yield from in_thread(os.fsync, self._file.fileno())
+                self.entry.finish(self.about, self._file)
+            else:
+                self.entry.discard()
+        self.over = True
+
+    def end(self, failure: Failure | None = None) -> None:
+        """Let nobody wait for more."""
+        if not self.over:
+            self.over, self.failure = True, failure
+
+    def pause(self) -> WAIT:
+        """Return what a fiber waits for that has read all there is."""
+        return WAIT(None) if self.users <= CROWD else WAIT(self.users * _LOOK)
+
+
+@contextmanager
+def storing(*needed: socket.socket) -> Iterator[None]:
+    """Turn what the disk refuses into a Failure, and close what is not needed then."""
+    try:
+        yield
+    except OSError as error:
+        for sock in needed:
+            sock.close()
+        status = 507 if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) else 500
+        raise Failure(status, f"the cache cannot be written: {error.strerror}") from error
+
+
 def _head(path: Path) -> Path:
     return path.with_name(path.name + "#head")
 
@@ -144,10 +234,8 @@ def _names(target: str) -> list[str]:
     """Return the names, from the host's folder down, under which a target is kept."""
     path, _, query = target.partition("?")
     names = [_escaped(unquote_to_bytes(part)) or "#" for part in path.split("/")[1:]]
-    names[-1] = "#index" if names[-1] == "#" else names[-1]
-    if query:
-        names[-1] += "@" + quote(query, safe="+,=&")
-    return names
+    last = "#index" if names[-1] == "#" else names[-1]
+    return [*names[:-1], f"{last}@{quote(query, safe='+,=&')}" if query else last]
 
 
 def _escaped(name: bytes) -> str:

@@ -99,8 +99,7 @@ class Channel:
         if self.http.their_state is not h11.DONE:
             headers.append(("connection", "close"))
         head = h11.Response(status_code=failure.status, headers=headers, reason=reason)
-        data = h11.Data(b"" if self.silent else body)
-        yield from self.send(head, data, h11.EndOfMessage())
+        yield from self.send(head, h11.Data(b"" if self.silent else body), h11.EndOfMessage())
 
     def part(self) -> Steps[None]:
         """Read on a little: with data unread, closing resets, and the answer may be lost."""
@@ -110,9 +109,6 @@ class Channel:
                 yield RECV(self.sock, timeout=1)
                 if not self.sock.recv(CHUNK):
                     break
-
-
-# -- Reading messages ------------------------------------------------------------------
 
 
 def field(headers: Any, name: bytes) -> str | None:
@@ -182,9 +178,6 @@ def end_to_end(headers: Any, *without: bytes) -> Headers:
     # A Connection field that names the length would change where the message ends.
     left_out = (named - {b"content-length"}) | _HOP_BY_HOP | set(without)
     return [(name, value) for name, value in headers if name not in left_out]
-
-
-# -- Files and their versions ----------------------------------------------------------
 
 
 def seconds_of(date: str | None) -> float | None:

@@ -14,31 +14,25 @@ What this module does not know: the scheduler. These are generators; whatever ru
 
 from __future__ import annotations
 
-import errno
+import dataclasses
 import os
 import re
 import socket
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from io import FileIO
 from typing import Any
 
 import h11
 
 from ..fiber import join, start
-from ..sockets import CHUNK, Steps, connect, in_thread, send_all
+from ..sockets import CHUNK, Steps, connect, send_all
 from ..waits import RECV, WAIT
 from . import http
-from .cache import About, Cache, Entry
+from .cache import About, Cache, Download, Entry, storing
 from .http import Channel, Failure, Headers, Url, field
 
 Answer = tuple[Channel, h11.Response]  # an origin's: where it comes from, and its head
-
-CROWD = 32  # the most joiners that wake together
-_LOOK = 100e-6  # seconds each of a larger crowd sleeps, for each one that is in it
 _TUNNEL_SILENCE = 86400.0  # seconds; a long download through a tunnel is silent one way
-
 _VIA = (b"via", b"1.1 fiberlab-replicator")
 _VERSIONS = {b"etag": b"if-none-match", b"last-modified": b"if-modified-since"}
 _OURS_TO_SAY = (  # for a file that is shared
@@ -47,78 +41,7 @@ _OURS_TO_SAY = (  # for a file that is shared
 ).split()
 
 
-class Download:
-    """One file as far as it has come, shared by the fibers that are ``with`` it.
-
-    about: None until the origin has answered. available: bytes that can be read. over: nothing
-    more will come. failure: why, if it is not complete. A download that is over with neither
-    was no file for everybody: each has to ask for itself.
-    """
-
-    about: About | None = None
-    available = 0
-    over = False
-    failure: Failure | None = None
-    _file: FileIO
-    users = 0
-
-    def __init__(self, entry: Entry) -> None:
-        self.entry, self.url = entry, entry.url
-
-    def __enter__(self) -> Url:
-        self.users += 1
-        return self.url
-
-    def __exit__(self, *_: object) -> None:
-        self.users -= 1
-        if not self.users and self.about is not None:
-            self._file.close()
-
-    def hold(self, about: About, file: FileIO, *, complete: bool = False) -> Download:
-        """Take the file; what it contains can be read at once."""
-        self._file, self.about, self.over = file, about, complete
-        self.available = file.seek(0, os.SEEK_END)
-        return self
-
-    def read(self, position: int, size_bytes: int) -> bytes:
-        """Return some of the bytes from `position` on."""
-        self._file.seek(position)
-        return self._file.read(size_bytes)
-
-    def append(self, data: bytes) -> None:
-        """Add to the file; Failure if the disk is full."""
-        with _storing():
-            self._file.seek(self.available)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
-        self.available += len(data)
-
-    def finish(self, keep: bool) -> Steps[None]:
-        """Make it a complete file of the cache, or no file at all."""
-        assert self.about is not None
-        if self.about.size not in (None, self.available):
-            raise Failure(502, f"{self.available} bytes came, not {self.about.size}")
-        with _storing():
-            if keep:
-                # A rename must not reach the disk before the bytes do.
-                yield from in_thread(os.fsync, self._file.fileno())
-                self.entry.finish(self.about, self._file)
-            else:
-                self.entry.discard()
-        self.over = True
-
-    def end(self, failure: Failure | None = None) -> None:
-        """Let nobody wait for more."""
-        if not self.over:
-            self.over, self.failure = True, failure
-
-    def pause(self) -> WAIT:
-        """Return what a fiber waits for that has read all there is."""
-        return WAIT(None) if self.users <= CROWD else WAIT(self.users * _LOOK)
-
-
-@dataclass
+@dataclasses.dataclass
 class Proxy:
     """What the fibers share: the cache, and the downloads under way; ``serve`` is a handler.
 
@@ -131,10 +54,8 @@ class Proxy:
     offline: bool = False
     limit: float | None = None
     tunnel_ports: Collection[int] = (443,)
-
-    def __post_init__(self) -> None:
-        self.downloads: dict[Url, Download] = {}
-        self._receiving = 0  # answers that come in now and share the limit
+    downloads: dict[Url, Download] = dataclasses.field(default_factory=dict)  # under way
+    _receiving: int = 0  # answers that come in now and share the limit
 
     def serve(self, sock: Any, address: Any) -> Steps[None]:
         """Answer the requests of one client, until it ends or is silent for too long."""
@@ -172,15 +93,12 @@ class Proxy:
             yield from self._forward(client, request, url)
         else:
             yield from client.receive()  # the end of the request
-            download = self.downloads.get(url) or self._stored(request, url)
-            if download is not None:
+            if (download := self.downloads.get(url) or self._stored(request, url)) is not None:
                 yield from self._follow(client, request, download)
             elif request.method == b"HEAD":
                 yield from self._forward(client, request, url)
             else:
                 yield from self._lead(client, request, url)
-
-    # -- Shared downloads --------------------------------------------------------------
 
     def _stored(self, request: h11.Request, url: Url) -> Download | None:
         """Return the complete file, if it may be served without asking."""
@@ -233,8 +151,7 @@ class Proxy:
 
     def _ask(self, client: Channel, asked: h11.Request, download: Download) -> Steps[Answer | None]:
         """Ask for the file, its rest, or a newer one; return an answer that is not shared."""
-        # Packed or not would be two files of one name.
-        common = [(b"accept-encoding", b"identity")]
+        common = [(b"accept-encoding", b"identity")]  # packed or not would be two files
         common += http.end_to_end(asked.headers, *_OURS_TO_SAY)
         for conditions in (_conditions(download.entry), []):
             answer = yield from self._open(client, b"GET", download.url, common + conditions)
@@ -257,9 +174,9 @@ class Proxy:
             return False
         length = field(headers, b"content-length")
         if status == 200:
-            size = None if length is None else int(length)
-            about = About(str(entry.url), size, http.end_to_end(headers, *_OURS_TO_SAY))
-            with _storing(origin.sock):
+            told = http.end_to_end(headers, *_OURS_TO_SAY)
+            about = About(str(entry.url), int(length) if length else None, told)
+            with storing(origin.sock):
                 download.hold(about, entry.begin(about))
         elif not _resume(download, headers):
             return False
@@ -282,8 +199,6 @@ class Proxy:
             finally:
                 download.end(Failure(502, f"the download of {url} was ended"))
                 del self.downloads[url]
-
-    # -- Origins -----------------------------------------------------------------------
 
     def _connect(self, client: Channel, url: Url) -> Steps[Channel]:
         if self.offline:
@@ -403,26 +318,14 @@ def _resume(download: Download, headers: Any) -> bool:
     have = file.seek(0, os.SEEK_END)
     form = re.fullmatch(rf"bytes {have}-(\d+)/(\d+)", field(headers, b"content-range") or "")
     size = int(form[2]) if form and int(form[1]) + 1 == int(form[2]) else 0
-    told_and_known = [(field(headers, name), field(about.headers, name)) for name in _VERSIONS]
-    told_and_known.append((field(headers, b"content-length"), str(size - have)))
-    same = all(told in (None, known) for told, known in told_and_known)
+    known = {name: field(about.headers, name) for name in _VERSIONS}
+    known[b"content-length"] = str(size - have)
+    same = all(field(headers, name) in (None, value) for name, value in known.items())
     if size and about.size in (None, size) and same:
         download.hold(about._replace(size=size), file)
         return True
     file.close()
     return False
-
-
-@contextmanager
-def _storing(*needed: socket.socket) -> Iterator[None]:
-    """Turn what the disk refuses into a Failure, and close what is not needed then."""
-    try:
-        yield
-    except OSError as error:
-        for sock in needed:
-            sock.close()
-        status = 507 if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) else 500
-        raise Failure(status, f"the cache cannot be written: {error.strerror}") from error
 
 
 @contextmanager
