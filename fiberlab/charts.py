@@ -136,9 +136,8 @@ def _states_axes(ax: Axes, spans: Spans, sums: Any, unit: str) -> None:
 
 def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
     """Draw who ran while whom was ready, as a field of numbers."""
-    found = starved_by(spans)
-    victims = sorted(found, key=lambda fiber: -sum(found[fiber].values()))[:most]
-    victims = [fiber for fiber in victims if found[fiber]]
+    found = {fiber: by for fiber, by in starved_by(spans, most).items() if by}
+    victims = list(found)
     held: dict[int, int] = {}
     for fiber in victims:
         for by, time in found[fiber].items():

@@ -8,6 +8,7 @@ processor time. What remains is the machine's, and is called so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import NamedTuple
 
 from .columns import READY, RUNNING, SLEEP, Spans, readable
@@ -16,6 +17,8 @@ from .finding import Diagnosis, listed, more, shown
 from .measures import Holders, line_of
 
 Stretch = tuple[int, int]
+
+MOST_DELAYS = 100  # of each kind, the longest, are looked into
 
 
 class Cause(NamedTuple):
@@ -59,54 +62,66 @@ class Cause(NamedTuple):
 
 
 class Causes:
-    """Finds the cause of delays in one run; judges each long step once."""
+    """Finds the causes of delays in one run; looks at each step once."""
 
     def __init__(self, spans: Spans, limits: Limits) -> None:
         self.spans, self.limits = spans, limits
         self.holders = Holders(spans)
-        self._verdicts: dict[int, Verdict] = {}
+        self._known = simulated(spans)
+        parts = [self._proven(step) for step in self.holders.steps]
+        # Sums up to each step, so that a stretch of many steps costs two look-ups.
+        self._proofs = list(accumulate((part or 0 for part in parts), initial=0))
+        self._unknown = list(accumulate((part is None for part in parts), initial=0))
 
     def of(self, stretches: Iterable[Stretch]) -> Cause:
         """Return the cause of what happened in `stretches`, which do not overlap."""
-        spans = self.spans
+        stretches = list(stretches)
         held: dict[int, int] = {}
-        longest: dict[int, tuple[int, int]] = {}
-        whole = proven = 0
-        known = True
+        whole = proven = unknown = 0
         for begin, end in stretches:
             whole += end - begin
-            for step, time in self.holders.between(begin, end).items():
-                row = spans.row[step]
-                held[row] = held.get(row, 0) + time
-                longest[row] = max(longest.get(row, (0, 0)), (time, step))
-                part = self._proven(step, time)
-                known = known and part is not None
-                proven += part or 0
+            first, last = self.holders.range(begin, end)
+            self.holders.add_up(begin, end, held)
+            unknown += self._unknown[last] - self._unknown[first]
+            proven += self._proofs[last] - self._proofs[first]
+            for at in {first, last - 1} if first < last else ():
+                part = self._proofs[at + 1] - self._proofs[at]
+                proven -= part - min(part, self.holders.overlap(at, begin, end))
         if not held:
             return Cause(0, "", None, 0, whole, 0, True, False)
         most = max(held, key=held.__getitem__)
-        life, step = spans.lives[most], longest[most][1]
-        src, long = line_of(spans, step), self._is_long(step)
-        return Cause(life.id, life.name, src, held[most], whole, proven, known, long)
+        life, step = self.spans.lives[most], self._longest(most, stretches)
+        src, long = line_of(self.spans, step), self._is_long(step)
+        return Cause(life.id, life.name, src, held[most], whole, proven, not unknown, long)
+
+    def _longest(self, owner: int, stretches: list[Stretch]) -> int:
+        """Return the step of `owner` that took most of `stretches`."""
+        holders = self.holders
+        lengths = (
+            (holders.overlap(at, begin, end), holders.steps[at])
+            for begin, end in stretches
+            for at in range(*holders.range(begin, end))
+            if holders.owners[at] == owner
+        )
+        return max(lengths)[1]
 
     def _is_long(self, step: int) -> bool:
         return self.spans.end[step] - self.spans.start[step] >= self.limits.step * 1e9
 
-    def _proven(self, step: int, time: int) -> int | None:
-        """Return for how much of `time` the step was at work or blocked; None if nobody knows."""
-        if simulated(self.spans):
-            return time
+    def _proven(self, step: int) -> int | None:
+        """Return for how long the step was at work or blocked; None if nobody knows."""
+        length = self.spans.end[step] - self.spans.start[step]
+        if self._known:
+            return length
         if not self._is_long(step):
             number = self.spans.last[step]
             row = self.spans.rows[number]
             cpu = row[-1] if number >= 0 and row[1] in ("yield", "exit") else None
-            return None if cpu is None else min(time, cpu)
-        if step not in self._verdicts:
-            self._verdicts[step] = judge(self.spans, step, self.limits)
-        verdict = self._verdicts[step]
+            return None if cpu is None else min(length, cpu)
+        verdict = judge(self.spans, step, self.limits)
         if verdict is Verdict.UNCLEAR:
             return None
-        return time if verdict in (Verdict.BLOCKED, Verdict.COMPUTED) else 0
+        return length if verdict in (Verdict.BLOCKED, Verdict.COMPUTED) else 0
 
 
 class Delay(NamedTuple):
@@ -124,7 +139,8 @@ def delays(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
     causes = Causes(spans, limits)
     for kind, rule in (("starved", _starved), ("late timer", _late), ("hidden ready", _hidden)):
         groups: dict[tuple[int, bool], list[tuple[Delay, Cause]]] = {}
-        for delay in rule(spans, limits):
+        worst = sorted(rule(spans, limits), key=lambda delay: -delay.length)
+        for delay in worst[:MOST_DELAYS]:
             cause = causes.of(delay.stretches)
             key = (cause.fiber if cause.alone else 0, cause.blames)
             groups.setdefault(key, []).append((delay, cause))

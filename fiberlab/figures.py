@@ -134,9 +134,8 @@ def describe_starvation(trace: Story, *, most: int = 15) -> str:
     spans = build_spans(trace)
     names = {life.id: f"#{life.id} {printable(life.name[:30])}" for life in spans.lives}
     names[0] = "nobody (the scheduler, its poll, the machine)"
-    found = sorted(starved_by(spans).items(), key=lambda item: -sum(item[1].values()))
     lines = []
-    for fiber, culprits in found[:most]:
+    for fiber, culprits in starved_by(spans, most).items():
         worst = sorted(culprits.items(), key=lambda item: -item[1])[:3]
         told = ", ".join(f"{names[by]} {readable(time)}" for by, time in worst)
         if told:

@@ -7,7 +7,7 @@ a time that occurred (the nearest rank), and who held the loop during a wait add
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -77,46 +77,67 @@ def line_of(spans: Spans, step: int) -> str | None:
 
 
 class Holders:
-    """Tells who held the loop during any stretch of time; looks through the steps once."""
+    """Tells who held the loop during any stretch of time; looks through the steps once.
+
+    steps: the running spans in order, by index. owners: whose each is, as a place in `lives`.
+    """
 
     def __init__(self, spans: Spans) -> None:
         self.spans = spans
         self.steps = spans.steps()
+        self.owners = [spans.row[i] for i in self.steps]
+        self._starts = [spans.start[i] for i in self.steps]
         self._ends = [spans.end[i] for i in self.steps]
+        self._lengths = [b - a for a, b in zip(self._starts, self._ends, strict=True)]
 
-    def between(self, begin: int, end: int) -> dict[int, int]:
-        """Return, by index, the steps that ran between two times, and for how long."""
-        spans, found = self.spans, {}
-        for at in range(bisect_right(self._ends, begin), len(self.steps)):
-            i = self.steps[at]
-            if spans.start[i] >= end:
-                break
-            found[i] = min(end, spans.end[i]) - max(begin, spans.start[i])
-        return found
+    def range(self, begin: int, end: int) -> tuple[int, int]:
+        """Return which of `steps` ran between two times: the first, and the one after the last."""
+        return bisect_right(self._ends, begin), bisect_left(self._starts, end)
+
+    def overlap(self, at: int, begin: int, end: int) -> int:
+        """Return for how long step number `at` ran between two times."""
+        return max(0, min(end, self._ends[at]) - max(begin, self._starts[at]))
+
+    def add_up(self, begin: int, end: int, held: dict[int, int]) -> None:
+        """Add to `held`, for each owner, how long he ran between two times."""
+        first, last = self.range(begin, end)
+        for at in {first, last - 1} if first < last else ():
+            owner = self.owners[at]
+            held[owner] = held.get(owner, 0) + self.overlap(at, begin, end)
+        within = slice(first + 1, max(first + 1, last - 1))
+        # What lies wholly inside is most of it; this loop decides how long a diagnosis takes.
+        for owner, length in zip(self.owners[within], self._lengths[within], strict=True):
+            held[owner] = held.get(owner, 0) + length
 
     def of_ready(self, fiber: int) -> dict[int, int]:
         """Return who ran while the fiber was ready, and for how long; it adds up to that time.
 
         Keys are ids of fibers; 0 stands for the scheduler, its poller and the machine.
         """
-        spans = self.spans
-        found = {0: 0}
+        spans, whole = self.spans, 0
+        held: dict[int, int] = {}
         for i in spans.indexes(fiber):
-            if spans.state[i] != READY:
-                continue
-            begin, end = spans.start[i], spans.end[i]
-            found[0] += end - begin
-            for step, time in self.between(begin, end).items():
-                who = spans.lives[spans.row[step]].id
-                found[who] = found.get(who, 0) + time
-                found[0] -= time
+            if spans.state[i] == READY:
+                whole += spans.end[i] - spans.start[i]
+                self.add_up(spans.start[i], spans.end[i], held)
+        found = {0: whole - sum(held.values())}
+        found |= {spans.lives[row].id: time for row, time in held.items()}
         return {who: time for who, time in found.items() if time}
 
 
-def starved_by(spans: Spans) -> dict[int, dict[int, int]]:
-    """Return for each fiber who ran while it was ready, and for how long, in nanoseconds."""
+def starved_by(spans: Spans, most: int | None = None) -> dict[int, dict[int, int]]:
+    """Return for each fiber who ran while it was ready, and for how long, in nanoseconds.
+
+    most: how many fibers to look at, those that were ready longest; None: all. Who was ready
+    longest stands first.
+    """
+    ready = [0] * len(spans.lives)
+    for row, state, start, end in zip(spans.row, spans.state, spans.start, spans.end, strict=True):
+        if state == READY:
+            ready[row] += end - start
+    worst = sorted(range(len(ready)), key=lambda row: -ready[row])[:most]
     holders = Holders(spans)
-    return {life.id: holders.of_ready(life.id) for life in spans.lives}
+    return {spans.lives[row].id: holders.of_ready(spans.lives[row].id) for row in worst}
 
 
 class QueueInTime(NamedTuple):

@@ -16,7 +16,7 @@ from .measures import Quantiles, line_of, requests, tracing_cost
 from .measures import lengths as lengths_of
 from .spans import Story, build_spans
 from .tables import Cell, csv_text, html_table, text_table
-from .trace import printable
+from .trace import Trace, printable
 
 __all__ = ["FiberSummary", "MarkSummary", "Summary", "summarize"]
 
@@ -179,6 +179,7 @@ def summarize(trace: Story) -> Summary:
     unwatched = _unwatched(spans)
     fibers = tuple(_fiber(spans, life, unwatched.get(life.id, 0)) for life in spans.lives)
     whole = spans.finish - spans.begin
+    measured = trace.cost if isinstance(trace, Trace) else None
     return Summary(
         fibers=fibers,
         marks=tuple(_marks(spans, whole)),
@@ -191,7 +192,7 @@ def summarize(trace: Story) -> Summary:
         events=len(spans.rows),
         dropped=spans.dropped,
         unfinished=bool(spans.rows) and spans.rows[-1][1] != "stop",
-        tracing=tracing_cost(spans),
+        tracing=measured if measured is not None else tracing_cost(spans),
     )
 
 

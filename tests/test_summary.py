@@ -172,6 +172,16 @@ def test_simulated_time_is_summed_up_exactly():
     assert "tracing" not in str(summary)
 
 
+def test_what_the_trace_says_it_cost_goes_before_an_estimate():
+    trace = Trace()
+    for each in told():
+        trace(each)
+    trace.cost = 4 * MS
+
+    assert summarize(trace).tracing == 4 * MS
+    assert "tracing cost about 4.0 ms (10.0% of the run)" in str(summarize(trace))
+
+
 # -- Measures -------------------------------------------------------------------------
 
 
@@ -187,12 +197,17 @@ def test_who_ran_while_a_fiber_was_ready_adds_up_to_that_time():
     assert sum(starved_by(spans)[2].values()) == spans.totals(2)[spans[1].state]
 
 
-def test_steps_are_found_by_time_and_counted_by_their_part_in_it():
+def test_who_ran_is_counted_by_the_part_that_lies_between_two_times():
     holders = Holders(build_spans(told()))
 
-    first, second, _ = holders.steps
-    assert holders.between(round(1.5 * MS), 5 * MS) == {first: MS // 2, second: 2 * MS}
-    assert holders.between(24 * MS, 30 * MS) == {}
+    held = {0: 5}
+    holders.add_up(round(1.5 * MS), 33 * MS, held)
+    assert held == {0: 5 + MS // 2 + 2 * MS, 1: 20 * MS}
+    assert holders.range(24 * MS, 30 * MS) == (2, 2)
+
+
+def test_only_those_who_were_ready_longest_can_be_asked_for():
+    assert list(starved_by(build_spans(told()), most=1)) == [2]
 
 
 def test_marks_of_one_name_are_paired_by_their_ids():
