@@ -64,7 +64,7 @@ class Alarms:
         Without this a server whose connections have long time-outs would keep each ended
         fiber until its time-out.
         """
-        if len(self._heap) > 64 and len(self._heap) > 2 * self.live:
+        if len(self._heap) > 2 * self.live:
             for _, _, fiber in self._heap:
                 fiber.alarm = fiber.deadline
             alive = {id(fiber): fiber for _, _, fiber in self._heap if fiber.deadline is not None}
