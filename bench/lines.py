@@ -107,10 +107,10 @@ class LineServer:
 
     def _settle(self) -> Steps:
         """Wait until nobody is served, at most three timeouts, and the poller has noticed."""
-        for _ in range(30):
+        for _ in range(math.ceil(self.timeout * 30)):
             if not self.open:
                 break
-            yield WAIT(self.timeout / 10)
+            yield WAIT(0.1)
         for _ in range(20):  # twice as long as the poller takes to forget what was closed
             if take_account().watches <= OWN_WATCHES:
                 break
