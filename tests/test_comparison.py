@@ -122,6 +122,9 @@ def test_a_shifted_run_is_the_same_but_earlier():
     ]
     assert (moved.begin, moved.finish) == (-30 * MS, 11 * MS)
     assert [life.born for life in moved.lives] == [-30 * MS, -30 * MS]
+    assert list(zip(*moved.depth, strict=True)) == [
+        (-30 * MS, 1), (-30 * MS, 2), (0, 1), (10 * MS, 0),
+    ]  # fmt: skip
     assert moment(moved, "go") == 0
     assert spans.begin == 0
     check_story(spans)

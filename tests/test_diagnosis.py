@@ -167,6 +167,16 @@ def test_the_same_call_seen_twice_is_a_blocking_call():
     assert str(found).endswith("Use `yield RECV(sock)` before it.")
 
 
+@pytest.mark.parametrize(
+    ("cpu", "looks", "blames"),
+    [(25, 1, False), (25, 2, True), (1, 1, True)],
+)
+def test_a_call_that_may_have_computed_is_believed_at_the_second_look(cpu, looks, blames):
+    [found] = diagnose(long_step(ran=500, cpu=cpu, looks=("json.dumps(rows)",) * looks))
+
+    assert found.blames is blames
+
+
 def test_nothing_is_claimed_when_nothing_was_measured():
     [found] = diagnose(long_step(cpu=None, looks=("crunch",)))
 
