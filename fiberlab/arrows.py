@@ -108,7 +108,7 @@ class _Finder:
     def is_seen(self, number: int, row: Row) -> bool:
         """Whether the fiber of a wake has a slice then, as ready or at least as running."""
         spans, i = self.spans, self.begun.get(number)
-        if i is None or row[4] == "yield":
+        if i is None:
             return False
         if spans.end[i] > row[0]:
             return True

@@ -119,12 +119,8 @@ class _Export:
 
     def depth(self) -> None:
         """Keep the run queue's length whenever it changes."""
-        before = None
         for t, fibers in zip(*self.spans.depth, strict=True):
-            if fibers != before:
-                args = {"fibers": fibers}
-                self.add(t, _COUNTER, "C", _SCHEDULER, "ready queue", args=args)
-            before = fibers
+            self.add(t, _COUNTER, "C", _SCHEDULER, "ready queue", args={"fibers": fibers})
 
     def arrows(self) -> None:
         """Keep an arrow for each wake, and a slice for the time in which the scheduler woke."""
