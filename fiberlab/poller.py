@@ -297,8 +297,11 @@ class RealPoller:
         """Return what the system reports: pairs of a number and its events."""
         try:
             return self._set.poll(seconds)
-        except OSError:  # select() refuses a set in which one descriptor is closed
+        except (OSError, ValueError) as error:  # select() refuses a set with a closed descriptor
+            before = len(self._watches)
             self._sweep()
+            if isinstance(error, ValueError) and len(self._watches) == before:
+                raise  # none was closed: there are more, or higher ones, than select() can take
             self._renew()
             return ()
 
