@@ -1,36 +1,161 @@
-"""Deadlines: what is kept of them, and for how long."""
+"""Alarms ring in the order of their deadlines, equal ones as asked for, and never early."""
 
 from __future__ import annotations
 
-import gc
-import weakref
-from collections.abc import Iterator
+import math
+import random
 
-from fiberlab.scheduler import Scheduler
-from fiberlab.simulation import SimulatedNetwork
-from fiberlab.waits import RECV, WAIT
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-
-def test_fibers_that_have_ended_are_not_kept_until_their_timeout(network: SimulatedNetwork) -> None:
-    """Each holds its error, and with it all that its frames held; one a live alarm may stay."""
-    scheduler = Scheduler(timeout=3600, clock=network.clock, poller=network)
-    kept: list[int] = []
-
-    def look() -> Iterator[WAIT]:
-        pairs = [network.socketpair() for _ in range(10)]
-        fibers = [weakref.ref(scheduler.add(receive_once(left))) for left, _ in pairs]
-        yield WAIT(1)
-        for _, right in pairs:
-            right.send(b"x")
-        yield WAIT(1)
-        gc.collect()
-        kept.append(sum(fiber() is not None for fiber in fibers))
-
-    scheduler.add(look())
-    scheduler.run()
-
-    assert kept[0] <= 1
+from fiberlab.alarms import Alarms, nanoseconds
 
 
-def receive_once(sock: object) -> Iterator[RECV]:
-    yield RECV(sock)  # type: ignore[arg-type]
+class Sleeper:
+    """What alarms need of a fiber."""
+
+    def __init__(self, name):
+        self.name = name
+        self.deadline = self.alarm = None
+        self.turn = 0
+
+    def __repr__(self):
+        return self.name
+
+
+def ring(alarms, now):
+    """Take out all that are due at `now`, and clear them; return their names."""
+    names = []
+    while (sleeper := alarms.due(now)) is not None:
+        names.append(sleeper.name)
+        alarms.clear(sleeper)
+    return names
+
+
+@pytest.fixture
+def alarms():
+    """Alarms, of which none is set."""
+    return Alarms()
+
+
+def test_alarms_ring_in_the_order_of_their_deadlines(alarms):
+    for name, deadline in (("c", 3), ("a", 1), ("b", 2), ("d", 4)):
+        alarms.set(Sleeper(name), deadline)
+
+    assert [ring(alarms, now) for now in (0, 1, 3, 9)] == [[], ["a"], ["b", "c"], ["d"]]
+
+
+def test_equal_deadlines_ring_in_the_order_in_which_they_were_asked_for(alarms):
+    for name in "abcd":
+        alarms.set(Sleeper(name), 5)
+
+    assert ring(alarms, 5) == ["a", "b", "c", "d"]
+
+
+def test_a_deadline_set_anew_takes_its_turn_from_the_last_asking(alarms):
+    a, b = Sleeper("a"), Sleeper("b")
+    alarms.set(a, 5)
+    alarms.clear(a)
+    alarms.set(b, 5)
+    alarms.set(a, 5)
+
+    assert ring(alarms, 5) == ["b", "a"]
+
+
+def test_a_cleared_alarm_does_not_ring(alarms):
+    sleeper = Sleeper("a")
+    alarms.set(sleeper, 5)
+    alarms.clear(sleeper)
+
+    assert (ring(alarms, 9), alarms.live, alarms.next()) == ([], 0, None)
+
+
+@pytest.mark.parametrize("later", [1, 5, 10])
+def test_only_the_last_deadline_of_a_fiber_rings(alarms, later):
+    sleeper = Sleeper("a")
+    for deadline in (5, 20, later):
+        if sleeper.deadline is not None:
+            alarms.clear(sleeper)
+        alarms.set(sleeper, deadline)
+
+    assert [ring(alarms, now) for now in (later - 1, later, 99)] == [[], ["a"], []]
+
+
+def test_next_is_none_or_no_later_than_the_first_deadline(alarms):
+    sleepers = [Sleeper(str(number)) for number in range(3)]
+    moments = [alarms.next()]
+    for sleeper, deadline in zip(sleepers, (30, 10, 20), strict=True):
+        alarms.set(sleeper, deadline)
+    moments.append(alarms.next())
+    alarms.clear(sleepers[1])
+    moments.append(alarms.next())
+
+    assert moments[:2] == [None, 10]
+    assert moments[2] in (10, 20)
+
+
+def test_alarms_that_ended_long_ago_are_forgotten(alarms):
+    keeper = Sleeper("keeper")
+    alarms.set(keeper, 10**9)
+    for number in range(10_000):
+        sleeper = Sleeper(str(number))
+        alarms.set(sleeper, 10**9 - number)
+        alarms.clear(sleeper)
+        alarms.forget_old()
+    import gc
+
+    alive = sum(isinstance(thing, Sleeper) for thing in gc.get_objects())
+    assert alive < 200
+    assert ring(alarms, 10**9) == ["keeper"]
+
+
+@settings(deadline=None, max_examples=200, derandomize=True, database=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12), st.booleans()), max_size=60))
+def test_alarms_do_what_a_sorted_list_does(steps):
+    alarms, now, turn = Alarms(), 0, 0
+    sleepers = [Sleeper(str(number)) for number in range(6)]
+    model = {}
+    for which, seconds, moves_on in steps:
+        if sleepers[which].deadline is not None:
+            alarms.clear(sleepers[which])
+            del model[str(which)]
+        if seconds:
+            turn += 1
+            alarms.set(sleepers[which], now + seconds)
+            model[str(which)] = (now + seconds, turn)
+        first = min(model.values(), default=(None,))[0]
+        following = alarms.next()
+        assert (following is None) == (first is None)
+        assert first is None or following <= first
+        if moves_on:
+            now += seconds // 2 + 1
+            due = sorted(name for name in model if model[name][0] <= now)
+            due.sort(key=model.get)
+            assert ring(alarms, now) == due
+            for name in due:
+                del model[name]
+            alarms.forget_old()
+    assert alarms.live == len(model)
+
+
+def test_a_hundred_thousand_time_outs_that_move_are_cheap(alarms):
+    """Each moves later a hundred times: the heap must not grow with the moves."""
+    shuffled = random.Random(1)
+    sleepers = [Sleeper(str(number)) for number in range(1000)]
+    for moment in range(100):
+        for sleeper in sleepers:
+            if sleeper.deadline is not None:
+                alarms.clear(sleeper)
+            alarms.set(sleeper, 10_000 + moment * 100 + shuffled.randrange(50))
+    alarms.forget_old()
+
+    assert (alarms.live, len(ring(alarms, 10**6))) == (1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "whole"),
+    [(None, None), (math.inf, None), (0, 0), (1, 10**9), (0.5, 5 * 10**8), (1e-9, 1), (1e-12, 0)],
+)
+def test_seconds_become_whole_nanoseconds(seconds, whole):
+    assert nanoseconds(seconds) == whole
