@@ -49,14 +49,16 @@ def line_maker() -> Callable[[Row], str]:
                     if key not in places:
                         places[key] = place(value)
                     value = places[key]
-                text = str(value)
-                if len(text) > _LONGEST_TEXT:
-                    text = text[:_LONGEST_TEXT] + "..."
-                parts.append(label + encode_basestring(text))
+                parts.append(label + _quoted(value if type(value) is str else str(value)))
         parts.append("}\n")
         return "".join(parts)
 
     return line
+
+
+def _quoted(text: str) -> str:
+    quoted: str = encode_basestring(text[:_LONGEST_TEXT])
+    return quoted if len(text) <= _LONGEST_TEXT else quoted[:-1] + '..."'
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -150,12 +152,16 @@ def row_of(told: Any, shared: dict[str, str]) -> Row | None:
         elif type(value) is not int or not least <= value < _END_OF_INTS:
             raise ValueError(f"{key} of a {ev} event is a whole number, got {_short(value)}")
         values.append(value)
-    if ev == "start" and told.get("schema") not in range(1, SCHEMA + 1):
-        schema = told.get("schema")
-        raise ValueError(f"the trace is of schema {schema!r}; this fiberlab reads up to {SCHEMA}")
+    if ev == "start":
+        _check_schema(told.get("schema"))
     if ev == "mark":
         values += _id_and_args(told)
     return tuple(values)
+
+
+def _check_schema(schema: Any) -> None:
+    if schema not in range(1, SCHEMA + 1):
+        raise ValueError(f"the trace is of schema {schema!r}; this fiberlab reads up to {SCHEMA}")
 
 
 def _id_and_args(told: dict[str, Any]) -> tuple[Any, Any]:
