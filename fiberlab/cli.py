@@ -1,4 +1,4 @@
-"""The command line: serve, demo, plot, diagnose, export.
+"""The command line: serve, demo, plot, diagnose, summary, compare, export.
 
 The rule kept here: what the user got wrong is told in one line on stderr, with what and where,
 and exit code 2; ^C is exit code 130. What came from a client or a file is shown through
@@ -16,16 +16,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from . import __version__
 from .errors import TraceError
-from .fiber import FiberGenerator, Handler
+from .fiber import Handler
 from .trace import Trace, printable
-from .waits import RECV, SEND
 
 
 class UserError(Exception):
@@ -96,6 +95,17 @@ def _parser() -> argparse.ArgumentParser:
     diagnose.add_argument("--most", type=int, default=5, help="findings for each file; default 5")
     diagnose.set_defaults(command=diagnose_command)
 
+    summary = commands.add_parser("summary", help="sum up a saved trace, fiber by fiber")
+    summary.add_argument("file", metavar="FILE", type=Path)
+    summary.add_argument("--csv", action="store_true", help="as comma-separated values")
+    summary.set_defaults(command=summary_command)
+
+    compare = commands.add_parser("compare", help="hold two saved traces against each other")
+    compare.add_argument("file", metavar="FILE", type=Path)
+    compare.add_argument("other", metavar="OTHER", type=Path)
+    compare.add_argument("-o", "--output", metavar="PNG", type=Path, help="draw both, here")
+    compare.set_defaults(command=compare_command)
+
     export = commands.add_parser("export", help="write a saved trace for ui.perfetto.dev")
     export.add_argument("file", metavar="FILE", type=Path)
     export.add_argument(
@@ -124,24 +134,23 @@ def serve_command(options: argparse.Namespace) -> None:
         raise UserError(f"port {options.port}: {reason}") from None
     finally:
         if trace:
-            save(trace, options.trace)
+            trace.save(options.trace)
             print(f"trace: {options.trace}")
 
 
 def demo_command(options: argparse.Namespace) -> None:
     """Serve some clients, one of which makes its fiber block; tell, save and draw it."""
     from .diagnosis import diagnose
-    from .lab import record
+    from .lab import demo, record
+    from .timeline import plot_timeline
 
     for path in (options.trace, options.figure):
         _check_writable(path)
-    clients: list[Any] = [_talk] * options.clients
-    clients[options.clients // 2] = _talk_and_ask_for_a_nap
     with _progress(f"{options.clients} clients talk to a live server"):
-        trace = record(echo, clients, deadline=60.0)
-    save(trace, options.trace)
+        trace = record(demo.echo, demo.clients(options.clients), deadline=60.0)
+    trace.save(options.trace)
     with _progress("drawing"):
-        _draw(trace, options.figure)
+        _draw(lambda: plot_timeline(trace), options.figure)
     print(f"An echo server on this machine answered {options.clients} clients at once.")
     print(printable(str(diagnose(trace))))
     print(f"trace:  {options.trace}\nfigure: {options.figure}")
@@ -149,15 +158,14 @@ def demo_command(options: argparse.Namespace) -> None:
 
 def plot_command(options: argparse.Namespace) -> None:
     """Draw the timeline of a saved trace."""
-    from .timeline import describe_timeline
+    from .timeline import describe_timeline, plot_timeline
 
     trace = Trace.load(options.file)
     target = options.output or _with_ending(options.file, ".png")
     _check_writable(target)
     with _progress("drawing"):
-        _draw(trace, target)
-    for line in describe_timeline(trace).splitlines():
-        print(printable(line))
+        _draw(lambda: plot_timeline(trace), target)
+    _print_lines(describe_timeline(trace))
     print(f"figure: {target}")
 
 
@@ -175,6 +183,34 @@ def diagnose_command(options: argparse.Namespace) -> None:
             print("nothing found: no fiber held the loop")
 
 
+def summary_command(options: argparse.Namespace) -> None:
+    """Sum up a saved trace: each fiber's times, waits and longest step."""
+    from .summary import summarize
+
+    summary = summarize(Trace.load(options.file))
+    _print_lines(summary.csv() if options.csv else str(summary))
+
+
+def compare_command(options: argparse.Namespace) -> None:
+    """Hold two saved traces against each other, and draw both if that is asked for."""
+    from .comparison import compare
+    from .figures import plot_comparison
+
+    trace, other = Trace.load(options.file), Trace.load(options.other)
+    names = (options.file.name, options.other.name)
+    _print_lines(str(compare(trace, other, names=names)))
+    if options.output is not None:
+        _check_writable(options.output)
+        with _progress("drawing"):
+            _draw(lambda: plot_comparison(trace, other, names=names), options.output)
+        print(f"figure: {options.output}")
+
+
+def _print_lines(text: str) -> None:
+    for line in text.splitlines():
+        print(printable(line))
+
+
 def export_command(options: argparse.Namespace) -> None:
     """Write a saved trace for Perfetto."""
     from .perfetto import write_perfetto
@@ -184,35 +220,6 @@ def export_command(options: argparse.Namespace) -> None:
     _check_writable(target)
     write_perfetto(trace, target, name=options.file.name, output=not options.no_prints)
     print(f"open it at ui.perfetto.dev: {target}")
-
-
-# -- The demo's server and clients --------------------------------------------
-
-
-def echo(sock: Any, address: Any) -> FiberGenerator:
-    """Echo, and block for a while when asked for a nap: the mistake to be found."""
-    while True:
-        yield RECV(sock)
-        data = sock.recv(1024)
-        if not data:
-            return
-        if data == b"nap\n":
-            time.sleep(0.2)
-        yield SEND(sock)
-        sock.send(data)
-
-
-def _talk(sock: Any, nap_at: int | None = None) -> None:
-    for number in range(12):
-        line = b"nap\n" if number == nap_at else b"hello\n"
-        sock.sendall(line)
-        if sock.recv(1024) != line:
-            raise ConnectionError("the echo is not what was sent")
-        time.sleep(0.01)
-
-
-def _talk_and_ask_for_a_nap(sock: Any) -> None:
-    _talk(sock, nap_at=5)
 
 
 # -- Functions, numbers and files ---------------------------------------------
@@ -285,29 +292,15 @@ def _check_writable(path: Path) -> None:
         raise UserError(f"{path}: cannot be written here")
 
 
-def save(trace: Trace, path: Path) -> None:
-    """Save `trace` whole or not at all: under another name first, then renamed."""
-    ending = ".tmp.gz" if path.suffix == ".gz" else ".tmp"
-    temporary = path.with_name(path.name + ending)
-    try:
-        trace.save(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _with_ending(path: Path, ending: str) -> Path:
     name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".fiber")
     return path.with_name(f"{name}{ending}")
 
 
-def _draw(trace: Trace, path: Path) -> None:
+def _draw(plot: Callable[[], Any], path: Path) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")  # a file is drawn, no window: any machine will do
-    from .timeline import plot_timeline
-
     try:
-        figure: Any = plot_timeline(trace).figure
-        figure.savefig(path)
+        plot().figure.savefig(path)
     except ValueError as error:  # an ending that matplotlib has no format for
         raise UserError(f"{path}: {error}") from None
 

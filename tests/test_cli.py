@@ -85,7 +85,7 @@ def test_the_demo_tells_who_held_the_loop_and_writes_trace_and_figure(folder, ca
     naps = [e for e in trace if e.ev == "stall"]
     assert code == 0
     assert "time.sleep(0.2)" in account
-    assert re.search(r"echo-6 ran \d+ ms without yielding; at cli\.py:\d+", account)
+    assert re.search(r"echo-6 ran \d+ ms without yielding; at demo\.py:\d+", account)
     assert {(e.fid, e.func) for e in naps} == {(6, "time.sleep(0.2)")}
     assert len(build_spans(trace).lives) == 9  # who accepts, and eight clients' fibers
     assert Path("fiberlab-demo.png").read_bytes().startswith(b"\x89PNG")
@@ -111,6 +111,20 @@ def test_a_saved_trace_is_diagnosed(folder, capsys):
     code = main(["diagnose", "fiberlab-demo.fiber.jsonl"])
 
     assert (code, "time.sleep(0.2)" in capsys.readouterr().out) == (0, True)
+
+
+@pytest.mark.live
+def test_a_saved_trace_is_summed_up_and_compared_with_another(folder, capsys):
+    main(["demo"])
+    capsys.readouterr()
+    saved = "fiberlab-demo.fiber.jsonl"
+    codes = [main(["summary", saved]), main(["summary", saved, "--csv"])]
+    codes.append(main(["compare", saved, saved, "-o", "both.png"]))
+
+    out = capsys.readouterr().out
+    assert codes == [0, 0, 0]
+    assert out.count("echo-6") >= 3
+    assert Path("both.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.live
