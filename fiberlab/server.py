@@ -37,9 +37,15 @@ def spawn(
     """
     output = "direct" if debug else "withheld"
     scheduler = Scheduler(timeout, trace, output=output, file=sys.stdout, debug=debug)
-    bound = scheduler.listen(function, port, host)
-    print(f"listening on {bound[0]} port {bound[1]}; ^C ends it", flush=True)
+    # First the handlers: whoever reads where it listens may send a signal at once.
     with _interrupts(), contextlib.suppress(KeyboardInterrupt):
+        try:
+            bound = scheduler.listen(function, port, host)
+            print(f"listening on {bound[0]} port {bound[1]}; ^C ends it", flush=True)
+        except BaseException:
+            scheduler.stop()  # then run() only closes what listens already
+            scheduler.run()
+            raise
         scheduler.run()
 
 

@@ -1,0 +1,259 @@
+"""spawn: a server in one call, run here as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fiberlab import spawn
+
+pytestmark = pytest.mark.live
+
+PROGRAM = """
+import os, resource, signal, sys
+from fiberlab import RECV, SEND, WAIT, spawn
+
+def echo(sock, address):
+    print("hello from", sock.fileno())
+    try:
+        while True:
+            yield RECV(sock)
+            data = sock.recv(1024)
+            if not data:
+                return
+            if data == b"crash":
+                raise RuntimeError("as asked\\x1b[2J")
+            if data == b"cpu":
+                used = resource.getrusage(resource.RUSAGE_SELF)
+                data = str(used.ru_utime + used.ru_stime).encode()
+            yield SEND(sock)
+            sock.sendall(data)
+    finally:
+        print("goodbye")
+
+names = [name for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+before = [signal.getsignal(getattr(signal, name)) for name in names]
+spawn(echo, 0, **eval(sys.argv[1]))
+print("handlers back:", before == [signal.getsignal(getattr(signal, name)) for name in names])
+print("descriptors:", len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else "?")
+"""
+
+
+class Server:
+    """A process that has called spawn."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stdout is not None
+        self.greeting = process.stdout.readline()
+        found = re.fullmatch(r"listening on (\S+) port (\d+); \^C ends it\n", self.greeting)
+        assert found, self.greeting
+        self.address = (found[1], int(found[2]))
+
+    def connect(self) -> socket.socket:
+        """Return a blocking client's socket."""
+        return socket.create_connection(self.address, timeout=20)
+
+    def ask(self, sock: socket.socket, question: bytes = b"hello") -> bytes:
+        """Send a question and return the answer."""
+        sock.sendall(question)
+        return sock.recv(1024)
+
+    def end(self, name: str = "SIGINT") -> str:
+        """Send the signal and return what was printed after the greeting."""
+        self.process.send_signal(getattr(signal, name))
+        self.process.wait(20)
+        assert self.process.stdout is not None
+        # Not communicate(): it passes over what readline() has read ahead.
+        return self.process.stdout.read()
+
+
+@contextlib.contextmanager
+def serving(tmp_path: Path, *, program: str = PROGRAM, **options: Any) -> Iterator[Server]:
+    """Run `program`, which calls spawn with `options`; `start` in them goes to Popen."""
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(program), encoding="utf-8")
+    start = options.pop("start", {})
+    with subprocess.Popen(
+        [sys.executable, "-u", str(path), repr(options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **start,
+    ) as process:
+        try:
+            yield Server(process)
+        finally:
+            process.kill()
+
+
+# -- Leaving ------------------------------------------------------------------
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_signal_ends_it_and_everything_is_closed_and_put_back(tmp_path, name):
+    with serving(tmp_path) as server, server.connect() as sock:
+        server.ask(sock)
+        rest = server.end(name)
+        closed = sock.recv(1024)
+
+    assert closed == b""
+    assert server.process.returncode == 0
+    assert "goodbye" in rest  # the fiber's finally block ran
+    assert "handlers back: True\n" in rest
+    # Standard input, output and error, and the listing of the folder itself.
+    assert rest.endswith(("descriptors: 4\n", "descriptors: ?\n"))
+
+
+@pytest.mark.posix
+def test_control_c_ends_it_also_where_it_was_ignored(tmp_path):
+    """As in a shell's background job; it is put back as ignored."""
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    with serving(tmp_path, start=ignoring) as server:
+        rest = server.end()
+
+    assert (server.process.returncode, "handlers back: True" in rest) == (0, True)
+
+
+# -- Fibers -------------------------------------------------------------------
+
+
+@pytest.mark.posix
+def test_a_silent_client_is_timed_out_and_others_are_served(tmp_path):
+    with serving(tmp_path, timeout=0.5) as server:
+        with server.connect() as silent, server.connect() as busy:
+            answers = set()
+            silent.settimeout(0.05)
+            ended = None
+            while ended is None:
+                answers.add(server.ask(busy))
+                with contextlib.suppress(TimeoutError):
+                    ended = silent.recv(1)
+            answers.add(server.ask(busy))  # then the other fiber has ended for good
+        rest = server.end()
+
+    assert (ended, answers) == (b"", {b"hello"})
+    assert rest.count("FiberTimeout") == 1
+
+
+@pytest.mark.posix
+def test_a_fiber_that_crashes_leaves_the_others_alone(tmp_path):
+    with serving(tmp_path) as server:
+        with server.connect() as well, server.connect() as ill:
+            server.ask(well)
+            ended = server.ask(ill, b"crash")
+            answer = server.ask(well)
+        rest = server.end()
+
+    assert (ended, answer) == (b"", b"hello")
+    assert re.search(r"error: RuntimeError: as asked\\x1b\[2J \(fiber 'echo-3'\)\n", rest)
+    assert "Traceback" not in rest
+
+
+# -- Output -------------------------------------------------------------------
+
+
+@pytest.mark.posix
+def test_what_a_fiber_prints_is_withheld_and_written_as_one_block(tmp_path):
+    with serving(tmp_path) as server:
+        with server.connect() as one, server.connect() as two:
+            for sock in (one, two):
+                server.ask(sock)
+        rest = server.end()
+
+    blocks = re.findall(
+        r"--- \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  (\S+)\n"
+        r" +\d+\.\d{3}  hello from \d+\n"
+        r" +\d+\.\d{3}  goodbye\n",
+        rest,
+    )
+    assert sorted(blocks) == ["echo-2", "echo-3"]
+
+
+@pytest.mark.posix
+def test_debug_writes_at_once_with_the_fibers_id_and_whole_tracebacks(tmp_path):
+    with serving(tmp_path, debug=True) as server:
+        with server.connect() as sock:
+            assert server.process.stdout is not None
+            at_once = server.process.stdout.readline()
+            server.ask(sock, b"crash")
+        with server.connect() as sock:
+            server.ask(sock)  # then the first fiber has ended for good
+        rest = server.end()
+
+    assert re.fullmatch(r"\[2\] hello from \d+\n", at_once)
+    assert "[2] goodbye\n[2] Traceback (most recent call last):\n" in rest
+    assert re.search(r'\[2\]   File ".*program\.py", line \d+, in echo\n', rest)
+
+
+# -- Where it listens ---------------------------------------------------------
+
+
+def handler(sock, address):
+    yield
+
+
+def test_a_port_in_use_is_an_error_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        spawn(handler, taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "8.8.8.8", "example.org"])
+def test_only_this_machine_is_served(host):
+    with pytest.raises(ValueError, match="on this machine only"):
+        spawn(handler, 0, host=host)
+
+
+@pytest.mark.posix
+def test_it_says_where_it_listens(tmp_path):
+    with serving(tmp_path) as server:
+        server.end()
+
+    assert server.address[0] == "127.0.0.1"
+
+
+# -- Running out of descriptors -----------------------------------------------
+
+
+@pytest.mark.posix
+def test_running_out_of_descriptors_delays_accepting_and_drops_nobody(tmp_path):
+    import resource
+
+    limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))}
+    with serving(tmp_path, start=limit) as server, contextlib.ExitStack() as clients:
+        first = clients.enter_context(server.connect())
+        answers = [server.ask(first)]
+        crowd = [clients.enter_context(server.connect()) for _ in range(60)]
+        for sock in crowd:
+            sock.sendall(b"hello")
+
+        used = float(server.ask(first, b"cpu"))
+        time.sleep(1)
+        used = float(server.ask(first, b"cpu")) - used
+        answers.append(server.ask(first))  # served all the while
+
+        for sock in crowd:  # whoever was served makes room for who waits
+            answers.append(sock.recv(1024))
+            sock.close()
+        with server.connect() as late:
+            answers.append(server.ask(late))
+        first.close()
+        rest = server.end()
+
+    assert set(answers) == {b"hello"}
+    assert len(answers) == 63
+    assert used < 0.2  # of one second; a loop that spins uses all of it
+    assert rest.count("accepting waits: Too many open files") == 1
+    assert rest.count("goodbye") == 62
