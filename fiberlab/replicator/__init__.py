@@ -8,4 +8,6 @@ In the manner of HTTP Replicator, the proxy for which the FIBER module was made.
 out: FTP, which browsers and tools have given up; rules that expire or delete what is cached,
 since the origin is asked each time whether a file has changed (``--static`` trusts the cache),
 and what is in the folder is yours to remove; looking inside https, which CONNECT carries unread.
+What is personal (Authorization, cookies, private, no-store, Vary), or comes without its length,
+is passed on and not kept; on Windows, where open files keep their names, nothing is.
 """

@@ -199,10 +199,8 @@ class Download:
             if keep:
                 # A rename must not reach the disk before the bytes do.
                 yield from in_thread(os.fsync, self._file.fileno())
-                self.entry.finish(self.about, self._file)
-            else:
-                self.entry.discard()
-        self.over = True
+            self.over = True
+            self.entry.finish(self.about, self._file) if keep else self.entry.discard()
 
     def end(self, failure: Failure | None = None) -> None:
         """Let nobody wait for more."""

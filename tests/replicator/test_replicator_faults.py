@@ -377,6 +377,15 @@ def test_a_cache_that_cannot_be_written_is_a_500(tmp_path, monkeypatch):
     assert b"the cache cannot be written: Permission denied" in answer.body
 
 
+def test_a_file_that_cannot_get_its_name_is_answered_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(Entry, "finish", no_room)
+    with origin_serving(file=File(chunked=True)) as origin, proxy_serving(tmp_path) as proxy:
+        answers = [ask(proxy, origin.url("/file")).body for _ in range(2)]
+
+    assert answers == [BODY, BODY]
+    assert cached(tmp_path) == {}
+
+
 # -- Tunnels ---------------------------------------------------------------------------
 
 
