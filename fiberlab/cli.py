@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
-import importlib.util
-import inspect
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 from . import __version__
+from .arguments import (
+    UserError,
+    check_writable,
+    clients,
+    count,
+    load_function,
+    port,
+    seconds,
+    with_ending,
+)
 from .errors import TraceError
-from .fiber import Handler
 from .trace import Trace, printable
-
-
-class UserError(Exception):
-    """What the user can mend; its message is the one line that is shown."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -45,8 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.command(options)
+        sys.stdout.flush()
     except (UserError, TraceError) as error:
         return _complain(str(error))
+    except BrokenPipeError:
+        # Who read the output has left (as `head` does); at exit nothing may be flushed to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(f"{where}{error.strerror or error}")
@@ -67,9 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve a generator function on this machine")
     serve.add_argument("function", metavar="MODULE:FUNCTION", help="or FILE.py:FUNCTION")
-    serve.add_argument("--port", type=_port, default=0, help="0, the default, takes a free one")
+    serve.add_argument("--port", type=port, default=0, help="0, the default, takes a free one")
     serve.add_argument(
-        "--timeout", type=_seconds, help="seconds of inactivity after which a fiber is timed out"
+        "--timeout", type=seconds, help="seconds of inactivity after which a fiber is timed out"
     )
     serve.add_argument(
         "--debug", action="store_true", help="write prints at once and errors with tracebacks"
@@ -78,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(command=serve_command)
 
     demo = commands.add_parser("demo", help="a live server with one fiber that blocks")
-    demo.add_argument("--clients", type=_clients, default=8, help="how many, 8 to 500; default 8")
+    demo.add_argument("--clients", type=clients, default=8, help="how many, 8 to 500; default 8")
     demo.add_argument(
         "--trace", metavar="FILE", type=Path, default=Path("fiberlab-demo.fiber.jsonl")
     )
@@ -92,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
     diagnose = commands.add_parser("diagnose", help="say who held the loop in saved traces")
     diagnose.add_argument("files", metavar="FILE", type=Path, nargs="+")
-    diagnose.add_argument("--most", type=int, default=5, help="findings for each file; default 5")
+    diagnose.add_argument("--most", type=count, default=5, help="findings for each file; default 5")
     diagnose.set_defaults(command=diagnose_command)
 
     summary = commands.add_parser("summary", help="sum up a saved trace, fiber by fiber")
@@ -126,7 +132,7 @@ def serve_command(options: argparse.Namespace) -> None:
     function = load_function(options.function)
     trace = None if options.trace is None else Trace(cpu=True)
     if options.trace is not None:
-        _check_writable(options.trace)
+        check_writable(options.trace)
     try:
         spawn(function, options.port, options.timeout, options.debug, trace=trace)
     except OSError as error:
@@ -145,7 +151,7 @@ def demo_command(options: argparse.Namespace) -> None:
     from .timeline import plot_timeline
 
     for path in (options.trace, options.figure):
-        _check_writable(path)
+        check_writable(path)
     with _progress(f"{options.clients} clients talk to a live server"):
         trace = record(demo.echo, demo.clients(options.clients), deadline=60.0)
     trace.save(options.trace)
@@ -161,8 +167,8 @@ def plot_command(options: argparse.Namespace) -> None:
     from .timeline import describe_timeline, plot_timeline
 
     trace = Trace.load(options.file)
-    target = options.output or _with_ending(options.file, ".png")
-    _check_writable(target)
+    target = options.output or with_ending(options.file, ".png")
+    check_writable(target)
     with _progress("drawing"):
         _draw(lambda: plot_timeline(trace), target)
     _print_lines(describe_timeline(trace))
@@ -200,7 +206,7 @@ def compare_command(options: argparse.Namespace) -> None:
     names = (options.file.name, options.other.name)
     _print_lines(str(compare(trace, other, names=names)))
     if options.output is not None:
-        _check_writable(options.output)
+        check_writable(options.output)
         with _progress("drawing"):
             _draw(lambda: plot_comparison(trace, other, names=names), options.output)
         print(f"figure: {options.output}")
@@ -216,85 +222,13 @@ def export_command(options: argparse.Namespace) -> None:
     from .perfetto import write_perfetto
 
     trace = Trace.load(options.file)
-    target = options.output or _with_ending(options.file, ".json")
-    _check_writable(target)
+    target = options.output or with_ending(options.file, ".json")
+    check_writable(target)
     write_perfetto(trace, target, name=options.file.name, output=not options.no_prints)
     print(f"open it at ui.perfetto.dev: {target}")
 
 
-# -- Functions, numbers and files ---------------------------------------------
-
-
-def load_function(name: str) -> Handler:
-    """Return the generator function that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names.
-
-    Raises UserError if there is none.
-    """
-    place, colon, attribute = name.rpartition(":")
-    if not colon or not place or not attribute:
-        raise UserError(f"{name!r} is no MODULE:FUNCTION, such as server:echo or server.py:echo")
-    module = _load_module(place)
-    function = getattr(module, attribute, None)
-    if function is None:
-        raise UserError(f"{place} has no function {attribute!r}")
-    if not inspect.isgeneratorfunction(function):
-        raise UserError(f"{name} is no generator function: it must yield RECV, SEND or WAIT")
-    handler: Handler = function
-    return handler
-
-
-def _load_module(place: str) -> ModuleType:
-    try:
-        if place.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-            if spec is None or spec.loader is None:
-                raise ImportError("no Python file")
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module
-            spec.loader.exec_module(module)
-            return module
-        sys.path.insert(0, os.getcwd())
-        return importlib.import_module(place)
-    except FileNotFoundError:
-        raise UserError(f"{place}: there is no such file") from None
-    except ModuleNotFoundError as error:
-        raise UserError(f"{place}: no module named {error.name!r} here or installed") from None
-    except Exception as error:
-        raise UserError(f"{place} cannot be imported: {type(error).__name__}: {error}") from None
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"a port is 0 to 65535, got {text}")
-    return port
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"seconds > 0 are needed, got {text}")
-    return seconds
-
-
-def _clients(text: str) -> int:
-    clients = int(text)
-    if not 8 <= clients <= 500:
-        raise argparse.ArgumentTypeError(f"8 to 500 clients, got {text}")
-    return clients
-
-
-def _check_writable(path: Path) -> None:
-    """Raise UserError now rather than after the work is done."""
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder")
-    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise UserError(f"{path}: cannot be written here")
-
-
-def _with_ending(path: Path, ending: str) -> Path:
-    name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".fiber")
-    return path.with_name(f"{name}{ending}")
+# -- Figures and progress -------------------------------------------------------
 
 
 def _draw(plot: Callable[[], Any], path: Path) -> None:

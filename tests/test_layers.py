@@ -34,7 +34,7 @@ LAYERS = [
         *("pixels", "perfetto", "server"),
     },
     {"lab", "replicator", "elsewhere"},
-    {"cli", "__main__"},
+    {"cli", "__main__", "arguments"},
 ]
 
 # Neighbours do not import each other, but for these.
@@ -67,6 +67,7 @@ MAY_USE = {
     "whereabouts": {"trace", "events"},  # a path is shortened in one way
     "simulation": {"simulated_socket"},  # what its network hands out
     "__main__": {"cli"},
+    "cli": {"arguments"},  # what they mean
 }
 
 # Generators only: they yield to whatever runs them.
