@@ -102,12 +102,12 @@ def test_the_blocking_call_is_found_with_its_line_and_victims():
     worst = findings("blocker.fiber.jsonl")[0]
 
     assert (worst.kind, worst.name, worst.certainty) == (
-        "blocking call", "echo_that_blocks-3", "certain",
+        "blocking call", "echo-3", "certain",
     )  # fmt: skip
     assert "it was inside time.sleep(0.4)" in str(worst)
     assert "Use `yield WAIT(0.4)`" in str(worst)
     assert {victim.name for victim in worst.victims} == {
-        f"echo_that_blocks-{number}" for number in (2, 4, 5, 6)
+        f"echo-{number}" for number in (2, 4, 5, 6)
     }
     assert 0.36e9 < worst.victims[0].waited < 0.44e9
 
