@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,9 +93,12 @@ def serving(tmp_path: Path, *, program: str = PROGRAM, **options: Any) -> Iterat
         text=True,
         **start,
     ) as process:
+        guard = threading.Timer(60, process.kill)  # a server that hangs must not hang the tests
+        guard.start()
         try:
             yield Server(process)
         finally:
+            guard.cancel()
             process.kill()
 
 
