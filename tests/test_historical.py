@@ -22,7 +22,7 @@ from programs import PROGRAMS, both
 import fiberlab
 
 PACKAGE = Path(fiberlab.__file__).parent
-EXAMPLES = 500
+EXAMPLES = 1000
 
 _numbers = itertools.count()
 
