@@ -427,7 +427,10 @@ def test_an_interrupt_while_polling_leaves_run(pair, log, alarm, fatal):
 
 @pytest.mark.live
 @pytest.mark.posix
-def test_an_interrupt_in_a_fiber_leaves_run(log):
+def test_an_interrupt_in_a_fiber_leaves_run(log, request):
+    # A shell lets what runs in its background ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     scheduler = Scheduler(file=io.StringIO())
 
     def interrupted():
