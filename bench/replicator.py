@@ -236,6 +236,7 @@ def herd(name: str, joiners: int, kind: str, scale: float) -> tuple[float, float
         assert crowd.stdout is not None
         crowd.stdout.readline()
         connection = http.client.HTTPConnection(*place, timeout=60)
+        get(connection, origin.url("/small"))
         took, began, used = [], time.monotonic(), processor(pid)
         while time.monotonic() - began < 4 * scale:
             at = time.perf_counter()
@@ -256,9 +257,9 @@ def join(many: int, port: int, url: str) -> None:
     for _ in range(many):
         sock = socket.create_connection(("127.0.0.1", port))
         sock.sendall(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        sock.recv(65536)
         sock.setblocking(False)
         selector.register(sock, selectors.EVENT_READ)
-    time.sleep(1.5)
     print("joined", flush=True)
     while True:
         for key, _ in selector.select(1):

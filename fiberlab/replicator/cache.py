@@ -36,7 +36,7 @@ from ..waits import WAIT
 from .http import Failure, Headers, Url, field, seconds_of
 
 CROWD = 32  # the most joiners of a download that wake together
-_LOOK = 100e-6  # seconds each of a larger crowd sleeps, for each one that is in it
+_LOOK = 500e-6  # seconds each of a larger crowd sleeps, for each one that is in it
 _LONGEST_NAME, _LONGEST_PATH = 180, 1000  # file systems allow 255 and 4096, with our marks
 _COLON = ":" if os.name != "nt" else "="  # Windows has another use for it
 
@@ -156,7 +156,7 @@ class Download:
     over = False
     failure: Failure | None = None
     _file: FileIO
-    users = 0
+    users, _turn = 0, 0.0
 
     def __init__(self, entry: Entry) -> None:
         self.entry, self.url = entry, entry.url
@@ -209,7 +209,8 @@ class Download:
 
     def pause(self) -> WAIT:
         """Return what a fiber waits for that has read all there is."""
-        return WAIT(None) if self.users <= CROWD else WAIT(self.users * _LOOK)
+        self._turn = (self._turn + 0.618) % 1  # who sleeps equally long wakes together
+        return WAIT(self.users * _LOOK * (0.5 + self._turn) if self.users > CROWD else None)
 
 
 @contextmanager
