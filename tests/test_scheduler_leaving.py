@@ -141,6 +141,7 @@ def test_a_fiber_that_swallows_generator_exit_once_is_closed_all_the_same(schedu
     with pytest.raises(KeyboardInterrupt):
         scheduler.run()
     assert (log, fiber.state) == (["closed"], FiberState.DONE)
+    assert isinstance(fiber.error, GeneratorExit)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
