@@ -371,6 +371,15 @@ def test_a_second_receiver_on_a_real_socket_gets_an_error_that_names_both(live, 
     ]
 
 
+def test_a_second_sender_on_a_real_socket_is_refused(live, pair, log):
+    fill(pair[0])
+    live.add(told(SEND(pair[0], timeout=0.1), log, "one"))
+    live.add(told(SEND(pair[0]), log, "two"))
+    live.run()
+
+    assert log == [("two", SocketBusy), ("one", FiberTimeout)]
+
+
 def second_receiver(sock, log):
     try:
         yield RECV(sock)

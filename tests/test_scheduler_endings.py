@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
+import weakref
 
 import pytest
 from fibers import guarded, raises, yields
@@ -362,3 +364,28 @@ def test_a_cancelled_sleeper_does_not_wake_later(scheduler, clock, log):
     scheduler.run()
 
     assert log == [11]
+
+
+def test_fibers_that_ended_before_their_timeout_are_not_kept_for_it(network, clock, log):
+    """A server whose connections have long time-outs must not hold each until then."""
+    scheduler = Scheduler(1_000_000, clock=clock, poller=network)
+    ended = weakref.WeakSet()
+
+    def serves(sock):
+        yield RECV(sock)
+
+    def visits():
+        for _ in range(1000):
+            ours, theirs = network.socketpair()
+            ended.add(start(serves(ours)))
+            yield WAIT(0)
+            theirs.send(b"x")
+            yield WAIT(0)
+            yield WAIT(0)
+        gc.collect()
+        log.append(len(ended) < 200)
+
+    scheduler.add(visits())
+    scheduler.run()
+
+    assert log == [True]

@@ -486,3 +486,43 @@ def test_a_deadlock_closes_the_fibers_it_names(scheduler, events, log):
         ("exit", 1, "cancel"),
         ("stop", 0, "deadlock"),
     ]
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_fiber_woken_from_wait_zero_since_has_not_only_looked(network, clock, log, traced):
+    def looks():
+        while not log:
+            yield WAIT(None)
+        log.append("saw it")
+
+    def works():
+        yield WAIT(None)
+        yield WAIT(0)
+        log.append("worked")
+        yield WAIT(None)
+
+    trace = [].append if traced else None
+    scheduler = Scheduler(trace=trace, clock=clock, poller=network)
+    scheduler.add(looks())
+    scheduler.add(works())
+    scheduler.add(yields(WAIT(1)))
+    scheduler.run()
+
+    assert log == ["worked", "saw it"]
+
+
+def test_stop_is_no_deadlock_though_only_parked_fibers_are_left(scheduler, events):
+    def looks():
+        while True:
+            yield WAIT(None)
+
+    def stops():
+        yield WAIT(1)
+        scheduler.stop()
+
+    scheduler.add(looks())
+    scheduler.add(looks())
+    scheduler.add(stops())
+    scheduler.run()
+
+    assert story(events)[-1] == ("stop", 0, "stopped")
