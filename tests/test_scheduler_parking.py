@@ -498,6 +498,7 @@ def test_a_fiber_woken_from_wait_zero_since_has_not_only_looked(network, clock, 
     def works():
         yield WAIT(None)
         yield WAIT(0)
+        yield WAIT(0)
         log.append("worked")
         yield WAIT(None)
 
