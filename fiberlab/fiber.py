@@ -22,7 +22,6 @@ from .waits import RECV, SEND, WAIT, Wait
 FiberGenerator = Generator[Wait, None, Any]
 """A generator that yields waits and nothing else."""
 
-
 Handler = Callable[[Any, Any], FiberGenerator]
 """A generator function that is called with a connection's socket and the peer's address."""
 

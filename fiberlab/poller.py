@@ -212,7 +212,7 @@ class RealPoller:
             if watch.sender is not None:
                 raise SocketBusy.of(watch.sender, fiber, "send", fileno)
             # One look is cheaper than registering, hearing, and taking out again: there is
-            # nearly always room. bench/README.md has the figure.
+            # nearly always room.
             if watch.probe is None:
                 watch.probe = make_probe(fileno, WRITABLE)
             if watch.probe.poll(0):

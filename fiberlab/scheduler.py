@@ -142,7 +142,7 @@ class Scheduler:
             except BaseException as error:
                 self._finish(fiber, error)
             else:
-                # WAIT(0) is kept out of calls: a switch then costs half (bench/README.md).
+                # WAIT(0) is kept out of calls: it is most of what a switch costs.
                 if wait.__class__ is WAIT and wait._seconds == 0 and report is None:
                     fiber.looked = False
                     queue.append(fiber)
