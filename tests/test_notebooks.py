@@ -250,6 +250,14 @@ def test_a_stored_error_keeps_its_class_and_message_only():
     ]
 
 
+def test_a_widget_is_not_stored_since_its_id_is_another_each_time():
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "9f2"}, "text/plain": "x"}
+    cell = code("play(draw)", [{"output_type": "display_data", "data": widget}, printed("seen\n")])
+
+    normal = normalise(lesson(cell))["cells"][-1]
+    assert [output["output_type"] for output in normal["outputs"]] == ["stream"]
+
+
 def test_a_lesson_without_outputs_has_never_been_run():
     [*_, cell] = without_outputs(lesson(code("1", [printed("1\n")])))["cells"]
 

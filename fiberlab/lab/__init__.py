@@ -7,6 +7,7 @@
     predict, reveal a prediction, and what the recording says to it
     check, examine  an exercise's answer, held to properties of a trace
     show_source     the source of what runs here
+    play            a picture that is drawn anew when a slider is moved
 
 The names are loaded when they are first used. No module here is called like a function that it
 holds: importing the module would hide the function.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .exercises import Exercise, Finding, Predictions, Question, check, examine, predict, reveal
     from .facts import Step, culprits, longest_step, printed, stories, story
     from .source import Source, show_source
+    from .widgets import play
 
 _HOMES = {
     "background": ("Server", "serving"),
@@ -39,6 +41,7 @@ _HOMES = {
     ),
     "facts": ("Step", "culprits", "longest_step", "printed", "stories", "story"),
     "source": ("Source", "show_source"),
+    "widgets": ("play",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -58,6 +61,7 @@ __all__ = [
     "examine",
     "load",
     "longest_step",
+    "play",
     "predict",
     "printed",
     "record",

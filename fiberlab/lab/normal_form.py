@@ -2,7 +2,8 @@
 
 The rule kept here: a lesson on disk is what `normalise` makes of it. Running it again on
 another machine then changes only the outputs that really differ, and nbval can compare them.
-No times, versions or paths are stored; counts, cell ids and the order of keys are always the same.
+No times, versions, paths or widgets are stored; counts, cell ids and the order of keys are always
+the same.
 
 What this module does not know: how a lesson is run, and what nbval is able to compare.
 """
@@ -37,6 +38,7 @@ _NOTEBOOK_METADATA = {
     },
 }
 _CELL_METADATA = ("jupyter", "tags")
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _MACHINE_PATTERNS = (
     r"(?<![\w.-])/(?:home|Users)/[\w.-]+",
     r"\b[A-Za-z]:\\{1,2}(?:Users|Windows)\\",
@@ -125,7 +127,7 @@ def _plain_outputs(outputs: Iterable[Cell], count: int | None) -> list[Cell]:
         elif kind == "error":
             told = {key: output[key] for key in ("ename", "evalue", "output_type")}
             plain.append({**told, "traceback": [f"{output['ename']}: {output['evalue']}"]})
-        else:
+        elif _WIDGET not in output["data"]:  # a widget is of one session: it has a random id
             shown: Cell = {
                 "data": {mime: _data(mime, value) for mime, value in output["data"].items()},
                 "metadata": copy.deepcopy(output.get("metadata", {})),

@@ -1,0 +1,34 @@
+"""play: a picture that is drawn anew when a slider is moved.
+
+The rule kept here: what is drawn is a plain function of its values, which the lesson has called
+once without any slider; so whoever reads without moving anything misses nothing, and the function
+is compared like any other. This is the only module that needs ipywidgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets
+
+
+def play(draw: Callable[..., Any], **choices: Sequence[Any]) -> None:
+    """Show a slider for each of `choices`, and call `draw` with what they are set to.
+
+    choices: by the name of a parameter of `draw`, the values it may take; the first is shown to
+    begin with. `draw` is called again when a slider is let go, so it may take a second or two.
+    Raises ValueError for a parameter without values.
+    """
+    sliders = {name: _slider(name, list(values)) for name, values in choices.items()}
+    ipywidgets.interact(draw, **sliders)
+
+
+def _slider(name: str, values: list[Any]) -> ipywidgets.SelectionSlider:
+    if not values:
+        raise ValueError(f"play({name}=) needs at least one value to choose from")
+    # A description that is cut off would hide which of two sliders this is.
+    style, layout = {"description_width": "initial"}, {"width": "30em"}
+    return ipywidgets.SelectionSlider(
+        options=values, description=name, continuous_update=False, style=style, layout=layout
+    )
