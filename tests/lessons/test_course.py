@@ -1,0 +1,114 @@
+"""The course as a whole: each question, exercise and solution is where it belongs.
+
+A lesson's own tests are in test_lesson_NN.py; its wrong answers stand there, in WRONG, and are
+tried here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import fiberlab.lab.lessons
+from fiberlab.lab import examine
+from fiberlab.lab.normal_form import read_notebook, to_text
+from fiberlab.lab.notebooks import find_notebooks
+from fiberlab.lab.notebooks import record as record_lesson
+
+NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
+SOLUTIONS = find_notebooks([NOTEBOOKS / "solutions"])
+MODULES = [
+    importlib.import_module(f"fiberlab.lab.lessons.{each.name}")
+    for each in pkgutil.iter_modules(fiberlab.lab.lessons.__path__)
+    if each.name.startswith("l") and each.name[1:].isdigit()
+]
+QUESTIONS = [each for module in MODULES for each in module.QUESTIONS]
+EXERCISES = [each for module in MODULES for each in module.EXERCISES]
+WRONG = [
+    each
+    for path in sorted(Path(__file__).parent.glob("test_lesson_*.py"))
+    for each in importlib.import_module(path.stem).WRONG
+]
+
+
+def last_line(cell) -> str:
+    return "".join(cell["source"]).rstrip().rpartition("\n")[2]
+
+
+def all_code(folder: Path, exercise_or_question: str) -> str:
+    """Return the code of the lesson that an id belongs to."""
+    [path] = folder.glob(f"{exercise_or_question[1:3]}_*.ipynb")
+    cells = read_notebook(path)["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+# -- Questions -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda each: each.id)
+def test_each_wrong_choice_of_a_question_is_answered(question):
+    right = set(question.choices) - set(question.wrong)
+
+    assert 3 <= len(question.choices) <= 5
+    assert len(right) == 1
+    assert all(text.strip() for text in question.wrong.values())
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda each: each.id)
+def test_each_question_is_asked_in_its_lesson(question):
+    code = all_code(NOTEBOOKS, question.id)
+
+    assert f'predict("{question.id}", ...)' in code
+    assert f'reveal("{question.id}"' in code
+
+
+# -- Exercises -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda each: each.id)
+def test_each_exercise_is_set_in_its_lesson_and_solved_beside_it(exercise):
+    for folder in (NOTEBOOKS, NOTEBOOKS / "solutions"):
+        assert f'check("{exercise.id}", ' in all_code(folder, exercise.id)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_each_misconception_fails_with_a_hint(wrong, capsys):
+    finding = examine(wrong.exercise, wrong.answer, *wrong.given())
+
+    assert finding.attempted
+    assert not finding.passed
+    assert wrong.hint in finding.hint
+    assert finding.seen
+    assert finding.expected
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda each: each.id)
+def test_two_misconceptions_at_least_have_a_hint_of_their_own(exercise):
+    hints = {each.hint for each in WRONG if each.exercise == exercise.id}
+
+    assert len(hints) >= 2
+
+
+# -- Solutions, spliced into their lessons ---------------------------------------------
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_each_solution_passes_in_its_lesson(path, tmp_path):
+    solved = {last_line(cell): cell for cell in read_notebook(path)["cells"]}
+    solved = {line: cell for line, cell in solved.items() if line.startswith("check(")}
+    lesson = read_notebook(NOTEBOOKS / path.name)
+    lesson["cells"] = [solved.get(last_line(cell), cell) for cell in lesson["cells"]]
+    spliced = tmp_path / path.name
+    spliced.write_text(to_text(lesson), encoding="utf-8")
+    record_lesson(spliced)
+
+    checks = [cell for cell in read_notebook(spliced)["cells"] if last_line(cell) in solved]
+    told = ["".join(cell["outputs"][-1]["text"]) for cell in checks]
+    assert len(told) == len(solved) > 0
+    assert all(": passed" in each for each in told)
