@@ -1,8 +1,9 @@
-"""Record, check and copy the lessons.
+"""Record, check and copy the lessons, and make assignments of them.
 
     python -m fiberlab.lab.notebooks record notebooks/07_blocking_pitfalls.ipynb
     python -m fiberlab.lab.notebooks check notebooks
     python -m fiberlab.lab.notebooks copy notebooks lessons
+    python -m fiberlab.lab.notebooks assign notebooks course
 
 The rule kept here: a lesson is stored whole or not at all, in the one form of `normal_form`,
 and a copy that a student has changed is never written to.
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from fiberlab.lab.assignment import CONFIG, as_assignment
 from fiberlab.lab.normal_form import (
     Cell,
     LessonError,
@@ -87,6 +89,21 @@ def copy_lessons(source: str | Path, folder: str | Path) -> list[str]:
             kept.append(f"kept {place}, which you changed; rename it to get the newer lesson")
     _write(manifest, json.dumps(put, indent=1, sort_keys=True) + "\n")
     return kept
+
+
+def assign_lessons(source: str | Path, folder: str | Path) -> list[Path]:
+    """Write each lesson in `source` below `folder` as an assignment for nbgrader; return where.
+
+    A configuration that is there already is left alone.
+    """
+    source, folder = Path(source), Path(folder)
+    lessons = [path for path in find_notebooks([source]) if path.parent.name != "solutions"]
+    places = [folder / "source" / path.stem / path.name for path in lessons]
+    for path, place in zip(lessons, places, strict=True):
+        _write(place, to_text(as_assignment(read_notebook(path))))
+    if not (config := folder / "nbgrader_config.py").exists():
+        _write(config, CONFIG)
+    return places
 
 
 def find_notebooks(paths: Iterable[str | Path]) -> list[Path]:
@@ -163,9 +180,10 @@ def _write(path: Path, text: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one of the commands; return 0, or 1 if a lesson was refused."""
     parser = argparse.ArgumentParser(
-        prog="python -m fiberlab.lab.notebooks", description="Record, check and copy the lessons."
+        prog="python -m fiberlab.lab.notebooks",
+        description="Record, check and copy the lessons, and make assignments of them.",
     )
-    commands = parser.add_subparsers(required=True, metavar="record | check | copy")
+    commands = parser.add_subparsers(required=True, metavar="record | check | copy | assign")
     add = commands.add_parser("record", help="run lessons and store their normalised outputs")
     add.add_argument("paths", nargs="+", help="notebooks, or folders of them")
     add.set_defaults(command=_record_all)
@@ -176,6 +194,10 @@ def main(arguments: list[str] | None = None) -> int:
     add.add_argument("source", help="the folder of the lessons")
     add.add_argument("folder", help="where the copies go")
     add.set_defaults(command=_copy_all)
+    add = commands.add_parser("assign", help="make assignments for nbgrader of the lessons")
+    add.add_argument("source", help="the folder of the lessons, or one of them")
+    add.add_argument("folder", help="the folder of the course")
+    add.set_defaults(command=_assign_all)
     chosen = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.command
     try:
@@ -202,6 +224,13 @@ def _copy_all(chosen: argparse.Namespace) -> int:
     for sentence in copy_lessons(chosen.source, chosen.folder):
         print(sentence)
     print(f"the lessons are in {chosen.folder}")
+    return 0
+
+
+def _assign_all(chosen: argparse.Namespace) -> int:
+    for place in assign_lessons(chosen.source, chosen.folder):
+        print(place)
+    print(f"in {chosen.folder}: nbgrader generate_assignment NN_topic")
     return 0
 
 
