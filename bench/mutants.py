@@ -102,7 +102,9 @@ def mutants_of(module: str) -> Iterator[Mutant]:
     path = ROOT / "fiberlab" / f"{module}.py"
     before = path.read_text(encoding="utf-8")
     tree, mutations, _, _ = create_mutations(path.name, before)
-    for number, each in enumerate(mutations, 1):
+    # Outside functions it would misspell names in __all__ and __slots__: mutmut leaves that out.
+    inside = [each for each in mutations if each.contained_by_top_level_function is not None]
+    for number, each in enumerate(inside, 1):
         after = deep_replace(tree, each.original_node, each.mutated_node).code
         if after != before:
             yield Mutant(f"{module}-{number}", module, after, _change(before, after))
