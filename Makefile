@@ -43,9 +43,10 @@ $(READY):
 	@rm -f $(VENV)/pins-*
 	@touch $@
 
+# The root is served, not lessons/ alone: lessons link to the glossary and read data/.
 lab: $(READY)
 	@$(BIN)/python -m fiberlab.lab.notebooks copy notebooks lessons
-	$(BIN)/python -m jupyterlab --ServerApp.root_dir=lessons $(ARGS)
+	$(BIN)/python -m jupyterlab --ServerApp.preferred_dir=lessons $(ARGS)
 
 test: lint types unit elsewhere lessons wheel
 	@echo "make test: all passed"
