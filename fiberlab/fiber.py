@@ -71,6 +71,7 @@ class Fiber:
         "owned",
         "pending",
         "result",
+        "told",
         "turn",
         "wait",
         "watch",
@@ -94,6 +95,7 @@ class Fiber:
         self.watch: Any = None  # the poller's record of the socket it waited on last
         self.owned: Any = None  # a socket that is closed when the fiber ends
         self.log: Any = None  # what it has printed, while that is withheld
+        self.told = 0  # of its end: 1, the trace was told; 2, what it printed was written
         self.deadline: int | None = None  # these three belong to the alarms
         self.turn = 0
         self.alarm: int | None = None
@@ -139,12 +141,24 @@ class Fiber:
         error, self.pending = self.pending, None
         return self.generator.throw(error)
 
+    @property
+    def ended(self) -> bool:
+        """Whether the generator has come to its end."""
+        return self.generator is None or self.error is not None
+
     def close(self) -> None:
         """Run the generator's finally blocks; the scheduler calls it when run() is left.
 
-        Raises GeneratorExit when all is well, else what they raise, and RuntimeError if the
-        generator goes on yielding.
+        Leaves in `error` GeneratorExit when all is well, else what they raise, and RuntimeError
+        if the generator goes on yielding; nothing, if it has come to its end before.
         """
+        if not self.ended:
+            try:
+                self._close()
+            except BaseException as error:
+                self.error = error
+
+    def _close(self) -> None:
         for _ in range(3):  # some catch GeneratorExit in their loop once, by mistake
             try:
                 self.generator.close()
@@ -158,23 +172,30 @@ class Fiber:
             "let GeneratorExit pass, and yield in no finally block"
         )
 
-    def end(self, error: BaseException) -> str:
-        """Keep how the fiber ended, let go of what it held, and return how.
+    def end(self) -> str:
+        """Return how the fiber ended: "return", "cancel" or "error".
 
-        error: what came out of it; StopIteration stands for a return. Returns "return",
-        "cancel" or "error".
+        What came out of the generator is in `error`, and stays there unless it was a return.
+        A second call changes nothing.
         """
-        self._name = self.name
-        self.generator = self.wait = self.watch = self.pending = None
+        error, name = self.error, self.name
+        returned = isinstance(error, StopIteration)
+        if error is not None and not returned:
+            # The fiber's own frames only: the scheduler's would be kept alive by the error.
+            without_frames_of(error, "fiberlab.scheduler", __name__)
+        # No call from here to the end of the writing: ^C comes between calls.
+        if returned:
+            self.result, self.error = error.value, None  # type: ignore[union-attr]
+        self._name, self.generator = name, None
+        if self.error is None:
+            return "return"
+        return "cancel" if isinstance(error, (FiberCancelled, GeneratorExit)) else "error"
+
+    def let_go(self) -> None:
+        """Drop what a fiber held that has ended, and close the socket it owned."""
+        self.wait = self.watch = self.pending = self.log = None
         if self.owned is not None:
             self.owned.close()
-        if isinstance(error, StopIteration):
-            self.result = error.value
-            return "return"
-        # The fiber's own frames only: the scheduler's would be kept alive by the error.
-        without_frames_of(error, "fiberlab.scheduler", __name__)
-        self.error = error
-        return "cancel" if isinstance(error, (FiberCancelled, GeneratorExit)) else "error"
 
     def __repr__(self) -> str:
         return f"<Fiber {self.id} {self.name!r} {self.state.value}>"

@@ -74,26 +74,31 @@ class Output:
     def end(self, fiber: Any, how: str) -> None:
         """Write what was withheld of `fiber`, and the error that ended it if `how` is "error".
 
-        An error is one line, or its complete traceback when debugging.
+        An error is one line, or its complete traceback when debugging. Once: a second call
+        writes nothing.
         """
-        log, fiber.log = fiber.log, None
+        log = fiber.log
         lines = self._error_lines(fiber, fiber.error) if how == "error" else []
         if self.mode == "withheld" and log is not None:
-            log.lines += [self._stamp(log, line) for line in lines]
-            if log.lines:
-                self.write(self._header(fiber, log) + "".join(log.lines))
-        elif lines:
+            text = "".join(log.lines + [self._stamp(log, line) for line in lines])
+            text = text and self._header(fiber, log) + text
+        else:
             prefix = f"[{fiber.id}] " if self.mode == "direct" else ""
-            self.write("".join(f"{prefix}{printable(line)}\n" for line in lines))
+            text = "".join(f"{prefix}{printable(line)}\n" for line in lines)
+        if text and fiber.told < 2:
+            self.write(text, last_of=fiber)
 
     def say(self, line: str) -> None:
         """Write a `line` that is the server's own."""
         self.write(printable(line) + "\n")
 
-    def write(self, text: str) -> None:
-        """Write `text` whole to the file."""
+    def write(self, text: str, last_of: Any = None) -> None:
+        """Write `text` whole to the file; `last_of`: the fiber whose last words these are."""
         file = self._file or _router.original("stdout")
         with self._writes:
+            if last_of is not None:
+                # Right before the call: ^C comes between calls, so nothing is lost or told twice.
+                last_of.told = 2
             try:
                 file.write(text)
             except UnicodeEncodeError as error:  # a file that knows fewer characters
@@ -112,14 +117,15 @@ class Output:
     def _lines(self, fiber: Any, log: _Log, text: str, stream: str) -> None:
         """Add `text`, of which whole lines are logged or written and the rest is kept."""
         *lines, rest = (log.parts.get(stream, "") + text).split("\n")
+        stamped = [self._stamp(log, line) for line in lines] if self.mode == "withheld" else []
+        # No call between these two: ^C comes between calls, and loses no line.
         log.parts[stream] = rest
+        log.lines += stamped
         for line in lines:
-            if self.report is not None:
-                self.report.output(fiber, line, stream)
             if self.mode == "direct":
                 self.write(f"[{fiber.id}] {printable(line)}\n")
-            else:
-                log.lines.append(self._stamp(log, line))
+            if self.report is not None:
+                self.report.output(fiber, line, stream)
 
     def _stamp(self, log: _Log, line: str) -> str:
         seconds = (self._clock.now_ns() - log.began) / 1e9

@@ -151,7 +151,9 @@ class Reporter:
             src = _raised_at(error)
             if how == "error":
                 err = f"{type(error).__name__}: {_text(error)}"
-        self._record((now - self._begun, "exit", fiber.id, how, err, src, cpu))
+        row = (now - self._begun, "exit", fiber.id, how, err, src, cpu)
+        fiber.told = 1  # right before the call, as in Output.write
+        self._record(row)
 
     def output(self, fiber: Any, text: str, stream: str) -> None:
         """`fiber` has printed the line `text` to `stream`."""

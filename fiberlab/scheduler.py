@@ -31,9 +31,9 @@ class Scheduler:
 
     timeout: seconds of inactivity after which a RECV or SEND raises FiberTimeout in its fiber;
     None: never. trace: called with each TraceEvent; a Trace records them. clock, poller: None:
-    the system's. run_queue: None: a deque. output: None leaves print alone, "withheld" keeps
-    what a fiber prints until it ends, "direct" writes it at once; to `file` (None: sys.stdout).
-    debug: report errors with their complete traceback.
+    the system's. run_queue: None: a deque. output: None leaves print alone, "withheld" keeps it
+    until the fiber ends, "direct" writes it at once; to `file` (None: sys.stdout). debug: report
+    errors with their complete traceback.
     """
 
     def __init__(
@@ -60,8 +60,7 @@ class Scheduler:
         self._alarms = Alarms()
         self._parked: dict[Fiber, None] = {}  # in the order in which they parked
         self._alive: dict[Fiber, None] = {}  # in the order of adding
-        self._count = 0
-        self._entered = self._stopping = False
+        self._count, self._entered, self._stopping = 0, False, False
 
     def add(self, generator: FiberGenerator, name: str | None = None) -> Fiber:
         """Make a fiber of `generator`, ready to run; before run() or in a running fiber.
@@ -140,7 +139,8 @@ class Scheduler:
             try:
                 wait = next(fiber.generator) if fiber.pending is None else fiber.throw_pending()
             except BaseException as error:
-                self._finish(fiber, error)
+                fiber.error = error
+                self._finish(fiber)
             else:
                 # WAIT(0) is kept out of calls: it is most of what a switch costs.
                 if wait.__class__ is WAIT and wait._seconds == 0 and report is None:
@@ -186,8 +186,8 @@ class Scheduler:
 
     def _admit(self, fiber: Fiber) -> None:
         """Put a new fiber into the run queue."""
-        by = self.running.id if self.running is not None else 0
         self._output.begin(fiber)
+        by = 0 if self.running is None else self.running.id
         if self._report is not None:
             self._report.spawn(fiber, by)
         self._make_ready(fiber, by, "spawn")
@@ -237,8 +237,7 @@ class Scheduler:
     def _wake_parked(self, runner: Fiber) -> None:
         """Make ready who had parked before `runner` ran, in the order in which they parked.
 
-        Not if it had been woken from WAIT(None) itself and parks again: it only looked, and
-        two fibers that look at each other would spin.
+        Not if it was woken from WAIT(None) and parks again: two that only look would spin.
         """
         parks = runner in self._parked
         if parks and runner.looked:
@@ -259,17 +258,18 @@ class Scheduler:
 
     # -- Endings --------------------------------------------------------------
 
-    def _finish(self, fiber: Fiber, error: BaseException) -> None:
-        """Let `fiber` end with `error`, where StopIteration stands for a return."""
-        del self._alive[fiber]
+    def _finish(self, fiber: Fiber) -> None:
+        """Tell how `fiber` ended; after a ^C in here `_close_fibers` does the rest."""
+        how = fiber.end()
         self._output.last_line(fiber)
-        how = fiber.end(error)
-        if self._report is not None:
+        if self._report is not None and not fiber.told:
             self._report.exit(fiber, how)
         self._output.end(fiber, how)
+        fiber.let_go()  # last: who sees the socket closed finds what was printed
+        del self._alive[fiber]
         self._alarms.forget_old()
-        if how == "error" and not isinstance(error, Exception):
-            raise error
+        if how == "error" and not isinstance(fiber.error, Exception):
+            raise fiber.error  # type: ignore[misc]
 
     def _close_fibers(self) -> None:
         """Close every fiber that is alive, in the order of adding, whatever they raise."""
@@ -280,15 +280,15 @@ class Scheduler:
             self.running = fiber = next(iter(self._alive))
             with suppress(Exception):  # a run queue that a student has broken
                 self._queue.popleft()
-            if self._report is not None:
-                self._report.resume(fiber, len(self._alive) - 1)
             try:
-                try:
-                    fiber.close()
-                except BaseException as error:
-                    self._finish(fiber, error)
+                if not fiber.ended and self._report is not None:
+                    self._report.resume(fiber, len(self._alive) - 1)
+                fiber.close()
+                self._finish(fiber)
             except BaseException as error:
                 fatal = fatal or error
+                if isinstance(error, Exception):  # not ^C, but what would fail for ever
+                    self._alive.pop(fiber, None)
         self.running = None
         if fatal is not None:
             raise fatal

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from fibers import yields
 import fiberlab
 from fiberlab.fiber import FiberState, start
 from fiberlab.scheduler import Scheduler
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 PACKAGE = str(Path(fiberlab.__file__).parent)
@@ -132,6 +135,67 @@ def test_wherever_a_keyboard_interrupt_strikes_nothing_is_left_behind():
 
     assert number > 200
     assert broken == []
+
+
+def strike_at_the_end(number, *, output, ending):
+    """Have ^C come at one call or return after a fiber has ended; return what was told of it.
+
+    The system's signals are heard at those places, not between any two lines. None when the
+    end of a fiber has no so many.
+    """
+    left_to_go = number + 1
+
+    def profiler(frame, event, _argument):
+        nonlocal left_to_go
+        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(PACKAGE):
+            left_to_go -= 1
+            if left_to_go == 0:
+                raise KeyboardInterrupt
+
+    def ends():
+        print("some words")
+        yield WAIT(0)
+        print("last words", end="" if output == "withheld" else "\n")
+        sys.setprofile(profiler)
+        if ending is not None:
+            raise ending
+
+    def after():
+        yield WAIT(0)
+        sys.setprofile(None)
+
+    trace, file, owned = Trace(stall_after=None), io.StringIO(), io.StringIO()
+    scheduler = Scheduler(output=output, file=file, trace=trace)
+    fiber = scheduler.add(ends(), "ends")
+    fiber.owned = owned
+    scheduler.add(after())
+    struck = False
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            scheduler.run()
+    except KeyboardInterrupt:
+        struck = True
+    finally:
+        sys.setprofile(None)
+    exits = [event.how for event in trace if event.ev == "exit" and event.fid == fiber.id]
+    said = re.findall("some words|last words|error: ValueError: no", file.getvalue())
+    return (said, exits, owned.closed, fiber.state, repr(fiber.error)) if struck else None
+
+
+@pytest.mark.parametrize("ending", [None, ValueError("no")])
+@pytest.mark.parametrize("output", [None, "withheld", "direct"])
+def test_an_interrupt_while_a_fiber_ends_loses_nothing_and_tells_nothing_twice(output, ending):
+    """As when a client sees its connection closed, and somebody types ^C."""
+    told, number = [], 0
+    while (found := strike_at_the_end(number, output=output, ending=ending)) is not None:
+        told.append(found)
+        number += 1
+
+    words = ["some words", "last words"] if output else []
+    words += ["error: ValueError: no"] if ending else []
+    how = "error" if ending else "return"
+    assert number > 10
+    assert told == [(words, [how], True, FiberState.DONE, repr(ending))] * number
 
 
 @pytest.mark.xfail(strict=True, reason="a generator that next() did not reach is let go unclosed")
