@@ -180,6 +180,9 @@ class Fiber:
         """
         error, name = self.error, self.name
         returned = isinstance(error, StopIteration)
+        if self.generator is not None and not returned:
+            with contextlib.suppress(Exception):
+                self.generator.close()  # for a ^C that came just before it was resumed
         if error is not None and not returned:
             # The fiber's own frames only: the scheduler's would be kept alive by the error.
             without_frames_of(error, "fiberlab.scheduler", __name__)

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from .errors import one_line
@@ -47,17 +47,17 @@ class Output:
         self._clock = clock
         self._writes = threading.Lock()
 
-    @contextlib.contextmanager
-    def caught_from(self, running: Callable[[], Any]) -> Iterator[None]:
-        """Catch what the fiber `running()` prints in this thread, then leave all as it was."""
+    def catch(self, running: Callable[[], Any], *leaving: contextlib.ExitStack) -> None:
+        """Catch what the fiber `running()` prints in this thread, until `leaving` are closed."""
         if self.mode is None:
-            yield
             return
-        _router.attach(lambda text, stream: self._caught(running(), text, stream))
-        try:
-            yield
-        finally:
-            _router.detach()
+
+        def catch(text: str, stream: str) -> bool:
+            return self._caught(running(), text, stream)
+
+        for stack in leaving:  # before there is anything to undo: ^C may strike in attach
+            stack.callback(_router.detach, catch)
+        _router.attach(catch)
 
     def begin(self, fiber: Any) -> None:
         """Make the log of a fiber that begins to live now."""
@@ -178,12 +178,14 @@ class _Router:
                     self._streams[name] = _Stream(name, original, self._catchers)
                     setattr(sys, name, self._streams[name])
 
-    def detach(self) -> None:
+    def detach(self, catch: Callable[[str, str], bool]) -> None:
+        """Forget `catch`, if it is known; after the last one, put the streams back."""
         with self._lock:
-            mine = self._catchers[threading.get_ident()]
-            mine.pop()
+            mine = self._catchers.get(threading.get_ident(), [])
+            if catch in mine:
+                mine.remove(catch)
             if not mine:
-                del self._catchers[threading.get_ident()]
+                self._catchers.pop(threading.get_ident(), None)
             if self._catchers:
                 return
             for name, stream in self._streams.items():

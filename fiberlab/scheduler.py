@@ -95,14 +95,14 @@ class Scheduler:
         """
         if self._entered:
             raise RuntimeError("this scheduler is running already")
-        self._entered = True
-        with ExitStack() as leaving:
-            leaving.callback(self._reset)
-            leaving.callback(self._poller.close)
+        with ExitStack() as again, ExitStack() as leaving:
+            for stack in (again, leaving):  # both, since ^C may strike while one undoes
+                for undo in (self._reset, self._poller.close, self._close_fibers):
+                    stack.callback(undo)
+            self._entered = True
             leaving.enter_context(set_scheduler_of_thread(self))
-            leaving.callback(self._close_fibers)  # here too: the opening may fail half-way
             self._poller.open()
-            leaving.enter_context(self._output.caught_from(lambda: self.running))
+            self._output.catch(lambda: self.running, again, leaving)
             if (reporter := self._reporter) is not None:
                 reporter.start()
                 self._report = self._output.report = reporter

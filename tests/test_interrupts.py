@@ -124,7 +124,6 @@ def all_strikes():
 
 
 @pytest.mark.live
-@pytest.mark.xfail(strict=True, reason="the router, run's first lines and next() have such gaps")
 def test_wherever_a_keyboard_interrupt_strikes_nothing_is_left_behind():
     # In a process of its own: what is left behind would spoil other tests.
     environment = {**os.environ, "PYTHONPATH": str(Path(PACKAGE).parent)}
@@ -198,7 +197,6 @@ def test_an_interrupt_while_a_fiber_ends_loses_nothing_and_tells_nothing_twice(o
     assert told == [(words, [how], True, FiberState.DONE, repr(ending))] * number
 
 
-@pytest.mark.xfail(strict=True, reason="a generator that next() did not reach is let go unclosed")
 def test_a_generator_that_an_interrupt_kept_from_running_is_closed(scheduler, log):
     """As when ^C comes between the scheduler's line and the generator's first."""
 
