@@ -99,6 +99,7 @@ def connect(address: tuple[str, int], timeout: float | None = None) -> Steps[soc
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as in RealPoller.listen
             code = sock.connect_ex(place)
             if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
                 yield SEND(sock, timeout=timeout)

@@ -645,3 +645,20 @@ def test_public_helpers_are_generators(network):
 
     assert [hasattr(generator, "send") for generator in made] == [True] * 6
     assert sockets.CHUNK <= 131_072
+
+
+@pytest.mark.live
+def test_two_short_sends_in_a_row_do_not_wait_for_an_acknowledgement(live, log):
+    """Neither at the accepted nor at the connected end (see Nagle's algorithm)."""
+
+    def server(sock, _address):
+        log.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+        yield SEND(sock)
+        live.stop()
+
+    address = live.listen(server)
+    sock = result_of(live, connect(address))
+
+    with sock:
+        log.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+    assert log == [True, True]
