@@ -1,0 +1,250 @@
+"""Lesson 01, paused functions: its question, its figures, and its exercises."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ..exercises import Exercise, Finding, Question
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RUNNING, PAUSED, EDGE = "#1B4F8A", "#D9D9D9", "#8C8C8C"
+"""As in a timeline: who runs, who only waits, and the dots on the latter."""
+
+# -- The question -------------------------------------------------------------
+
+
+def what_ran_at_the_call(log: Sequence[str]) -> str:
+    """Return the choice that the log, as it was after the call alone, bears out."""
+    return {0: "a", 1: "b"}.get(len(log), "c")
+
+
+QUESTIONS = (
+    Question(
+        id="l01-q1",
+        text="What stands in the log after the call alone, before the first next?",
+        choices={
+            "a": "nothing",
+            "b": "ann comes in",
+            "c": "ann comes in, ann sits down, ann leaves",
+        },
+        wrong={
+            "b": "The call does not run to the first yield: it runs nothing. The first next does\n"
+            "that. Look at the cell that calls next: there the first line is logged.",
+            "c": "With a yield in it a function is not run by calling it. Look at the cell that\n"
+            "calls next: it takes three of them to reach the last line.",
+        },
+        outcome=what_ran_at_the_call,
+    ),
+)
+
+# -- The figures --------------------------------------------------------------
+
+_TALK = ("next", '"hello"'), ("next", '"thanks"'), ("next", "StopIteration")
+
+
+def draw_talk(ax: Axes) -> None:
+    """Draw on `ax` how a caller and the generator of the lesson take turns."""
+    ax.set_xlim(-9, 92)
+    ax.set_ylim(-2, 28)
+    ax.axis("off")
+    for y, who in ((24, "caller"), (5, "generator")):
+        ax.text(-1, y, who, ha="right", va="center", size=13)
+    ax.broken_barh([(0, 10)], (21, 6), facecolors=RUNNING)
+    ax.annotate("", (9, 9), (9, 21), arrowprops={"arrowstyle": "-|>", "lw": 1.5})
+    ax.text(8, 15, 'visit("ann")', ha="right", va="center", size=12)
+    for turn, (down, up) in enumerate(_TALK):
+        left = 26 * turn
+        _paused(ax, left + 9 if turn == 0 else left + 8, left + 22)
+        ax.broken_barh([(left + 22, 12)], (2, 6), facecolors=RUNNING)
+        ax.broken_barh([(left + 34, 14 if turn < 2 else 8)], (21, 6), facecolors=RUNNING)
+        if turn == 0:
+            ax.broken_barh([(10, 12)], (21, 6), facecolors=RUNNING)
+        ax.annotate(
+            "", (left + 22, 8), (left + 22, 21), arrowprops={"arrowstyle": "-|>", "lw": 1.5}
+        )
+        ax.annotate(
+            "", (left + 34, 21), (left + 34, 8), arrowprops={"arrowstyle": "-|>", "lw": 1.5}
+        )
+        ax.text(left + 21.3, 15, down, ha="right", va="center", size=12)
+        ax.text(left + 33.3, 15, up, ha="right", va="center", size=12, color=RUNNING)
+
+
+def _paused(ax: Axes, left: float, right: float) -> None:
+    bar = [(left, right - left)]
+    ax.broken_barh(bar, (4, 2), facecolors=PAUSED, edgecolors=EDGE, hatch="...", linewidth=0)
+    ax.text((left + right) / 2, 1.5, "paused", ha="center", va="top", size=12)
+
+
+def draw_steps(ax: Axes, names: Sequence[str]) -> None:
+    """Draw on `ax` who ran in which step: a row for each name, time from left to right."""
+    rows = list(dict.fromkeys(names))
+    for row, name in enumerate(rows):
+        own = [number for number, each in enumerate(names, 1) if each == name]
+        life = [(own[0], own[-1] - own[0])]
+        ax.broken_barh(
+            life, (row - 0.1, 0.2), facecolors=PAUSED, edgecolors=EDGE, hatch="...", linewidth=0
+        )
+        ax.broken_barh(
+            [(number - 0.45, 0.9) for number in own], (row - 0.38, 0.76), facecolors=RUNNING
+        )
+    ax.set_yticks(range(len(rows)), rows, fontsize=13)
+    ax.set_xticks(range(1, len(names) + 1))
+    ax.tick_params(axis="x", labelsize=12)
+    ax.set_xlabel("step", fontsize=13)
+    ax.set_xlim(0.4, len(names) + 0.6)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+
+
+# -- Exercise 1: interleave two -----------------------------------------------
+
+Pairing = Callable[[Iterator[str], Iterator[str]], Iterator[str]]
+_MANY = 20
+"""More values than any right answer gives: a generator that never ends is not waited for."""
+
+
+def judge_interleave(function: Pairing) -> Finding:
+    """Judge who has run, step by step, while `function` takes turns with two generators."""
+    for first, second, expected in (
+        ("a1 a2 a3", "b1 b2", "a1 b1 a2 b2 a3"),
+        ("a1", "b1 b2 b3", "a1 b1 b2 b3"),
+    ):
+        log: list[str] = []
+        made = function(_logging(first, log), _logging(second, log))
+        if not isinstance(made, Generator):
+            return _no_generator(made)
+        came: list[str] = []
+        early = ""
+        for value in islice(made, _MANY):
+            came.append(str(value))
+            if len(log) > len(came) and not early:
+                early = f"when {came[-1]} came out, these had been taken: {' '.join(log)}"
+        if " ".join(came) != expected:
+            return _other_order(first, second, came, expected)
+        if early:
+            hint = "take a value by next only when it is to be yielded; a list takes all at once"
+            return Finding(False, early, "one step of one generator for each value", hint)
+    return Finding(True, "each took its turn, one step at a time")
+
+
+def _logging(values: str, log: list[str]) -> Iterator[str]:
+    for value in values.split():
+        log.append(value)
+        yield value
+
+
+def _other_order(first: str, second: str, came: list[str], expected: str) -> Finding:
+    if came == f"{first} {second}".split():
+        hint = "that is one after the other: the turn changes after each value"
+    elif len(came) < len(expected.split()):
+        hint = "one of the two ended first; the other has values left, which are to come too"
+    else:
+        hint = "the first begins, then they alternate while both have values"
+    return Finding(
+        False, f"from {first} and {second} came: {' '.join(came) or 'nothing'}", expected, hint
+    )
+
+
+def _no_generator(made: Any) -> Finding:
+    return Finding(
+        False,
+        f"the call returned {made!r}",
+        "a generator",
+        "with a yield in it the function returns a generator when it is called",
+    )
+
+
+# -- Exercise 2: a countdown --------------------------------------------------
+
+
+def judge_countdown(function: Callable[[int], Generator[int, Any, str]]) -> Finding:
+    """Judge the sequence that comes out of a countdown, and what a send makes of it."""
+    made = function(3)
+    if not isinstance(made, Generator):
+        return _no_generator(made)
+    came, result = _run(made)
+    if came != [3, 2, 1]:
+        hint = "it yields a number each time, down to 1; what it says last it returns"
+        return Finding(False, f"from countdown(3) came {came}", "[3, 2, 1]", hint)
+    if result != "go":
+        hint = "a generator may return a value: it comes with its end"
+        return Finding(False, f"at its end it returned {result!r}", "'go'", hint)
+    made = function(9)
+    told = [next(made), next(made), made.send(4)]
+    rest, result = _run(made)
+    if told + rest != [9, 8, 4, 3, 2, 1] or result != "go":
+        return Finding(
+            False,
+            f"9, 8, then send(4): {', '.join(map(str, told[2:] + rest))}",
+            "4, 3, 2, 1",
+            "what is sent is the value of the yield: keep it, and look whether it is None",
+        )
+    return Finding(True, "3, 2, 1, go; and 9, 8, then 4, 3, 2, 1, go")
+
+
+def _run(made: Generator[Any, Any, Any]) -> tuple[list[Any], Any]:
+    """Return what comes out of a generator, and what it returns; at most _MANY values."""
+    came: list[Any] = []
+    while len(came) < _MANY:
+        try:
+            came.append(next(made))
+        except StopIteration as end:
+            return came, end.value
+    made.close()
+    return came, None
+
+
+# -- Exercise 3: clean up, however it ends ------------------------------------
+
+
+def judge_tidy(function: Callable[[list[str]], Generator[int, None, None]]) -> Finding:
+    """Judge what a generator has logged when it was closed, and when an error was thrown in."""
+    log: list[str] = []
+    made = function(log)
+    if not isinstance(made, Generator):
+        return _no_generator(made)
+    came = [next(made), next(made), next(made)]
+    if came != [1, 2, 3] or log != ["open"]:
+        hint = "open once, at the first step; then count 1, 2, 3, ... with a yield each"
+        return Finding(False, f"yielded {came}, logged {log}", "[1, 2, 3], ['open']", hint)
+    try:
+        made.close()
+    except RuntimeError:
+        with contextlib.suppress(Exception):  # else Python complains when it is collected
+            made.throw(ValueError("the judge ends it"))
+        hint = "close throws GeneratorExit at the yield: let it pass, do not go on yielding"
+        return Finding(False, "it went on yielding when it was closed", "its end", hint)
+    if log != ["open", "shut"]:
+        hint = "code below an endless loop is never reached; `finally` is, and so is GeneratorExit"
+        return Finding(False, f"after close() the log was {log}", "['open', 'shut']", hint)
+    return _judge_thrown(function)
+
+
+def _judge_thrown(function: Callable[[list[str]], Generator[int, None, None]]) -> Finding:
+    """Judge what happens when an error is thrown in: it comes out again, after the cleaning."""
+    log: list[str] = []
+    made = function(log)
+    next(made)
+    try:
+        made.throw(ValueError("line broken"))
+    except ValueError:
+        if log == ["open", "shut"]:
+            return Finding(True, "open, then shut, when closed and when an error came")
+        hint = "`except GeneratorExit` catches the close alone; `finally` every end"
+        return Finding(False, f"after an error the log was {log}", "['open', 'shut']", hint)
+    except StopIteration:
+        pass
+    made.close()
+    hint = "clean up and let the error pass: `finally` does both"
+    return Finding(False, "an error that was thrown in did not come out", "the error", hint)
+
+
+EXERCISES = (
+    Exercise("l01-e1", "Let two generators take turns.", judge_interleave),
+    Exercise("l01-e2", "Count down, from wherever one is sent.", judge_countdown),
+    Exercise("l01-e3", "Clean up, however the generator ends.", judge_tidy),
+)
