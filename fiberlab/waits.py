@@ -11,7 +11,8 @@
 |                     | ready by then; ``WAIT()`` is the same                              |
 
 The rule kept here: a wait is data. It is checked where it is written, never changes, compares
-by value, and may be made once and yielded as often as you like.
+by value, and may be made once and yielded as often as you like. In an ``async def`` it is
+awaited instead (see ``as_fiber``): that yields it too.
 
 The scheduler reads the slots (`_sock`, `_seconds`, ...) and not the properties: a property costs
 a call at each yield.
@@ -24,6 +25,7 @@ from __future__ import annotations
 import math
 import numbers
 import socket as _socket
+from collections.abc import Generator
 from typing import Any, Protocol, TypeAlias
 
 _SYSTEM_SOCKET = _socket.socket
@@ -66,6 +68,9 @@ class _OnSocket:
 
     def __hash__(self) -> int:
         return hash((type(self), self._sock, self._timeout))
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return iter((self,))  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         timeout = "" if self._timeout is None else f", timeout={self._timeout!r}"
@@ -118,6 +123,9 @@ class WAIT:
 
     def __hash__(self) -> int:
         return hash((WAIT, self._seconds))
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return iter((self,))  # type: ignore[return-value]
 
     def __repr__(self) -> str:
         return f"WAIT({self._seconds!r})"

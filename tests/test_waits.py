@@ -184,3 +184,16 @@ def test_a_number_beyond_all_floats_is_refused(make):
 def test_a_wrong_number_of_arguments_is_refused(make):
     with pytest.raises(TypeError):
         make()
+
+
+@pytest.mark.parametrize("wait", [RECV(SOCK), SEND(SOCK, timeout=1), WAIT(2), WAIT()])
+def test_a_wait_that_is_awaited_is_yielded_once(wait):
+    async def waits():
+        return await wait
+
+    coroutine = waits()
+    yielded = coroutine.send(None)
+    with pytest.raises(StopIteration) as returned:
+        coroutine.send(None)
+
+    assert (yielded, returned.value.value) == (wait, None)
