@@ -10,6 +10,7 @@ Where each word of that line lives, in reading order:
     poller.py      when a socket is ready; the clock
     alarms.py      deadlines
     sockets.py     accept, connect, recv_until, send_all, in_thread: for ``yield from``
+    coroutines.py  as_fiber: run an async def
     output.py      where the prints of fibers go
     server.py      spawn: a server in one call
     events.py      TraceEvent: the kinds of event, and what each tells
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .comparison import compare
+    from .coroutines import as_fiber
     from .diagnosis import Diagnosis, assert_no_stall, diagnose
     from .errors import (
         Deadlock,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "comparison": ("compare",),
+    "coroutines": ("as_fiber",),
     "diagnosis": ("Diagnosis", "assert_no_stall", "diagnose"),
     "errors": (
         "Deadlock",
@@ -128,6 +131,7 @@ __all__ = [
     "TraceEvent",
     "__version__",
     "accept",
+    "as_fiber",
     "assert_no_stall",
     "build_spans",
     "compare",

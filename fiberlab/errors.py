@@ -37,6 +37,8 @@ class InvalidYield(TypeError):
             hint = f": write {came.__name__}(...), with its arguments"
         elif hasattr(came, "send") and hasattr(came, "throw"):
             hint = ": to run another generator inside, write yield from"
+        elif hasattr(came, "_asyncio_future_blocking"):
+            hint = ": what belongs to asyncio works under asyncio only"
         return cls(
             f"fiber {fiber.name!r} yielded {_short(came)}; "
             f"a fiber may yield only RECV(sock), SEND(sock) or WAIT(seconds){hint}"

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from enum import Enum
 from typing import Any, Protocol
 
+from .coroutines import awaitable
 from .errors import FiberCancelled, without_frames_of
 from .waits import RECV, SEND, WAIT, Wait
 
@@ -79,8 +80,11 @@ class Fiber:
 
     def __init__(self, number: int, generator: Any, name: str | None, scheduler: Any) -> None:
         if not isinstance(generator, Generator):
-            called = ": did you call it?" if callable(generator) else ""
-            raise TypeError(f"add() needs a generator, got {generator!r}{called}")
+            hint = ": did you call it?" if callable(generator) else ""
+            if isinstance(generator, Coroutine):
+                hint = ": give it as as_fiber(...)"
+                generator.close()  # else Python complains once more, that it was never awaited
+            raise TypeError(f"add() needs a generator, got {generator!r}{hint}")
         if name is not None and not isinstance(name, str):
             raise TypeError(f"a fiber's name is text or None, got {name!r}")
         self.id = number
@@ -248,6 +252,7 @@ def start(generator: FiberGenerator, name: str | None = None) -> Fiber:
     return fiber
 
 
+@awaitable
 def join(fiber: Fiber) -> Generator[Wait, None, Any]:
     """Wait until `fiber` has ended: ``result = yield from join(fiber)``.
 

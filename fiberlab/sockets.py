@@ -1,5 +1,7 @@
 """What fibers do with sockets, for ``yield from``: accept, connect, send and receive whole things.
 
+In an ``async def`` they are awaited instead.
+
 The rule kept here: each waits by RECV and SEND only, so a fiber that uses them blocks nobody,
 and everything that holds for a yield (time-outs, cancelling, closed sockets) holds for them.
 They work on real and simulated sockets alike; only `in_thread` needs real time.
@@ -14,6 +16,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from .coroutines import awaitable
 from .errors import one_line
 from .waits import RECV, SEND, WAIT, Wait
 
@@ -37,6 +40,7 @@ _OF_THE_CLIENT = {getattr(errno, name) for name in _NETWORK if hasattr(errno, na
 _PAUSE = 0.05  # seconds between two tries to accept while descriptors are short
 
 
+@awaitable
 def accept(listener: Any) -> Steps[tuple[Any, Any]]:
     """Wait for a client and return its socket, non-blocking, and its address."""
     while True:
@@ -85,6 +89,7 @@ def accept_all(
             say(f"error: no fiber for {address}: {one_line(error)}")
 
 
+@awaitable
 def connect(address: tuple[str, int], timeout: float | None = None) -> Steps[socket.socket]:
     """Connect to (host, port) without blocking and return the socket.
 
@@ -128,6 +133,7 @@ def _look_up(host: str, port: int) -> Steps[list[Any]]:
         return found
 
 
+@awaitable
 def send_all(sock: Any, data: bytes) -> Steps[None]:
     """Send every byte of `data`, waiting for room as often as it takes."""
     rest = memoryview(data)
@@ -139,6 +145,7 @@ def send_all(sock: Any, data: bytes) -> Steps[None]:
             continue  # another fiber, or thread, has filled the room
 
 
+@awaitable
 def recv_exactly(sock: Any, size: int) -> Steps[bytes]:
     """Receive `size` bytes and return them; EOFError if the peer ends before."""
     if size < 0:
@@ -154,6 +161,7 @@ def recv_exactly(sock: Any, size: int) -> Steps[bytes]:
     return b"".join(parts)
 
 
+@awaitable
 def recv_until(sock: Any, delimiter: bytes, limit: int = CHUNK) -> Steps[bytes]:
     """Receive up to and with `delimiter` and return that; what follows stays in the socket.
 
@@ -190,6 +198,7 @@ def _recv(sock: Any, size: int, flags: int = 0) -> Steps[bytes]:
             continue  # woken for data that another reader has taken
 
 
+@awaitable
 def in_thread(function: Callable[..., T], *args: Any) -> Steps[T]:
     """Run ``function(*args)`` in a worker thread while other fibers run; return its result.
 

@@ -19,6 +19,7 @@ PACKAGE = Path(fiberlab.__file__).parent
 LAYERS = [
     {
         *("waits", "poller", "descriptors", "alarms", "errors", "delivery"),
+        "coroutines",
         *("watchdog", "whereabouts"),
         *("events", "traceline", "tracefile", "trace", "arrivals"),
     },
@@ -59,6 +60,7 @@ MAY_USE = {
     "figures": {"charts", "timeline"},
     "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy; it watches a Socket
     "arrows": {"columns"},  # they go from span to span
+    "coroutines": {"waits"},  # what they yield
     "arrivals": {"waits"},  # it asks a Socket
     "traceline": {"events"},  # a line is an event
     "tracefile": {"errors", "events", "traceline"},  # a file is lines; it raises TraceError
