@@ -25,6 +25,7 @@ Where each word of that line lives, in reading order:
     figures.py     plot_comparison, and the other pictures: latency, steps, queue, states
     perfetto.py    write_perfetto: from spans to a file for ui.perfetto.dev
     simulation.py  the same with a clock and a network that are only computed
+    elsewhere      other schedulers told in the same events: asyncio, or yours by hand
     lab            what the lessons use
 
 The names below are loaded when they are first used, so that ``import fiberlab`` is quick and

@@ -22,7 +22,8 @@ What this module does not know: the scheduler.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from types import FrameType
 from typing import Any, TypeVar
 
 from .waits import Wait
@@ -52,6 +53,16 @@ def _remedy(came: object) -> str:
 def awaitable(function: Function) -> Function:
     """Let an ``async def`` await what a generator function returns, not only ``yield from``."""
     return types.coroutine(function)  # type: ignore
+
+
+def frames_of(suspended: Any) -> Iterator[FrameType]:
+    """Yield the frames of a coroutine or generator, from its own to that of the innermost await."""
+    while suspended is not None:
+        frame = getattr(suspended, "cr_frame", None) or getattr(suspended, "gi_frame", None)
+        if frame is None:
+            return
+        yield frame
+        suspended = getattr(suspended, "cr_await", None) or getattr(suspended, "gi_yieldfrom", None)
 
 
 class _Coat(Generator[Wait, None, Any]):
@@ -85,15 +96,7 @@ class _Coat(Generator[Wait, None, Any]):
     @property
     def gi_frame(self) -> Any:
         """Where it is suspended: the frame of the innermost await; None once it is done."""
-        frame = getattr(self._coroutine, "cr_frame", None)
-        inner = self._coroutine
-        while frame is not None:
-            inner = getattr(inner, "cr_await", None) or getattr(inner, "gi_yieldfrom", None)
-            deeper = getattr(inner, "cr_frame", None) or getattr(inner, "gi_frame", None)
-            if deeper is None:
-                break
-            frame = deeper
-        return frame
+        return next(iter([*frames_of(self._coroutine)][::-1]), None)
 
     def __repr__(self) -> str:
         return f"<as_fiber {self._coroutine!r}>"
