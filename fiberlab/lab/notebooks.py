@@ -139,7 +139,8 @@ def _run(notebook: Notebook, path: Path) -> Notebook:
         timeout=CELL_SECONDS,
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
-        store_widget_state=False,
+        # Kept, or nbclient fails at the first output inside a widget; `normalise` drops it.
+        store_widget_state=True,
         coalesce_streams=True,
         # Or each start warns that a kernel on this machine can be overheard on this machine.
         extra_arguments=["--log-level=ERROR"],
