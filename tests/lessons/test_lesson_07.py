@@ -15,6 +15,7 @@ from fiberlab.lab.lessons.l07 import (
     chain_length,
     check_spelling,
     look_up,
+    simulate_naps,
     who_is_late,
     write_log,
 )
@@ -46,6 +47,20 @@ class _Record:
 )
 def test_who_is_late_follows_from_the_latencies(latencies, choice):
     assert who_is_late(Recorded(*latencies)) == choice
+
+
+# -- The same in simulated time --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("nap", "nappers", "worst_ms", "late"), [(0.12, 1, 117, 17), (0.12, 2, 237, 47), (0, 3, 1, 0)]
+)
+def test_naps_that_begin_together_add_up(nap, nappers, worst_ms, late):
+    latencies = [latency for _due, latency in simulate_naps(nap, nappers)]
+
+    assert len(latencies) == 80
+    assert round(max(latencies) * 1000) == worst_ms
+    assert sum(latency > 0.05 for latency in latencies) == late
 
 
 # -- Exercise 1: find the culprit ------------------------------------------------------
