@@ -131,7 +131,7 @@ class Drawing:
             whole = totals[row].sum()
             if whole:
                 run, ready = (100 * totals[row][state] / whole for state in (RUNNING, READY))
-                parts = (run, ready, 100 - run - ready)
+                parts = (run, ready, max(0.0, 100 - run - ready))  # not -0 for a rounded sum
                 text = " / ".join(f"{part:3.0f}".replace(" ", "\u2007") for part in parts)
                 self.ax.text(1.01, row + 1, f"{text} %", **look)
 

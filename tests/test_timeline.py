@@ -103,6 +103,23 @@ def test_each_row_ends_with_its_shares():
     assert shares_of_rows == ["0 / 3 / 97 %", "74 / 0 / 26 %", "0 / 100 / 0 %"]
 
 
+def test_shares_that_leave_nothing_over_end_in_zero():
+    run, ready = 1, 2  # in floats, 100 - 100 * 1 / 3 - 100 * 2 / 3 is a little below 0
+    ax = plot_timeline(
+        [
+            event(0, "start", schema=1, clock="perf_counter"),
+            event(0, "spawn", 1, name="a-1", by=0),
+            event(0, "wake", 1, by=0, why="spawn", q=1),
+            event(ready, "resume", 1, step=1, q=0),
+            event(ready + run, "exit", 1, how="return"),
+            event(ready + run, "stop", reason="done", dropped=0),
+        ]
+    )
+
+    told = [text.get_text().replace("\u2007", "") for text in ax.texts if "%" in text.get_text()]
+    assert told == ["33 / 67 / 0 %"]
+
+
 def test_it_draws_on_the_axes_it_is_given():
     figure, (above, below) = plt.subplots(2)
 
