@@ -50,7 +50,8 @@ class Toy:
     def park(self, fiber: Fiber, wait: Any) -> None:
         """Let a fiber wait for what it has yielded."""
         if wait:
-            deadline = self.clock.now() + wait
+            # Rounded as the clock is: it would never reach the 0.30000000000000004 of 0.1 + 0.2.
+            deadline = round(self.clock.now() + wait, 9)
             heapq.heappush(self.sleepers, (deadline, next(self.turns), fiber))
         else:
             self.queue.append(fiber)
