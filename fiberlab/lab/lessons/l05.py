@@ -1,0 +1,219 @@
+"""Lesson 05, fibers yield what they wait for: its clients, its question and its pictures.
+
+Its exercises stand in l05_exercises: what they judge is a subject of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ...columns import RECV as RECV_STATE
+from ...fiber import FiberGenerator, FiberState
+from ...looks import ARRIVED, UNWATCHED
+from ...scheduler import Scheduler
+from ...simulation import SimulatedClock, SimulatedNetwork
+from ...spans import build_spans
+from ...trace import Trace
+from ...waits import RECV
+from ..exercises import Question
+from .l05_exercises import EXERCISES
+from .rows import FONT, draw_arrived, draw_rows, draw_unwatched, explain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "EXERCISES",
+    "QUESTIONS",
+    "draw_accounts",
+    "eight_clients",
+    "meeting",
+    "simulate_nap",
+    "unseen",
+]
+
+# -- Clients ------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def meeting(*words: bytes) -> Iterator[tuple[socket.socket, list[bytes]]]:
+    """Let a client for each word connect, send it, and receive its answer.
+
+    Yields a socket that listens, and the list of the answers, in the order of the words; it is
+    complete when the with is left. Each client gives up after five seconds.
+    """
+    answers = [b""] * len(words)
+
+    def talk(place: int, sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            sock.sendall(words[place])
+            answers[place] = sock.recv(1024)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        # Connected in turn, so that they are accepted in the order of the words.
+        socks = [socket.create_connection(listener.getsockname(), timeout=5) for _ in words]
+        threads = [threading.Thread(target=talk, args=pair) for pair in enumerate(socks)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield listener, answers
+        finally:
+            for thread in threads:
+                thread.join()
+
+
+def eight_clients() -> list[Callable[[socket.socket], Any]]:
+    """Return seven clients that chat, and an eighth that sends ``nap`` when all are silent.
+
+    During the nap the seven send one word each, the first 20 ms after its beginning, the second
+    after 40 ms, and so on; so nothing of theirs was under way when it began.
+    """
+    silence, asked = threading.Barrier(8), threading.Event()
+
+    def chatting(number: int) -> Callable[[socket.socket], None]:
+        def chat(sock: socket.socket) -> None:
+            for _ in range(4):
+                time.sleep(0.01 + 0.001 * number)
+                _ask(sock)
+            silence.wait(5)
+            asked.wait(5)
+            time.sleep(0.02 * number)
+            _ask(sock)
+            time.sleep(0.03)
+            _ask(sock)
+
+        return chat
+
+    def napping(sock: socket.socket) -> bytes:
+        silence.wait(5)
+        time.sleep(0.03)
+        sock.send(b"nap")
+        asked.set()
+        return sock.recv(1024)
+
+    return [*map(chatting, range(1, 8)), napping]
+
+
+def _ask(sock: socket.socket) -> None:
+    sock.send(b"word")
+    sock.recv(1024)
+
+
+# -- The question -------------------------------------------------------------
+
+
+def colour_of_victims(trace: Trace) -> str:
+    """Return the choice that a recording bears out: the victims' states under the longest step."""
+    spans = build_spans(trace)
+    nap = max(spans.steps(), key=lambda i: spans.end[i] - spans.start[i])
+    sums: dict[str, int] = {}
+    for life in spans.lives:
+        if life.id == spans.lives[spans.row[nap]].id or life.name.startswith("accept"):
+            continue
+        for each in spans.of(life.id):
+            shared = min(each.end, spans.end[nap]) - max(each.start, spans.start[nap])
+            sums[each.state.value] = sums.get(each.state.value, 0) + max(0, shared)
+    whole = max(1, sum(sums.values()))
+    ready, sleep = sums.get("ready", 0) / whole, sums.get("sleep", 0) / whole
+    if sleep > 0.5:
+        return "d"
+    return "a" if ready > 0.8 else "c" if ready > 0.3 else "b"
+
+
+QUESTIONS = (
+    Question(
+        id="l05-q1",
+        text="While one fiber naps, data comes for seven others. What colour are their bars?",
+        choices={
+            "a": "orange, ready: they could go on",
+            "b": "light blue, recv: they wait for data",
+            "c": "light blue until their data comes, orange from then on",
+            "d": "grey, sleep: the whole loop sleeps",
+        },
+        wrong={
+            "a": "A fiber is ready when the scheduler has put it into the run queue, and the\n"
+            "scheduler was not there. Look at the facts: hardly any ready time.",
+            "c": "So it was in truth, but nobody saw it: data makes a fiber ready only when the\n"
+            "loop polls. Look at the third account in the figure of section 3.",
+            "d": "sleep is what a fiber yields by WAIT(seconds). The napping fiber yielded\n"
+            "nothing: its bar is dark blue, it runs. Look at the first picture.",
+        },
+        outcome=colour_of_victims,
+    ),
+)
+
+# -- One nap, three accounts --------------------------------------------------
+
+NAP_AT = 0.02
+ARRIVALS = {"ann": 0.06, "ben": 0.12, "cat": 0.18}
+"""When the data of each victim arrives, in simulated seconds; the nap begins at NAP_AT."""
+
+
+def simulate_nap(nap: float) -> Trace:
+    """Return the trace of three fibers that wait for data, and of one that blocks for `nap` s.
+
+    Simulated: the network knows when data has arrived, and the trace keeps it.
+    """
+    network, trace = SimulatedNetwork(), Trace(stall_after=None, hidden=True)
+    scheduler = Scheduler(clock=network.clock, poller=network, trace=trace)
+    kept = []
+    for name, arrives, burns in (
+        ("dan", NAP_AT, nap),
+        *((name, arrives, 0.006) for name, arrives in ARRIVALS.items()),
+    ):
+        ours, theirs = network.socketpair(latency=arrives)
+        theirs.send(b"word")
+        kept.append(theirs)
+        scheduler.add(_receive(ours, network.clock, burns), name)
+    scheduler.run()
+    return trace
+
+
+def _receive(sock: Any, clock: SimulatedClock, burns: float) -> FiberGenerator:
+    yield RECV(sock)
+    sock.recv(1024)
+    clock.burn(burns)
+
+
+def unseen(trace: Trace) -> dict[str, tuple[int, int]]:
+    """Return when each victim's data arrived and when it went on, in whole milliseconds."""
+    spans = build_spans(trace)
+    hidden = dict(spans.hidden())
+    found = {}
+    for name in ARRIVALS:
+        [life] = [life for life in spans.lives if life.name == name]
+        [wait] = [i for i in spans.indexes(life.id) if spans.state[i] == RECV_STATE]
+        went_on = min(each.start for each in spans.of(life.id) if each.start >= spans.end[wait]
+                      and each.state is FiberState.RUNNING)  # fmt: skip
+        arrived = spans.end[wait] - hidden.get(wait, 0)
+        found[name] = (round(arrived / 1e6), round(went_on / 1e6))
+    return found
+
+
+def draw_accounts(nap: float = 0.2) -> Figure:
+    """Draw one nap three times: as the scheduler saw it, where it did not look, and as it was.
+
+    nap: simulated seconds.
+    """
+    import matplotlib.pyplot as plt
+
+    spans = build_spans(simulate_nap(nap))
+    labels = {"dan": "dan (naps)", **{name: name for name in ARRIVALS}}
+    fig, axes = plt.subplots(3, figsize=(9, 6), sharex=True, layout="constrained")
+    titles = ("1  what the scheduler knew", "2  where nobody looked", "3  what was so")
+    for ax, title in zip(axes, titles, strict=True):
+        draw_rows(ax, spans, labels)
+        ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold")
+    draw_unwatched(axes[1], spans, labels)
+    draw_arrived(axes[2], spans, labels)
+    for row, arrives in enumerate(ARRIVALS.values(), 1):
+        axes[2].plot([arrives * 1000] * 2, [row - 0.42, row + 0.42], color="black", zorder=4)
+    axes[2].set_xlabel("time (ms)", fontsize=FONT)
+    overlays = {"unwatched": UNWATCHED, "data_is_there": ARRIVED}
+    explain(axes[2], ["running", "recv", "ready"], **overlays)
+    return fig

@@ -1,0 +1,352 @@
+"""Lesson 05, fibers yield what they wait for: what its question and exercises make of an answer."""
+
+from __future__ import annotations
+
+import select
+
+import pytest
+from misconceptions import Wrong
+
+from fiberlab import RECV, SEND, WAIT, Scheduler, SimulatedNetwork, Trace, recv_until, send_all
+from fiberlab.lab import examine, record
+from fiberlab.lab.lessons.l05 import (
+    colour_of_victims,
+    draw_accounts,
+    eight_clients,
+    meeting,
+    simulate_nap,
+    unseen,
+)
+from fiberlab.lab.lessons.toy import Toy
+
+# -- The question ----------------------------------------------------------------------
+
+
+def waiting_for_data(sock, clock):
+    yield RECV(sock)
+
+
+def taking_turns(sock, clock):
+    yield WAIT(0)
+
+
+def sleeping(sock, clock):
+    yield WAIT(0.01)
+
+
+def blocking(sock, clock):
+    yield WAIT(0)
+    clock.burn(0.2)
+
+
+@pytest.mark.parametrize(
+    ("victims", "choice"),
+    [
+        ([taking_turns, taking_turns], "a"),
+        ([waiting_for_data, waiting_for_data], "b"),
+        ([waiting_for_data, taking_turns], "c"),
+        ([sleeping, sleeping], "d"),
+    ],
+)
+def test_the_victims_colour_follows_from_their_states(victims, choice):
+    network, trace = SimulatedNetwork(), Trace()
+    scheduler = Scheduler(clock=network.clock, poller=network, trace=trace)
+    kept = []
+    for function in [blocking, *victims]:
+        ours, theirs = network.socketpair(latency=0.1)
+        theirs.send(b"word")
+        kept.append(theirs)
+        scheduler.add(function(ours, network.clock))
+    scheduler.run()
+
+    assert colour_of_victims(trace) == choice
+
+
+# -- Clients and pictures --------------------------------------------------------------
+
+
+def echo(sock, address):
+    yield RECV(sock)
+    while data := sock.recv(1024):
+        yield SEND(sock)
+        sock.send(data)
+        yield RECV(sock)
+
+
+@pytest.mark.live
+def test_seven_clients_are_silent_when_the_eighth_asks_for_its_nap():
+    trace = record(echo, eight_clients())
+
+    assert trace.answers == [None] * 7 + [b"nap"]
+
+
+@pytest.mark.live
+def test_a_meeting_keeps_the_answers_in_the_order_of_the_words():
+    with meeting(b"ann", b"ben") as (listener, answers):
+        for _ in range(2):
+            sock, _ = listener.accept()
+            with sock:
+                sock.sendall(sock.recv(9).upper())
+
+    assert answers == [b"ANN", b"BEN"]
+
+
+def test_a_victim_goes_on_when_the_nap_is_over_however_early_its_data_came():
+    assert unseen(simulate_nap(0.2)) == {"ann": (60, 220), "ben": (120, 226), "cat": (180, 232)}
+    assert unseen(simulate_nap(0.01)) == {"ann": (60, 60), "ben": (120, 120), "cat": (180, 180)}
+
+
+def test_the_three_accounts_are_of_the_same_fibers():
+    figure = draw_accounts(0.2)
+
+    rows = [[text.get_text() for text in ax.get_yticklabels()] for ax in figure.axes]
+    assert rows == [["dan (naps)", "ann", "ben", "cat"]] * 3
+
+
+# -- Exercise 1: a handler -------------------------------------------------------------
+
+
+def shout(sock, address):
+    yield RECV(sock)
+    while data := sock.recv(1024):
+        yield SEND(sock)
+        sock.send(data.upper())
+        yield RECV(sock)
+
+
+def shout_by_helpers(sock, address):
+    while True:
+        yield RECV(sock)
+        data = sock.recv(1024)
+        if not data:
+            return
+        yield from send_all(sock, data.upper())
+
+
+def shout_without_yield(sock, address):
+    RECV(sock)
+    while data := sock.recv(1024):
+        yield SEND(sock)
+        sock.send(data.upper())
+
+
+def shout_once(sock, address):
+    yield RECV(sock)
+    data = sock.recv(1024)
+    yield SEND(sock)
+    sock.send(data.upper())
+
+
+def shout_for_ever(sock, address):
+    while True:
+        yield RECV(sock)
+        data = sock.recv(1024)
+        yield SEND(sock)
+        sock.send(data.upper())
+
+
+def shout_at_once(sock, address):
+    yield RECV(sock)
+    while data := sock.recv(1024):
+        sock.send(data.upper())
+        yield RECV(sock)
+
+
+def repeat(sock, address):
+    yield from echo(sock, address)
+
+
+def shout_as_a_function(sock, address):
+    return b"ONE"
+
+
+@pytest.mark.parametrize("handler", [shout, shout_by_helpers])
+def test_a_handler_that_waits_before_each_operation_passes(handler):
+    finding = examine("l05-e1", handler)
+
+    assert str(finding) == "passed: story recv send recv send recv return"
+
+
+# -- Exercise 2: lines -----------------------------------------------------------------
+
+
+def lines(sock, address):
+    kept = b""
+    yield RECV(sock)
+    while data := sock.recv(1024):
+        kept += data
+        while b"\n" in kept:
+            line, _, kept = kept.partition(b"\n")
+            yield SEND(sock)
+            sock.send(line[::-1] + b"\n")
+        yield RECV(sock)
+
+
+def lines_by_helpers(sock, address):
+    while True:
+        line = yield from recv_until(sock, b"\n")
+        yield from send_all(sock, line[-2::-1] + b"\n")
+
+
+def packets(sock, address):
+    yield RECV(sock)
+    while data := sock.recv(1024):
+        yield SEND(sock)
+        sock.send(data.strip()[::-1] + b"\n")
+        yield RECV(sock)
+
+
+def one_line_a_packet(sock, address):
+    kept = b""
+    yield RECV(sock)
+    while data := sock.recv(1024):
+        kept += data
+        if b"\n" in kept:
+            line, _, kept = kept.partition(b"\n")
+            yield SEND(sock)
+            sock.send(line[::-1] + b"\n")
+        yield RECV(sock)
+
+
+def losing_the_rest(sock, address):
+    kept = b""
+    yield RECV(sock)
+    while data := sock.recv(1024):
+        kept += data
+        *whole, rest = kept.split(b"\n")
+        for line in whole:
+            yield SEND(sock)
+            sock.send(line[::-1] + b"\n")
+        if whole:
+            kept = b""
+        yield RECV(sock)
+
+
+@pytest.mark.parametrize("handler", [lines, lines_by_helpers])
+def test_a_handler_that_keeps_what_has_come_passes(handler):
+    assert str(examine("l05-e2", handler)) == "passed: 4 ways to cut lines, every answer right"
+
+
+# -- Exercise 3: the overwritten waiter ------------------------------------------------
+
+
+class SelectToy(Toy):
+    """The toy as lesson 05 has it after step 4."""
+
+    def __init__(self, clock):
+        super().__init__(clock)
+        self.receivers, self.senders = {}, {}
+
+    def park(self, fiber, wait):
+        match wait:
+            case RECV():
+                self.receivers[wait.sock.fileno()] = fiber
+            case SEND():
+                self.senders[wait.sock.fileno()] = fiber
+            case WAIT():
+                super().park(fiber, wait.seconds)
+
+    def poll(self):
+        timeout = None
+        if self.queue or self.sleepers:
+            deadline = 0 if self.queue else self.sleepers[0][0]
+            timeout = max(0, deadline - self.clock.now())
+        readable, writable, _ = select.select(self.receivers, self.senders, [], timeout)
+        self.queue.extend(self.receivers.pop(number) for number in readable)
+        self.queue.extend(self.senders.pop(number) for number in writable)
+
+    def first(self, wait):
+        return self.receivers.get(wait.sock.fileno()) if isinstance(wait, RECV) else None
+
+
+def both(first, fiber):
+    return RuntimeError(f"{first.__name__} and {fiber.__name__} both wait on one socket")
+
+
+class Mended(SelectToy):
+    def park(self, fiber, wait):
+        first = self.first(wait)
+        if first is None:
+            super().park(fiber, wait)
+            return
+        try:
+            fiber.throw(both(first, fiber))
+        except Exception:
+            pass
+
+
+class Raising(SelectToy):
+    def park(self, fiber, wait):
+        if first := self.first(wait):
+            raise both(first, fiber)
+        super().park(fiber, wait)
+
+
+class NotCatching(SelectToy):
+    def park(self, fiber, wait):
+        if first := self.first(wait):
+            fiber.throw(both(first, fiber))
+        super().park(fiber, wait)
+
+
+class Ignoring(SelectToy):
+    def park(self, fiber, wait):
+        if not self.first(wait):
+            super().park(fiber, wait)
+
+
+class BlamingTheFirst(SelectToy):
+    def park(self, fiber, wait):
+        if first := self.first(wait):
+            try:
+                first.throw(both(first, fiber))
+            except Exception:
+                pass
+        super().park(fiber, wait)
+
+
+class TryingAgain(SelectToy):
+    def park(self, fiber, wait):
+        if self.first(wait):
+            self.queue.append(fiber)
+        else:
+            super().park(fiber, wait)
+
+
+class Nameless(SelectToy):
+    def park(self, fiber, wait):
+        if not self.first(wait):
+            super().park(fiber, wait)
+            return
+        try:
+            fiber.throw(RuntimeError("busy"))
+        except RuntimeError:
+            pass
+
+
+@pytest.mark.live
+def test_a_toy_that_tells_the_second_waiter_passes():
+    finding = examine("l05-e3", Mended)
+
+    assert str(finding).startswith("passed: ann received; ben was told: ann and ben both wait")
+
+
+WRONG = (
+    Wrong("l05-e1", shout_without_yield, "RECV(sock) only makes a value"),
+    Wrong("l05-e1", shout_once, "yield RECV(sock) again after each answer"),
+    Wrong("l05-e1", shout_for_ever, "recv returns b'': leave the loop"),
+    Wrong("l05-e1", shout_at_once, "yield SEND(sock): there may be no room"),
+    Wrong("l05-e1", repeat, "by .upper()"),
+    Wrong("l05-e1", shout_as_a_function, "inside the handler itself"),
+    Wrong("l05-e2", echo, "without the line break, reversed"),
+    Wrong("l05-e2", packets, "a packet is not a line"),
+    Wrong("l05-e2", one_line_a_packet, "not if"),
+    Wrong("l05-e2", losing_the_rest, "the beginning of the next line"),
+    Wrong("l05-e3", SelectToy, "look before you write"),
+    Wrong("l05-e3", Raising, "ends the loop for everybody"),
+    Wrong("l05-e3", NotCatching, "comes out of throw(): catch it"),
+    Wrong("l05-e3", Ignoring, "waits nowhere"),
+    Wrong("l05-e3", BlamingTheFirst, "she keeps her place"),
+    Wrong("l05-e3", TryingAgain, "the second is to get an error"),
+    Wrong("l05-e3", Nameless, "name both"),
+)
