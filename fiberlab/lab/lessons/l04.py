@@ -1,0 +1,251 @@
+"""Lesson 04, readiness: its question, its exercises, and its diagrams."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ..exercises import Exercise, Finding, Question
+from .buffers import ReadySet, draw_buffers, draw_ready_sets, draw_transfer
+from .readiness import (
+    EdgePoller,
+    LevelPoller,
+    NarrowSocket,
+    Spinning,
+    at_number,
+    readable_numbers,
+    slow_and_fast,
+    wait_until_writable,
+)
+
+__all__ = [
+    "EXERCISES",
+    "QUESTIONS",
+    "EdgePoller",
+    "LevelPoller",
+    "draw_buffers",
+    "draw_ready_sets",
+    "draw_transfer",
+    "readable_numbers",
+    "slow_and_fast",
+    "try_pass",
+    "wait_until_writable",
+]
+
+# -- The question -------------------------------------------------------------
+
+
+def reported_first(log: Sequence[ReadySet]) -> str:
+    """Return the choice that the recorded ready sets bear out."""
+    return {"ben": "a", "ann": "b", "cat": "c"}.get(" ".join(log[0][2]), "d")
+
+
+QUESTIONS = (
+    Question(
+        id="l04-q1",
+        text="select is given ben, ann and cat; only cat speaks. Whom does it report first?",
+        choices={
+            "a": "ben: he is the first in the list",
+            "b": "ann: she connected first, and has the lowest number",
+            "c": "cat, and nobody else",
+            "d": "all three: all are connected",
+        },
+        wrong={
+            "a": "select does not walk along the list and wait at each: it waits for all at once.\n"
+            "Look at the ready sets: ben comes last.",
+            "b": "The number is only a name. Look at the ready sets: ann comes when she has spoken.",
+            "d": "Connected is not readable: a recv from ann or ben would block. Look at the first\n"
+            "ready set: it has one name.",
+        },
+        outcome=reported_first,
+    ),
+)
+
+# -- The museum, and exercise 3 -----------------------------------------------
+
+Pass = Callable[[Any, dict[int, Any]], object]
+"""One pass of a server: given the listener, and its connections by their numbers."""
+
+
+def try_pass(one_pass: Pass, number: int) -> str:
+    """Let a server make one pass while a client wants to be accepted; tell what came of it.
+
+    number: the descriptor number of the listener.
+    """
+    with _listening(number) as (listener, _), _connections() as connections:
+        try:
+            one_pass(listener, connections)
+        except KeyError as error:
+            return f"crash, KeyError: {error}"
+        return f"{len(connections)} client accepted"
+
+
+@contextlib.contextmanager
+def _listening(number: int) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Yield a non-blocking listener of this number, and a client that has connected to it."""
+    with at_number(socket.create_server(("127.0.0.1", 0)), number) as listener:
+        listener.setblocking(False)
+        with socket.create_connection(listener.getsockname(), 5) as client:
+            yield listener, client
+
+
+@contextlib.contextmanager
+def _connections() -> Iterator[dict[int, Any]]:
+    connections: dict[int, Any] = {}
+    try:
+        yield connections
+    finally:
+        for each in connections.values():
+            each.close()
+
+
+def judge_pass(one_pass: Pass) -> Finding:
+    """Judge a pass that accepts at the listener and receives from connections, at any number."""
+    for number in (205, 305):
+        finding = _judge_accepting(one_pass, number)
+        if finding is not None:
+            return finding
+    return _judge_receiving(one_pass)
+
+
+def _judge_accepting(one_pass: Pass, number: int) -> Finding | None:
+    told = try_pass(one_pass, number)
+    if told == "1 client accepted":
+        return None
+    if number < 256:
+        hint = "if the number is the listener's: accept, and keep the connection by its number"
+    elif told.startswith("crash"):
+        hint = "`is` asks whether two names are of one object; to compare values there is =="
+    else:
+        hint = "no crash any more, but nobody is served either: the comparison is still wrong"
+    expected = "1 client accepted, as with a low number"
+    return Finding(False, f"a listener at number {number}: {told}", expected, hint)
+
+
+def _judge_receiving(one_pass: Pass) -> Finding:
+    with _listening(305) as (listener, client), at_number(listener.accept()[0], 306) as connection:
+        connection.setblocking(False)
+        client.sendall(b"hello")
+        seen, expected = "", "hello received from the connection at number 306"
+        try:
+            one_pass(listener, {306: connection})
+        except KeyError as error:
+            seen = f"KeyError: {error}"
+        except BlockingIOError:
+            seen = "accept was called, though nobody had connected"
+        with contextlib.suppress(BlockingIOError):
+            if connection.recv(1024):
+                seen = seen or "hello still lies there"
+        hint = "a connection may have a high number too; only one number is the listener's"
+        return Finding(not seen, seen or expected, expected, hint)
+
+
+# -- Exercise 1: the ready set ------------------------------------------------
+
+
+def look_at_sockets() -> tuple[set[str], set[str]]:
+    """Make the sockets of exercise 1, and return the names of the readable and the writable."""
+    with contextlib.ExitStack() as stack:
+        pairs = {name: socket.socketpair() for name in ("ann", "ben", "cat", "dan")}
+        for pair in pairs.values():
+            for end in pair:
+                stack.enter_context(end)
+        door = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        stack.enter_context(socket.create_connection(door.getsockname(), 5))
+        ours = {name: pair[0] for name, pair in pairs.items()}
+        pairs["ann"][1].sendall(b"hello")
+        pairs["cat"][1].close()
+        _fill(ours["dan"])
+        readable, _, _ = select.select([*ours.values(), door], [], [], 1)
+        _, writable, _ = select.select([], [*ours.values()], [], 1)
+        names = {sock: name for name, sock in (*ours.items(), ("door", door))}
+        return {names[sock] for sock in readable}, {names[sock] for sock in writable}
+
+
+def _fill(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    for size in (65_536, 1):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock.send(bytes(size))
+
+
+def judge_ready_sets(answer: Any) -> Finding:
+    """Judge (readable, writable), two collections of names, by what select says of the sockets."""
+    right = look_at_sockets()
+    for what, given, expected in zip(("readable", "writable"), answer, right, strict=True):
+        seen = {given} if isinstance(given, str) else set(given)
+        if seen != expected:
+            hint = _hint_on_set(what, seen, expected)
+            return Finding(False, f"{what}: {_listed(seen)}", f"{len(expected)} names", hint)
+    told = " - ".join(f"{what}: {_listed(each)}" for what, each in zip(_KINDS, right, strict=True))
+    return Finding(True, told)
+
+
+_KINDS = ("readable", "writable")
+_HINTS = {
+    ("readable", "ann"): "ann's word lies in the receive buffer",
+    ("readable", "ben"): "ben is silent: a recv from him would block",
+    ("readable", "cat"): "cat has left: recv will not block, it returns b''",
+    ("readable", "dan"): "dan has sent nothing: a recv from him would block",
+    ("readable", "door"): "a listener is readable when accept will not block",
+    ("writable", "ann"): "what ann has sent says nothing of the room towards her",
+    ("writable", "ben"): "towards ben there is room: nearly every socket is writable, nearly always",
+    ("writable", "cat"): "a send to cat will not block: it fails at once, and that is no waiting",
+    ("writable", "dan"): "the buffer towards dan is full: a send would block",
+}
+
+
+def _hint_on_set(what: str, seen: set[str], expected: set[str]) -> str:
+    for name in sorted(seen ^ expected):
+        if (what, name) in _HINTS:
+            return _HINTS[what, name]
+    return "the names are ann, ben, cat, dan and, for readable only, door"
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(map(str, names))) or "nobody"
+
+
+# -- Exercise 2: send it all --------------------------------------------------
+
+DATA = bytes(range(97, 123)) * 4
+
+
+def judge_sending(function: Callable[[Any, bytes], object]) -> Finding:
+    """Judge a loop that sends all through a socket which takes a few bytes at a time."""
+    sock = NarrowSocket(rooms=(7, 30, 1, 12))
+    expected = f"all {len(DATA)} bytes, once and in order"
+    try:
+        function(sock, DATA)
+    except Spinning:
+        hint = "the buffer is full until the other end reads: wait_until_writable(sock), then go on"
+        return Finding(False, "100 sends in a row were refused", expected, hint)
+    except BlockingIOError:
+        hint = (
+            "sendall gives up in the middle when it would block, and does not say how far it came"
+            if sock.tried_all
+            else "a full buffer raises BlockingIOError: catch it, or wait until there is room first"
+        )
+        return Finding(False, "BlockingIOError left your function", expected, hint)
+    sock.drain()
+    if sock.received == DATA:
+        return Finding(True, f"{expected}, in pieces")
+    seen = f"{len(sock.received)} bytes were received"
+    if DATA.startswith(sock.received):
+        hint = "send returns how many bytes the kernel took; the rest is still yours to send"
+    elif len(sock.received) > len(DATA):
+        hint = "what was taken must not be sent again: go on behind it, with data[sent:]"
+    else:
+        hint = "some bytes are missing in the middle: a refused send has taken nothing"
+    return Finding(False, seen, expected, hint)
+
+
+EXERCISES = (
+    Exercise("l04-e1", "Which sockets are readable, and which writable?", judge_ready_sets),
+    Exercise("l04-e2", "Send all through a narrow socket.", judge_sending),
+    Exercise("l04-e3", "Mend the comparison of descriptor numbers.", judge_pass),
+)
