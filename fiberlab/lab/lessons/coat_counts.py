@@ -1,0 +1,125 @@
+"""Two of a kind count the same number up, in five coats: the question of lesson 14."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from typing import Any
+
+from ...scheduler import Scheduler
+from ...waits import WAIT, Wait
+from .greenlet_hub import Hub
+
+
+def count_twice() -> dict[str, int]:
+    """Let two of each kind do ``counter.x += 1``, and return what the counter said at the end."""
+    ways = {
+        "threads": count_in_threads,
+        "callbacks": count_in_callbacks,
+        "fibers": count_in_fibers,
+        "greenlets": count_in_greenlets,
+        "asyncio": count_in_asyncio,
+    }
+    counted = {}
+    for name, way in ways.items():
+        counter = Counter()
+        way(counter)
+        counted[name] = counter.said()
+    return counted
+
+
+class Counter:
+    """A number to be counted up: at each reading the others are invited to come in between."""
+
+    def __init__(self) -> None:
+        self._x = 0
+        self._all_have_read = threading.Barrier(2)
+
+    @property
+    def x(self) -> int:
+        """The number. Who reads it waits a moment, until the other has read it too."""
+        seen = self._x
+        with suppress(threading.BrokenBarrierError):  # nobody came
+            self._all_have_read.wait(0.3)
+        return seen
+
+    @x.setter
+    def x(self, number: int) -> None:
+        self._x = number
+
+    def said(self) -> int:
+        """Return the number, and invite nobody."""
+        return self._x
+
+
+def count_in_threads(counter: Counter) -> None:
+    """Let two threads do ``counter.x += 1``."""
+
+    def work() -> None:
+        counter.x += 1
+
+    pair = [threading.Thread(target=work, daemon=True) for _ in range(2)]
+    for each in pair:
+        each.start()
+    for each in pair:
+        each.join()
+
+
+def count_in_callbacks(counter: Counter) -> None:
+    """Let a loop call two functions that do ``counter.x += 1``."""
+
+    def work() -> None:
+        counter.x += 1
+
+    queue = deque([work, work])
+    while queue:
+        queue.popleft()()
+
+
+def count_in_fibers(counter: Counter) -> None:
+    """Let two fibers do ``counter.x += 1``."""
+
+    def work() -> Generator[Wait, None, None]:
+        counter.x += 1
+        yield WAIT(0)
+
+    scheduler = Scheduler()
+    for _ in range(2):
+        scheduler.add(work())
+    scheduler.run()
+
+
+def count_in_greenlets(counter: Counter) -> None:
+    """Let two greenlets do ``counter.x += 1``."""
+    hub = Hub()
+
+    def work() -> None:
+        counter.x += 1
+        hub.pause()
+
+    for _ in range(2):
+        hub.spawn(work)
+    hub.run()
+
+
+def count_in_asyncio(counter: Counter) -> None:
+    """Let two tasks of asyncio do ``counter.x += 1``."""
+
+    async def work() -> None:
+        counter.x += 1
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(work(), work())
+
+    in_own_thread(lambda: asyncio.run(main()))
+
+
+def in_own_thread(function: Callable[[], Any]) -> None:
+    """Call `function` where no loop runs yet, and wait for it."""
+    thread = threading.Thread(target=function, daemon=True)
+    thread.start()
+    thread.join()
