@@ -19,7 +19,7 @@ from fiberlab.lab.lessons.l12 import what_the_others_see
     ("beside", "choice"), [(0.00006, "a"), (0.0001, "b"), (0.005, "c"), (0.35, "d")]
 )
 def test_what_the_others_see_follows_from_the_latencies(beside, choice):
-    latencies = {"sleep": [0.00004, 0.00005, 0.01], "count": [0.00001, beside, 0.5]}
+    latencies = {"sleep": [0.00004, 0.00006], "count": [beside / 2, 3 * beside / 2]}
 
     assert what_the_others_see(latencies) == choice
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from statistics import median
+from statistics import mean
 from typing import Any
 
 from ...fiber import scheduler_of_thread
@@ -25,7 +25,7 @@ SLOW_STEP = 0.1  # seconds: half of the shortest look-up
 
 def what_the_others_see(latencies: Mapping[str, Sequence[float]]) -> str:
     """Return the choice that the latencies beside "sleep" and beside "count" bear out."""
-    usual, beside = median(latencies["sleep"]), median(latencies["count"])
+    usual, beside = mean(latencies["sleep"]), mean(latencies["count"])
     if beside < 1.5 * usual:
         return "a"
     if beside < 4 * usual:
@@ -47,7 +47,7 @@ QUESTIONS = (
             "a": "That is true of a thread that waits. One that runs Python holds the GIL, and the\n"
             "loop needs it too. Look at the facts: beside one of the three words the latency did not stay.",
             "b": "The loop needs only microseconds, but it gets them late: it is not slowed down\n"
-            "by half, it waits for its turn. Look at the figure of the switch interval.",
+            "by half, it waits for its turn. Look at the figure of the switch intervals.",
             "d": "The thread holds the GIL, but Python takes it away after the switch interval. A\n"
             "thread is preempted; a fiber is not. Look at the facts: requests were answered.",
         },
