@@ -242,6 +242,13 @@ def noting_late(coroutine, note):
     return "rested"
 
 
+@types.coroutine
+def never_sending(coroutine, note):
+    while coroutine.cr_frame is not None:
+        note("resume")
+    yield
+
+
 def undecorated(coroutine, note):
     yield from coroutine.__await__()
 
@@ -313,6 +320,7 @@ WRONG = (
     Wrong("l14-e2", awaiting, "yield from and await hide the steps"),
     Wrong("l14-e2", forgetting, "the value of its StopIteration"),
     Wrong("l14-e2", noting_late, "note resume before each send"),
+    Wrong("l14-e2", never_sending, "hand on to the loop what send() returned"),
     Wrong("l14-e2", undecorated, "decorate it with types.coroutine"),
     Wrong("l14-e3", handing_over_first, "count before you log"),
     Wrong("l14-e3", checking_twice, "a log entry for each sale"),

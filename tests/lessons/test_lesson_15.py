@@ -157,6 +157,12 @@ def taking_turns(sock, shared):
         yield WAIT(0)
 
 
+def never_yielding(sock, shared):
+    while not shared.over:
+        pass
+    yield from send_all(sock, shared.data)
+
+
 def looking_often(sock, shared):
     position = 0
     while position < len(shared.data) or not shared.over:
@@ -249,6 +255,7 @@ WRONG = (
     Wrong("l15-e2", until_caught_up, "is not the end"),
     Wrong("l15-e2", until_over, "is not the end"),
     Wrong("l15-e2", taking_turns, "it wakes when another fiber has run"),
+    Wrong("l15-e2", never_yielding, "it wakes when another fiber has run"),
     Wrong("l15-e2", looking_often, "it wakes when another fiber has run"),
     Wrong("l15-e2", all_at_the_end, "wait only when there is no more"),
     Wrong("l15-e2", waiting_for_ever, "look before you wait"),

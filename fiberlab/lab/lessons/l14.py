@@ -153,6 +153,11 @@ def judge_hook(watched: Callable[[Any, Callable[[str], None]], Any]) -> Finding:
     notes: list[str] = []
     outcome: list[Any] = []
 
+    def note(word: str) -> None:
+        notes.append(word)
+        if len(notes) > 100:
+            raise RuntimeError("it has noted 100 steps, and the coroutine has 3")
+
     async def naps() -> str:
         await asyncio.sleep(0.001)
         await asyncio.sleep(0)
@@ -161,7 +166,7 @@ def judge_hook(watched: Callable[[Any, Callable[[str], None]], Any]) -> Finding:
     async def main() -> Any:
         naps_coroutine = naps()
         try:
-            return await asyncio.wait_for(_awaited(watched(naps_coroutine, notes.append)), 2)
+            return await asyncio.wait_for(_awaited(watched(naps_coroutine, note)), 2)
         finally:
             naps_coroutine.close()
 

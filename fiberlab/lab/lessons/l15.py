@@ -161,8 +161,32 @@ class Shared:
     """A download as joiners see it: what has come so far, and whether that is all."""
 
     def __init__(self) -> None:
-        self.data = b""
-        self.over = False
+        self._data = b""
+        self._over = False
+        self._looks = 0
+
+    @property
+    def data(self) -> bytes:
+        """What has come so far."""
+        self._look()
+        return self._data
+
+    @property
+    def over(self) -> bool:
+        """Whether that is all."""
+        self._look()
+        return self._over
+
+    def add(self, data: bytes, over: bool) -> None:
+        """Add what has come."""
+        self._data += data
+        self._over = over
+
+    def _look(self) -> None:
+        # A loop that looks and never yields would keep everybody waiting for ever.
+        self._looks += 1
+        if self._looks > 10_000:
+            raise RuntimeError("it looked 10,000 times and let nobody run")
 
 
 def judge_joiners(function: Callable[[Any, Shared], Fiber]) -> Finding:
@@ -205,8 +229,7 @@ def _join(
     def fetch() -> Fiber:
         for word in (b"one ", b"two ", b"three ", b"four "):
             yield WAIT(1)
-            shared.data += word
-        shared.over = True
+            shared.add(word, over=word == b"four ")
 
     def client(number: int, sock: Any) -> Fiber:
         yield RECV(sock)
