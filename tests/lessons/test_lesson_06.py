@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from matplotlib.figure import Figure
 from misconceptions import Wrong
 
 from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, TraceEvent
@@ -85,7 +86,8 @@ def test_a_drifting_heart_is_late_by_the_work_of_each_beat():
 
 
 def test_the_drift_is_told_in_the_titles():
-    figure = draw_drift(0.03)
+    figure = Figure()
+    draw_drift(figure.subplots(2), 0.03)
 
     assert [ax.get_title(loc="left") for ax in figure.axes] == [
         "sleep after the work: the last beat is 180 ms late",
@@ -94,14 +96,16 @@ def test_the_drift_is_told_in_the_titles():
 
 
 def test_the_waits_are_drawn_in_the_order_in_which_they_are_given():
-    figure = draw_waits({"WAIT(0)": run(WAIT(0)), "WAIT(None)": run(WAIT(None))})
+    figure = Figure()
+    draw_waits(figure.subplots(), {"WAIT(0)": run(WAIT(0)), "WAIT(None)": run(WAIT(None))})
 
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["WAIT(0)", "WAIT(None)", "the walker's steps"]
 
 
 def test_a_visit_that_ben_had_to_end_says_so_in_its_picture():
-    figure = draw_visits({"old": Visit(ben=0.3, answered=0.31, after_ben=True)})
+    figure = Figure()
+    draw_visits(figure.subplots(), {"old": Visit(ben=0.3, answered=0.31, after_ben=True)})
 
     assert "ben connects" in [text.get_text() for text in figure.axes[0].texts]
 

@@ -5,7 +5,7 @@ Its exercises stand in l06_exercises: what they judge is a subject of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...columns import RUNNING, SLEEP
@@ -23,7 +23,6 @@ from .museum_visits import Visit, visit_museum, visit_ours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = [
     "EXERCISES",
@@ -53,14 +52,11 @@ def _steps(spans: Spans, fiber: str) -> list[int]:
     return [spans.start[i] for i in spans.indexes(life.id) if spans.state[i] == RUNNING]
 
 
-def draw_waits(traces: Mapping[str, Trace]) -> Figure:
+def draw_waits(ax: Axes, traces: Mapping[str, Trace]) -> None:
     """Draw what an asker waited in each run, and the steps of the walker beside it.
 
     traces: simulated ones, by what the asker yielded; it steps when the walker does or later.
     """
-    import matplotlib.pyplot as plt
-
-    fig, ax = plt.subplots(figsize=(9, 3.9), layout="constrained")
     bottom = len(traces)
     for row, trace in enumerate(traces.values()):
         spans = build_spans(trace)
@@ -85,7 +81,6 @@ def draw_waits(traces: Mapping[str, Trace]) -> Figure:
     ax.set_xlabel("time (ms)", fontsize=FONT)
     ax.tick_params(labelsize=FONT, left=False)
     ax.spines[["top", "left", "right"]].set_visible(False)
-    return fig
 
 
 _WORDS = {SLEEP: "sleep", SLEEP + 1: "parked"}
@@ -174,11 +169,8 @@ def beats(work: float) -> dict[str, list[int]]:
     }
 
 
-def draw_drift(work: float) -> Figure:
-    """Draw two hearts that are to beat every 100 ms; a beat takes `work` seconds."""
-    import matplotlib.pyplot as plt
-
-    fig, axes = plt.subplots(2, figsize=(9, 3.6), sharex=True, layout="constrained")
+def draw_drift(axes: Sequence[Axes], work: float) -> None:
+    """Draw, on two Axes, two hearts that are to beat every 100 ms; a beat takes `work` seconds."""
     for ax, (words, function) in zip(axes, _HEARTS.items(), strict=True):
         spans = _heart(function, work)
         draw_rows(ax, spans, {"heart": "heart"})
@@ -192,17 +184,13 @@ def draw_drift(work: float) -> Figure:
         ax.set_yticks([])
     axes[1].set_xlabel("time (ms); dotted: when it should beat", fontsize=FONT)
     axes[1].set_xlim(-20, 1150)
-    return fig
 
 
 # -- The museum ---------------------------------------------------------------
 
 
-def draw_visits(visits: Mapping[str, Visit]) -> Figure:
+def draw_visits(ax: Axes, visits: Mapping[str, Visit]) -> None:
     """Draw how long ann waited for her answer in each visit, and when ben came."""
-    import matplotlib.pyplot as plt
-
-    fig, ax = plt.subplots(figsize=(9, 0.7 * len(visits) + 1.3), layout="constrained")
     came = [visit.ben * 1000 for visit in visits.values() if visit.ben is not None]
     for row, visit in enumerate(visits.values()):
         wait = LOOKS[2]._replace(height=0.4)
@@ -221,4 +209,3 @@ def draw_visits(visits: Mapping[str, Visit]) -> Figure:
     ax.set_xlabel("ms since ann asked", fontsize=FONT)
     ax.tick_params(labelsize=FONT, left=False)
     ax.spines[["top", "left", "right"]].set_visible(False)
-    return fig
