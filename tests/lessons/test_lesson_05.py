@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 
 import pytest
+from matplotlib.figure import Figure
 from misconceptions import Wrong
 
 from fiberlab import RECV, SEND, WAIT, Scheduler, SimulatedNetwork, Trace, recv_until, send_all
@@ -97,7 +98,8 @@ def test_a_victim_goes_on_when_the_nap_is_over_however_early_its_data_came():
 
 
 def test_the_three_accounts_are_of_the_same_fibers():
-    figure = draw_accounts(0.2)
+    figure = Figure()
+    draw_accounts(figure.subplots(3), 0.2)
 
     rows = [[text.get_text() for text in ax.get_yticklabels()] for ax in figure.axes]
     assert rows == [["dan (naps)", "ann", "ben", "cat"]] * 3

@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...columns import RECV as RECV_STATE
@@ -25,7 +25,7 @@ from .l05_exercises import EXERCISES
 from .rows import FONT, draw_arrived, draw_rows, draw_unwatched, explain
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 __all__ = [
     "EXERCISES",
@@ -195,16 +195,13 @@ def unseen(trace: Trace) -> dict[str, tuple[int, int]]:
     return found
 
 
-def draw_accounts(nap: float = 0.2) -> Figure:
-    """Draw one nap three times: as the scheduler saw it, where it did not look, and as it was.
+def draw_accounts(axes: Sequence[Axes], nap: float = 0.2) -> None:
+    """Draw one nap on three Axes: as the scheduler saw it, where it did not look, as it was.
 
     nap: simulated seconds.
     """
-    import matplotlib.pyplot as plt
-
     spans = build_spans(simulate_nap(nap))
     labels = {"dan": "dan (naps)", **{name: name for name in ARRIVALS}}
-    fig, axes = plt.subplots(3, figsize=(9, 6), sharex=True, layout="constrained")
     titles = ("1  what the scheduler knew", "2  where nobody looked", "3  what was so")
     for ax, title in zip(axes, titles, strict=True):
         draw_rows(ax, spans, labels)
@@ -216,4 +213,3 @@ def draw_accounts(nap: float = 0.2) -> Figure:
     axes[2].set_xlabel("time (ms)", fontsize=FONT)
     overlays = {"unwatched": UNWATCHED, "data_is_there": ARRIVED}
     explain(axes[2], ["running", "recv", "ready"], **overlays)
-    return fig
