@@ -16,20 +16,27 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.live
 def test_the_example_runs_and_prints_what_the_readme_says(tmp_path: Path) -> None:
-    """Numbers may differ: they are measured."""
+    """Numbers may differ: they are measured. On a busy machine a client may also be through
+    before the nap begins, and so be no victim: one run of three has to say it all.
+    """
     (tmp_path / "server.py").write_text(readme.example(), "utf-8")
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "server.py"],
-        cwd=tmp_path,
-        env={**os.environ, "MPLBACKEND": "Agg"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    said = readme.printed()
+    for _ in range(3):
+        ran = subprocess.run(
+            [sys.executable, "-W", "error", "server.py"],
+            cwd=tmp_path,
+            env={**os.environ, "MPLBACKEND": "Agg"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        if said is None or readme.same_but_for_numbers(ran.stdout) == (
+            readme.same_but_for_numbers(said)
+        ):
+            return
 
-    assert (ran.returncode, ran.stderr) == (0, "")
-    if (said := readme.printed()) is not None:
-        assert readme.same_but_for_numbers(ran.stdout) == readme.same_but_for_numbers(said)
+    assert readme.same_but_for_numbers(ran.stdout) == readme.same_but_for_numbers(said or "")
 
 
 def test_every_file_that_the_readme_names_is_there() -> None:
