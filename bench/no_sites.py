@@ -19,9 +19,12 @@ class _Remover(ast.NodeTransformer):
     """Takes out what asks whether there is a reporter."""
 
     def visit_If(self, node: ast.If) -> Any:
+        test = node.test
+        if isinstance(test, ast.BoolOp) and any(_asks(value, ast.IsNot) for value in test.values):
+            return None  # "there is a reporter, and ..."
         self.generic_visit(node)
-        if _asks(node.test):
-            return node.orelse or None
+        if _asks(test):
+            return node.orelse if isinstance(test.ops[0], ast.IsNot) else node.body
         return node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> Any:
@@ -32,9 +35,9 @@ class _Remover(ast.NodeTransformer):
         return values[0] if len(values) == 1 else ast.BoolOp(node.op, values)
 
 
-def _asks(test: ast.expr) -> bool:
+def _asks(test: Any, how: Any = (ast.Is, ast.IsNot)) -> bool:
     """Whether `test` compares the reporter with None."""
-    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], (ast.Is, ast.IsNot)):
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], how):
         return False
     asked = ast.unparse(test.left)
     return asked in ("report", "self._report") or "self._reporter" in asked

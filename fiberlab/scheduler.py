@@ -29,11 +29,10 @@ from .waits import RECV, SEND, WAIT, check_seconds
 class Scheduler:
     """Runs fibers, one at a time, each until its next yield.
 
-    timeout: seconds of inactivity after which a RECV or SEND raises FiberTimeout in its fiber;
-    None: never. trace: called with each TraceEvent; a Trace records them. clock, poller: None:
-    the system's. run_queue: None: a deque. output: None leaves print alone, "withheld" keeps it
-    until the fiber ends, "direct" writes it at once; to `file` (None: sys.stdout). debug: report
-    errors with their complete traceback.
+    timeout: seconds of inactivity until a RECV or SEND raises FiberTimeout; None: never. trace:
+    called with each TraceEvent. clock, poller, run_queue: None: the system's, and a deque.
+    output: None leaves print alone, "withheld" keeps it until the fiber ends, "direct" writes it
+    at once; to `file` (None: sys.stdout). debug: report errors with their complete traceback.
     """
 
     def __init__(
@@ -90,8 +89,7 @@ class Scheduler:
     def run(self) -> None:
         """Run until no fiber is left or stop() is called; then close whoever is still alive.
 
-        Raises Deadlock if only parked fibers are left that nothing can wake, and passes on
-        KeyboardInterrupt and SystemExit.
+        Raises Deadlock if nothing can wake those left; passes on KeyboardInterrupt, SystemExit.
         """
         if self._entered:
             raise RuntimeError("this scheduler is running already")
@@ -196,23 +194,25 @@ class Scheduler:
         """Let `fiber` wait for what it has yielded: the only way into waiting."""
         kind = wait.__class__
         at_once = ""  # why it need not wait, if so
-        limit = None  # nanoseconds until its alarm
         try:
             if fiber.pending is not None:
                 at_once = "cancel"  # it has cancelled itself
-            elif kind is RECV or kind is SEND:
-                if self._poller.arm(fiber, wait._sock, READABLE if kind is RECV else WRITABLE):
+            elif kind is RECV:
+                self._poller.arm(fiber, wait._sock, READABLE)
+            elif kind is SEND:
+                if self._poller.arm(fiber, wait._sock, WRITABLE):
+                    if self._report is None:
+                        # Kept out of calls: there is nearly always room, and nothing to undo.
+                        fiber.looked = False
+                        self._queue.append(fiber)
+                        return
                     at_once = "io"
-                timeout = wait._timeout
-                limit = self._patience if timeout is None else nanoseconds(timeout)
             elif kind is not WAIT:
                 raise InvalidYield.of(fiber, wait)
             elif wait._seconds is None:
                 self._parked[fiber] = None
             elif wait._seconds == 0:
                 at_once = "yield"
-            else:
-                limit = nanoseconds(wait._seconds)
         except Exception as error:
             fiber.pending, at_once, wait = error, "yield", None
         if self._report is not None:
@@ -221,6 +221,8 @@ class Scheduler:
             self._make_ready(fiber, 0 if at_once == "io" else fiber.id, at_once)
             return
         fiber.wait = wait
+        seconds = wait._seconds if kind is WAIT else wait._timeout
+        limit = self._patience if seconds is None and kind is not WAIT else nanoseconds(seconds)
         if limit is not None:
             self._alarms.set(fiber, self._clock.now_ns() + limit)
 
@@ -255,8 +257,6 @@ class Scheduler:
                 self._poller.disarm(fiber)
             self._parked.pop(fiber, None)
             self._make_ready(fiber, self.running.id if self.running else 0, "cancel")
-
-    # -- Endings --------------------------------------------------------------
 
     def _finish(self, fiber: Fiber) -> None:
         """Tell how `fiber` ended; after a ^C in here `_close_fibers` does the rest."""
