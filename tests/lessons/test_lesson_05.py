@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 
 import pytest
@@ -215,7 +216,7 @@ def losing_the_rest(sock, address):
     yield RECV(sock)
     while data := sock.recv(1024):
         kept += data
-        *whole, rest = kept.split(b"\n")
+        *whole, _rest = kept.split(b"\n")
         for line in whole:
             yield SEND(sock)
             sock.send(line[::-1] + b"\n")
@@ -271,10 +272,8 @@ class Mended(SelectToy):
         if first is None:
             super().park(fiber, wait)
             return
-        try:
+        with contextlib.suppress(Exception):
             fiber.throw(both(first, fiber))
-        except Exception:
-            pass
 
 
 class Raising(SelectToy):
@@ -300,10 +299,8 @@ class Ignoring(SelectToy):
 class BlamingTheFirst(SelectToy):
     def park(self, fiber, wait):
         if first := self.first(wait):
-            try:
+            with contextlib.suppress(Exception):
                 first.throw(both(first, fiber))
-            except Exception:
-                pass
         super().park(fiber, wait)
 
 
@@ -320,10 +317,8 @@ class Nameless(SelectToy):
         if not self.first(wait):
             super().park(fiber, wait)
             return
-        try:
+        with contextlib.suppress(RuntimeError):
             fiber.throw(RuntimeError("busy"))
-        except RuntimeError:
-            pass
 
 
 @pytest.mark.live

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...fiber import scheduler_of_thread
@@ -77,7 +78,7 @@ def updates(counter: Counter) -> list[Update]:
 def overlapping(counter: Counter) -> int:
     """Return how many updates began before the one written ahead of them had ended."""
     found = updates(counter)
-    return sum(after.begin < before.end for before, after in zip(found, found[1:], strict=False))
+    return sum(after.begin < before.end for before, after in itertools.pairwise(found))
 
 
 def draw_updates(ax: Axes, counter: Counter) -> None:

@@ -56,8 +56,8 @@ QUESTIONS = (
             "the facts: the answers did not come together.",
             "b": "Nobody divides its time: it accepts the next client only when it has done with\n"
             "the one before. Look at the facts: the first did not wait for the last.",
-            "d": "The kernel keeps them in a line until the server accepts them. Look at the facts:\n"
-            "each client had its answer.",
+            "d": "The kernel keeps them in a line until the server accepts them. Look at the\n"
+            "facts: each client had its answer.",
         },
         outcome=when_answered,
     ),
@@ -86,9 +86,7 @@ def draw_connection(ax: Axes) -> None:
     ax.text(41, 15.2, "the connection", size=13, ha="center", color="#1B4F8A")
 
 
-def _box(
-    ax: Axes, x: float, y: float, width: float, height: float, text: str, colour: str
-) -> None:
+def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
     ax.broken_barh([(x, width)], (y, height), facecolors=colour, edgecolors="black")
     ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", size=13)
 

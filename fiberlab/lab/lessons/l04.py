@@ -56,9 +56,10 @@ QUESTIONS = (
         wrong={
             "a": "select does not walk along the list and wait at each: it waits for all at once.\n"
             "Look at the ready sets: ben comes last.",
-            "b": "The number is only a name. Look at the ready sets: ann comes when she has spoken.",
-            "d": "Connected is not readable: a recv from ann or ben would block. Look at the first\n"
-            "ready set: it has one name.",
+            "b": "The number is only a name. Look at the ready sets: ann comes when she has\n"
+            "spoken.",
+            "d": "Connected is not readable: a recv from ann or ben would block. Look at the\n"
+            "first ready set: it has one name.",
         },
         outcome=reported_first,
     ),
@@ -193,7 +194,7 @@ _HINTS = {
     ("readable", "dan"): "dan has sent nothing: a recv from him would block",
     ("readable", "door"): "a listener is readable when accept will not block",
     ("writable", "ann"): "what ann has sent says nothing of the room towards her",
-    ("writable", "ben"): "towards ben there is room: nearly every socket is writable, nearly always",
+    ("writable", "ben"): "there is room towards ben: nearly every socket is nearly always writable",
     ("writable", "cat"): "a send to cat will not block: it fails at once, and that is no waiting",
     ("writable", "dan"): "the buffer towards dan is full: a send would block",
 }

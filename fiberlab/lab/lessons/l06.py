@@ -18,8 +18,8 @@ from ...trace import Trace
 from ...waits import WAIT
 from ..exercises import Question
 from .l06_exercises import EXERCISES
-from .rows import FONT, draw_bars, draw_rows
 from .museum_visits import Visit, visit_museum, visit_ours
+from .rows import FONT, draw_bars, draw_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,9 +177,7 @@ def draw_drift(axes: Sequence[Axes], work: float) -> None:
         last = _steps(spans, "heart")[BEATS - 1] / 1e6
         late = round(last - (BEATS - 1) * PERIOD * 1000)
         ax.vlines([n * PERIOD * 1000 for n in range(BEATS)], -0.7, 0.7, color="black", ls=":")
-        ax.set_title(
-            f"sleep {words}: the last beat is {late} ms late", loc="left", fontsize=FONT
-        )
+        ax.set_title(f"sleep {words}: the last beat is {late} ms late", loc="left", fontsize=FONT)
         ax.set_ylim(0.8, -0.8)
         ax.set_yticks([])
     axes[1].set_xlabel("time (ms); dotted: when it should beat", fontsize=FONT)

@@ -191,7 +191,8 @@ def _not_that_fiber(spans: Spans, name: Any) -> Finding:
     waited = max((spans[i].length for i in indexes if spans.state[i] != RUNNING), default=0)
     return Finding(
         False,
-        f"no step of {name} was longer than {readable(own)}; it waited for up to {readable(waited)}",
+        f"no step of {name} was longer than {readable(own)}; "
+        f"it waited for up to {readable(waited)}",
         expected,
         "waiting long is what victims do; the culprit runs long. Look for the long dark bar",
     )

@@ -36,7 +36,8 @@ def what_the_others_see(latencies: Mapping[str, Sequence[float]]) -> str:
 QUESTIONS = (
     Question(
         id="l12-q1",
-        text="A thread of the server counts for half a second. What do the other clients see meanwhile?",
+        text="A thread of the server counts for half a second. "
+        "What do the other clients see meanwhile?",
         choices={
             "a": "nothing: the thread works beside the loop",
             "b": "twice the latency: loop and thread get half of the time each",
@@ -44,8 +45,9 @@ QUESTIONS = (
             "d": "no answer before the counting is over",
         },
         wrong={
-            "a": "That is true of a thread that waits. One that runs Python holds the GIL, and the\n"
-            "loop needs it too. Look at the facts: beside one of the three words the latency did not stay.",
+            "a": "That is true of a thread that waits. One that runs Python holds the GIL, and\n"
+            "the loop needs it too. Look at the facts: beside one of the three words the\n"
+            "latency did not stay.",
             "b": "The loop needs only microseconds, but it gets them late: it is not slowed down\n"
             "by half, it waits for its turn. Look at the figure of the switch intervals.",
             "d": "The thread holds the GIL, but Python takes it away after the switch interval. A\n"
