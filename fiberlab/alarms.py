@@ -19,8 +19,10 @@ from typing import Any, Protocol
 
 def nanoseconds(seconds: float | None) -> int | None:
     """Return `seconds` as the integer nanoseconds alarms use; None, never, for None and inf."""
+    if not seconds:
+        return None if seconds is None else 0
     # Cut to 30,000 years: a larger float would overflow, where nobody can be told any more.
-    return None if seconds is None or seconds == math.inf else round(min(seconds, 1e12) * 1e9)
+    return None if seconds == math.inf else round(min(seconds, 1e12) * 1e9)
 
 
 class Sleeper(Protocol):
