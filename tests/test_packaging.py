@@ -133,6 +133,35 @@ def test_conda_takes_a_python_that_is_tried() -> None:
     assert python.removeprefix("python=") in PYTHONS
 
 
+def test_binder_needs_no_more_than_environment_and_post_build() -> None:
+    """Binder looks for a folder of its own first, and in it for all: there must be none."""
+    assert not (ROOT / "binder").exists()
+    assert not (ROOT / ".binder").exists()
+    assert environment_lines()[0] == "name: fiberlab"
+    # Binder has ready environments for a minor version; it takes the number after "=".
+    assert re.search(r"^  - python=3\.\d+$", read("environment.yml"), re.MULTILINE)
+    # A constraint or a "." is what makes it copy the whole repository before it installs.
+    assert "--constraint constraints.txt" in environment_lines()
+
+
+@pytest.mark.posix
+def test_post_build_makes_copies_without_outputs(tmp_path: Path) -> None:
+    """Run as Binder does: in a folder with the repository's files, by its shebang."""
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+    assert os.access(ROOT / "postBuild", os.X_OK)
+    subprocess.run(
+        [ROOT / "postBuild"], cwd=tmp_path, env=environment, check=True, capture_output=True
+    )
+
+    lessons = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+    copies = sorted((tmp_path / "lessons").glob("*.ipynb"))
+    assert [path.name for path in copies] == lessons
+    assert all('"output_type"' not in path.read_text("utf-8") for path in copies)
+
+
 def test_make_installs_every_extra_under_the_pins() -> None:
     assert f"--constraint constraints.txt --editable '.[{EXTRAS}]'" in re.sub(
         r"\\\n\s*", "", read("Makefile")

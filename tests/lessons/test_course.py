@@ -19,6 +19,7 @@ from fiberlab.lab.notebooks import find_notebooks
 from fiberlab.lab.notebooks import record as record_lesson
 
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
+LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 SOLUTIONS = find_notebooks([NOTEBOOKS / "solutions"])
 MODULES = [
     importlib.import_module(f"fiberlab.lab.lessons.{each.name}")
@@ -85,6 +86,17 @@ def test_each_misconception_fails_with_a_hint(wrong, capsys):
     assert finding.seen
     assert finding.expected
     assert capsys.readouterr() == ("", "")
+
+
+def test_there_are_thirty_exercises_at_least():
+    assert len({each.id for each in EXERCISES}) == len(EXERCISES) >= 30
+
+
+def test_every_lesson_but_the_map_has_two_exercises_at_least():
+    numbers = [each.id[1:3] for each in EXERCISES]
+    few = [path.stem[:2] for path in LESSONS if numbers.count(path.stem[:2]) < 2]
+
+    assert few == ["00"]
 
 
 @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda each: each.id)
