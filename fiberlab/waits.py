@@ -107,6 +107,7 @@ class WAIT:
     __slots__ = ("_seconds",)
 
     def __init__(self, seconds: float | None = None) -> None:
+        # One comparison in the common cases, None and 0, as above.
         if seconds is not None and (seconds.__class__ is not int or seconds):
             check_seconds("WAIT(seconds)", seconds)
             if math.isinf(seconds):
