@@ -7,6 +7,7 @@ fibers that take turns for ever, are stopped and named; what they print is kept 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import sys
 from collections.abc import Generator, Iterator
@@ -92,9 +93,15 @@ def at_most(instructions: int) -> Iterator[None]:
         if module.partition(".")[0] == _PACKAGE:
             return None
         # Instructions, not lines: a loop on one line may never begin a new one.
-        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        frame.f_trace_lines = False
+        # In this order: Python 3.13 looks for a trace function when it is told of instructions.
+        frame.f_trace, frame.f_trace_opcodes = each_instruction, True
         return each_instruction
 
+    here = inspect.currentframe()
+    assert here is not None
+    # Python 3.12 asks, when settrace is called, whether any frame wants instructions.
+    here.f_trace_opcodes = True
     before = sys.gettrace()
     sys.settrace(each_call)
     try:
