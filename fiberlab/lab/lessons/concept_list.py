@@ -122,7 +122,7 @@ CONCEPTS: tuple[Concept, ...] = (
         ),
     ),
     _concept(
-        "A fiber waits at `yield RECV(sock)`, and its time-out passes. How does it learn of it?",
+        "A fiber waits at `yield RECV(sock)`, and its timeout passes. How does it learn of it?",
         "So its `except` and `finally` run, and it can clean up.",
         "11 Endings",
         (

@@ -75,18 +75,17 @@ def explain(ax: Axes, words: Iterable[str], **overlays: Look) -> None:
     said = {WORDS[word]: looks[word] for word in words}
     said |= {label.replace("_", " "): look for label, look in overlays.items()}
     ax.legend(
-        [_handle(look, label) for label, look in said.items()], list(said),
+        [_handle(ax, look, label) for label, look in said.items()], list(said),
         loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=len(said),
         fontsize=FONT, frameon=False, handleheight=1.2, handlelength=2.2,
     )  # fmt: skip
 
 
-def _handle(look: Look, label: str) -> Any:
+def _handle(ax: Axes, look: Look, label: str) -> Any:
     """Return what stands for a look in the legend."""
-    from matplotlib.lines import Line2D
-
     patch = swatch(look, label)
     if look is not ARRIVED:
         return patch
     # The colour is that of ready; the mark at which it begins tells the two apart.
-    return patch, Line2D([], [], color="black", marker="|", markersize=16, linestyle="none")
+    [mark] = ax.plot([], [], color="black", marker="|", markersize=16, linestyle="none")
+    return patch, mark
