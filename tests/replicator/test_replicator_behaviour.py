@@ -144,6 +144,15 @@ def test_a_range_outside_of_the_file_is_a_416(tmp_path, asked):
     assert b"outside of the file's 102400 bytes" in answer.body
 
 
+def test_the_file_is_fetched_though_its_first_client_asked_for_too_much(tmp_path):
+    with origin_serving(file=File()) as origin, proxy_serving(tmp_path) as proxy:
+        answer = ask(proxy, origin.url("/file"), {"Range": "bytes=102400-"})
+        wait_until(lambda: not proxy.proxy.downloads)
+
+    assert (answer.status, cached(tmp_path)) == (416, {"file": BODY})
+    assert "error" not in proxy.server.output
+
+
 def test_a_range_of_another_version_gets_the_whole_file(tmp_path):
     file = File(headers={"ETag": '"2"'})
     with origin_serving(file=file) as origin, proxy_serving(tmp_path) as proxy:
