@@ -162,6 +162,17 @@ def test_a_range_of_another_version_gets_the_whole_file(tmp_path):
     assert [(answer.status, answer.body) for answer in answers] == [(200, BODY), (206, BODY[5:])]
 
 
+def test_a_range_may_name_the_version_by_its_date_too(tmp_path):
+    """As apt does, also where there is an ETag."""
+    file = File(headers={"ETag": '"2"', "Last-Modified": LONG_AGO})
+    other = "Sun, 13 Sep 2020 12:26:41 GMT"
+    with origin_serving(file=file) as origin, proxy_serving(tmp_path) as proxy:
+        asked = [{"Range": "bytes=5-", "If-Range": date} for date in (LONG_AGO, other)]
+        answers = [ask(proxy, origin.url("/file"), each) for each in asked]
+
+    assert [(answer.status, answer.body) for answer in answers] == [(206, BODY[5:]), (200, BODY)]
+
+
 def test_a_client_that_has_this_version_gets_a_304(tmp_path):
     file = File(headers={"ETag": 'W/"2"', "Last-Modified": LONG_AGO})
     with origin_serving(file=file) as origin, proxy_serving(tmp_path) as proxy:
