@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,35 @@ def test_curl_downloads_a_file_and_resumes_one(tmp_path, out):
     assert (whole.returncode, rest.returncode) == (0, 0), whole.stderr
     assert (out / "whole").read_bytes() == (out / "part").read_bytes() == BODY
     assert [told.get("range") for _, _, told, _ in origin.requests] == [None, None]
+
+
+@curl
+def test_curl_gets_a_range_and_is_told_if_there_is_none(tmp_path, out):
+    with origin_serving(file=File()) as origin, proxy_serving(tmp_path / "cache") as proxy:
+        words = ["curl", "--silent", "--write-out", "%{http_code}", "-o", out / "some"]
+        some = run(proxy, *words, "-r", "5-9", origin.url("/file"))
+        none = run(proxy, *words[:-1], out / "none", "-r", "102400-", origin.url("/file"))
+
+    assert (some.stdout, (out / "some").read_bytes()) == ("206", BODY[5:10])
+    assert none.stdout == "416"
+    assert b"outside of the file's 102400 bytes" in (out / "none").read_bytes()
+
+
+@curl
+def test_two_curls_share_one_download(tmp_path, out):
+    file = File(gate=threading.Event())
+    with (
+        origin_serving(file=file) as origin,
+        proxy_serving(tmp_path / "cache") as proxy,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        for name in ("first", "second"):
+            pool.submit(run, proxy, "curl", "--silent", "-o", out / name, origin.url("/file"))
+        wait_until(lambda: [each.users for each in proxy.proxy.downloads.values()] == [4])
+        file.gate.set()
+
+    assert (out / "first").read_bytes() == (out / "second").read_bytes() == BODY
+    assert len(origin.requests) == 1
 
 
 @curl
@@ -237,6 +267,30 @@ connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=5
 connection.request("GET", sys.argv[3])
 sys.stdout.buffer.write(connection.getresponse().read())
 """
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("", (False, False, None, [443], 8080, 15, False)),
+        ("--static --port 0", (True, False, None, [443], 0, 15, False)),
+        ("--offline --timeout 2.5", (False, True, None, [443], 8080, 2.5, False)),
+        ("--limit 50 --tunnel 443 563", (False, False, 51200, [443, 563], 8080, 15, False)),
+        ("--debug", (False, False, None, [443], 8080, 15, True)),
+    ],
+)
+def test_each_option_means_what_its_help_says(tmp_path, monkeypatch, words, meant):
+    got = []
+
+    def spawn(serve, port, timeout, debug, trace):
+        proxy = serve.__self__
+        options = proxy.static, proxy.offline, proxy.limit, proxy.tunnel_ports
+        got.append((*options, port, timeout, debug))
+
+    monkeypatch.setattr("fiberlab.replicator.__main__.spawn", spawn)
+    code = main(["--cache", str(tmp_path), *words.split()])
+
+    assert (code, got) == (0, [meant])
 
 
 @pytest.mark.parametrize(
