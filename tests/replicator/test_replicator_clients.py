@@ -232,6 +232,50 @@ def test_pip_installs_from_an_index_through_it_and_again_when_that_is_gone(tmp_p
     assert len(origin.requests) == asked
 
 
+@pytest.mark.skipif(
+    None in (shutil.which("apt-get"), shutil.which("dpkg-deb")), reason="there is no apt here"
+)
+def test_apt_updates_and_downloads_a_package(tmp_path, out):
+    (tmp_path / "made" / "DEBIAN").mkdir(parents=True)
+    fields = "Package: tiny-example\nVersion: 1.0\nArchitecture: all\nMaintainer: x <x@localhost>\n"
+    (tmp_path / "made/DEBIAN/control").write_text(f"{fields}Description: x\n")
+    (tmp_path / "made/body").write_bytes(BODY)
+    words = ["dpkg-deb", "--root-owner-group", "--build", "made", "x.deb"]
+    subprocess.run(words, cwd=tmp_path, capture_output=True, check=True)
+    packed = (tmp_path / "x.deb").read_bytes()
+    fields += (
+        f"Filename: ./x.deb\nSize: {len(packed)}\nSHA256: {hashlib.sha256(packed).hexdigest()}\n"
+    )
+    with origin_serving() as origin, proxy_serving(tmp_path / "cache") as proxy:
+        origin.files = {"/./Packages": File(fields.encode()), "/./x.deb": File(packed)}
+        words = apt_get(tmp_path / "apt", origin.url("/"), "http://{}:{}".format(*proxy.address))
+        told = [run(proxy, *words, "update", folder=out)]
+        told += [run(proxy, *words, "download", "tiny-example", folder=out)]
+        wait_until(lambda: not proxy.proxy.downloads)
+
+    assert [done.returncode for done in told] == [0, 0], told[1].stderr
+    assert [path.read_bytes() for path in out.iterdir()] == [packed]
+    assert cached(tmp_path / "cache") == {"%2E/Packages": fields.encode(), "%2E/x.deb": packed}
+
+
+def apt_get(folder: Path, url: str, proxy: str) -> list[str]:
+    """Return the beginning of a command that knows one source, and leaves the machine's alone."""
+    for name in ("lists/partial", "archives/partial", "empty"):
+        (folder / name).mkdir(parents=True)
+    (folder / "status").touch()
+    (folder / "sources.list").write_text(f"deb [trusted=yes] {url} ./\n")
+    settings = {
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": folder / "empty",
+        "Dir::State": folder,
+        "Dir::State::status": folder / "status",
+        "Dir::Cache": folder,
+        "Acquire::http::Proxy": proxy,
+        "APT::Sandbox::User": "root",
+    }
+    return ["apt-get", *(f"-o{name}={value}" for name, value in settings.items())]
+
+
 # -- The command line --------------------------------------------------------------------
 
 
