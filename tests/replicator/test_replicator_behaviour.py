@@ -13,6 +13,20 @@
 | chunked                        | test_a_chunked_answer_is_cached_whole                       |
 | an unreachable origin          | test_an_origin_that_cannot_be_reached_is_a_502              |
 
+What its peers do (squid 5.7 and tinyproxy 1.11 were tried with these origins; the original's source
+was read; squid with its collapsed_forwarding on makes one request for six):
+
+|                         | original         | squid           | tinyproxy | here                  |
+| ----------------------- | ---------------- | --------------- | --------- | --------------------- |
+| cut, and asked again    | rest, by date    | all of it       | all of it | rest, by ETag or date |
+| range of an absent file | all is fetched   | range, not kept | range     | all is fetched        |
+| six at once             | one request      | five (one late) | six       | one                   |
+| its only client is gone | stops, part kept | stops           | stops     | goes on               |
+| an end without a length | kept             | kept            | not kept  | not kept              |
+| Set-Cookie              | kept             | kept            | not kept  | not kept              |
+| offline, absent file    | 500              | asks            | no option | 504                   |
+| unreachable origin      | 500, traceback   | 503             | 500       | 502, in words         |
+
 More than the original: If-Range, so that parts of two versions are never joined; no answer that
 is personal is cached; revalidation by ETag; HEAD; CONNECT. Less: no FTP.
 """
