@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--timeout", type=_positive, default=15, help="seconds of silence that are allowed (15)")
     add("--static", action="store_true", help="files never change: serve without asking again")
     add("--offline", action="store_true", help="ask no origin: serve what is in the cache")
-    add("--limit", type=_positive, metavar="KIB", help="the most KiB a second from all origins")
+    add("--limit", type=_positive, metavar="KIB", help="the most KiB a second, but for tunnels")
     add("--tunnel", type=int, nargs="+", default=[443], help="where CONNECT may lead (443)")
     add("--debug", action="store_true", help="print at once; errors with their traceback")
     add("--trace", metavar="FILE", help="write what the fibers did to FILE at the end")

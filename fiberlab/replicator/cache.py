@@ -167,7 +167,8 @@ class Download:
 
     def __exit__(self, *_: object) -> None:
         self.users -= 1
-        if not self.users and self.about is not None:
+        # If it is not over, the fiber that fetches has yet to begin, and needs the file.
+        if not self.users and self.over and self.about is not None:
             self._file.close()
 
     def hold(self, about: About, file: FileIO, *, complete: bool = False) -> Download:

@@ -188,15 +188,13 @@ def seconds_of(date: str | None) -> float | None:
         return None
 
 
-def validator_of(headers: Headers) -> str | None:
-    """Return what tells this very version from any other: a strong ETag, or an old date."""
-    etag = field(headers, b"etag")
-    if etag and not etag.startswith("W/"):
-        return etag
-    modified = field(headers, b"last-modified")
+def validators_of(headers: Headers) -> list[str]:
+    """Return what tells this very version from any other: a strong ETag, an old date."""
+    etag, modified = field(headers, b"etag"), field(headers, b"last-modified")
     told = seconds_of(field(headers, b"date")) or 0
     # Within a second a file may change twice; not when it is a minute old (RFC 9110, 8.8.2.2).
-    return modified if told - (seconds_of(modified) or told) >= 60 else None
+    old = modified if told - (seconds_of(modified) or told) >= 60 else None
+    return [each for each in (None if (etag or "").startswith("W/") else etag, old) if each]
 
 
 def is_unmodified(request: h11.Request, headers: Headers) -> bool:
@@ -216,7 +214,7 @@ def range_of(request: h11.Request, headers: Headers, size: int | None) -> range 
     form = re.fullmatch(r"bytes=([0-9]{0,18})-([0-9]{0,18})", asked or "")
     condition = field(request.headers, b"if-range")
     # Several ranges at once, or a size that is not known yet: the whole file.
-    if size is None or form is None or condition not in (None, validator_of(headers)):
+    if size is None or form is None or condition not in (None, *validators_of(headers)):
         return None
     first, last = form[1], form[2]
     if not first + last or (first and last and int(last) < int(first)):

@@ -302,8 +302,8 @@ def _conditions(entry: Entry) -> Headers:
     if (found := entry.open(part=True)) is not None:
         with found[1] as file:
             size = file.seek(0, os.SEEK_END)
-        if size and (version := http.validator_of(found[0].headers)) is not None:
-            return [(b"range", b"bytes=%d-" % size), (b"if-range", version.encode("latin-1"))]
+        if size and (versions := http.validators_of(found[0].headers)):
+            return [(b"range", b"bytes=%d-" % size), (b"if-range", versions[0].encode("latin-1"))]
     if (found := entry.open()) is None:
         return []
     found[1].close()

@@ -13,6 +13,20 @@
 | chunked                        | test_a_chunked_answer_is_cached_whole                       |
 | an unreachable origin          | test_an_origin_that_cannot_be_reached_is_a_502              |
 
+What its peers do (squid 5.7 and tinyproxy 1.11 were tried with these origins; squid with its
+collapsed_forwarding on makes one request for six):
+
+|                         | squid           | tinyproxy | here                  |
+| ----------------------- | --------------- | --------- | --------------------- |
+| cut, and asked again    | all of it       | all of it | rest, by ETag or date |
+| range of an absent file | range, not kept | range     | all is fetched        |
+| six at once             | five (one late) | six       | one                   |
+| its only client is gone | stops           | stops     | goes on               |
+| an end without a length | kept            | not kept  | not kept              |
+| Set-Cookie              | kept            | not kept  | not kept              |
+| offline, absent file    | asks            | no option | 504                   |
+| unreachable origin      | 503             | 500       | 502, in words         |
+
 More than the original: If-Range, so that parts of two versions are never joined; no answer that
 is personal is cached; revalidation by ETag; HEAD; CONNECT. Less: no FTP.
 """
@@ -144,6 +158,15 @@ def test_a_range_outside_of_the_file_is_a_416(tmp_path, asked):
     assert b"outside of the file's 102400 bytes" in answer.body
 
 
+def test_the_file_is_fetched_though_its_first_client_asked_for_too_much(tmp_path):
+    with origin_serving(file=File()) as origin, proxy_serving(tmp_path) as proxy:
+        answer = ask(proxy, origin.url("/file"), {"Range": "bytes=102400-"})
+        wait_until(lambda: not proxy.proxy.downloads)
+
+    assert (answer.status, cached(tmp_path)) == (416, {"file": BODY})
+    assert "error" not in proxy.server.output
+
+
 def test_a_range_of_another_version_gets_the_whole_file(tmp_path):
     file = File(headers={"ETag": '"2"'})
     with origin_serving(file=file) as origin, proxy_serving(tmp_path) as proxy:
@@ -151,6 +174,17 @@ def test_a_range_of_another_version_gets_the_whole_file(tmp_path):
         answers = [ask(proxy, origin.url("/file"), each) for each in asked]
 
     assert [(answer.status, answer.body) for answer in answers] == [(200, BODY), (206, BODY[5:])]
+
+
+def test_a_range_may_name_the_version_by_its_date_too(tmp_path):
+    """As apt does, also where there is an ETag."""
+    file = File(headers={"ETag": '"2"', "Last-Modified": LONG_AGO})
+    other = "Sun, 13 Sep 2020 12:26:41 GMT"
+    with origin_serving(file=file) as origin, proxy_serving(tmp_path) as proxy:
+        asked = [{"Range": "bytes=5-", "If-Range": date} for date in (LONG_AGO, other)]
+        answers = [ask(proxy, origin.url("/file"), each) for each in asked]
+
+    assert [(answer.status, answer.body) for answer in answers] == [(206, BODY[5:]), (200, BODY)]
 
 
 def test_a_client_that_has_this_version_gets_a_304(tmp_path):

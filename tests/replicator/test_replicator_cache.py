@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import itertools
 import json
 import os
@@ -10,11 +11,13 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 from replicator_world import (
     BODY,
+    SECONDS,
     File,
     ask,
     cached,
@@ -224,6 +227,31 @@ def test_kill_9_at_any_moment_leaves_no_wrong_file(tmp_path):
                 assert body == bodies["/" + name]
         with proxy_serving(tmp_path) as proxy:
             assert {path: ask(proxy, origin.url(path)).body for path in bodies} == bodies
+
+
+@pytest.mark.live
+@pytest.mark.posix
+def test_a_download_killed_in_the_middle_is_resumed_by_the_next_proxy(tmp_path):
+    half = len(BODY) // 2
+    file = File(headers={"ETag": '"1"'}, gate=threading.Event())
+    with origin_serving(file=file) as origin:
+        process, address = start_proxy(tmp_path)
+        connection = http.client.HTTPConnection(*address, timeout=SECONDS)
+        connection.request("GET", origin.url("/file"))
+        with connection.getresponse() as answer:
+            assert answer.read(half) == BODY[:half]
+            process.kill()
+            process.wait()
+        connection.close()
+        process.stdout.close()
+        file.gate.set()
+        assert cached(tmp_path) == {}
+        with proxy_serving(tmp_path) as proxy:
+            body = ask(proxy, origin.url("/file")).body
+
+    told = origin.requests[1][2]
+    assert (body, told["range"], told["if-range"]) == (BODY, f"bytes={half}-", '"1"')
+    assert cached(tmp_path) == {"file": BODY}
 
 
 _ASKING = """

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,41 @@ def test_curl_downloads_a_file_and_resumes_one(tmp_path, out):
     with origin_serving(file=File()) as origin, proxy_serving(tmp_path / "cache") as proxy:
         url = origin.url("/file")
         whole = run(proxy, "curl", "--fail", "--silent", "--show-error", "-o", out / "whole", url)
+        wait_until(lambda: not proxy.proxy.downloads)  # else the second may join the first
         rest = run(proxy, "curl", "--fail", "--silent", "-C", "-", "-o", out / "part", url)
 
     assert (whole.returncode, rest.returncode) == (0, 0), whole.stderr
     assert (out / "whole").read_bytes() == (out / "part").read_bytes() == BODY
     assert [told.get("range") for _, _, told, _ in origin.requests] == [None, None]
+
+
+@curl
+def test_curl_gets_a_range_and_is_told_if_there_is_none(tmp_path, out):
+    with origin_serving(file=File()) as origin, proxy_serving(tmp_path / "cache") as proxy:
+        words = ["curl", "--silent", "--write-out", "%{http_code}", "-o", out / "some"]
+        some = run(proxy, *words, "-r", "5-9", origin.url("/file"))
+        none = run(proxy, *words[:-1], out / "none", "-r", "102400-", origin.url("/file"))
+
+    assert (some.stdout, (out / "some").read_bytes()) == ("206", BODY[5:10])
+    assert none.stdout == "416"
+    assert b"outside of the file's 102400 bytes" in (out / "none").read_bytes()
+
+
+@curl
+def test_two_curls_share_one_download(tmp_path, out):
+    file = File(gate=threading.Event())
+    with (
+        origin_serving(file=file) as origin,
+        proxy_serving(tmp_path / "cache") as proxy,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        for name in ("first", "second"):
+            pool.submit(run, proxy, "curl", "--silent", "-o", out / name, origin.url("/file"))
+        wait_until(lambda: [each.users for each in proxy.proxy.downloads.values()] == [4])
+        file.gate.set()
+
+    assert (out / "first").read_bytes() == (out / "second").read_bytes() == BODY
+    assert len(origin.requests) == 1
 
 
 @curl
@@ -201,6 +232,50 @@ def test_pip_installs_from_an_index_through_it_and_again_when_that_is_gone(tmp_p
     assert len(origin.requests) == asked
 
 
+@pytest.mark.skipif(
+    None in (shutil.which("apt-get"), shutil.which("dpkg-deb")), reason="there is no apt here"
+)
+def test_apt_updates_and_downloads_a_package(tmp_path, out):
+    (tmp_path / "made" / "DEBIAN").mkdir(parents=True)
+    fields = "Package: tiny-example\nVersion: 1.0\nArchitecture: all\nMaintainer: x <x@localhost>\n"
+    (tmp_path / "made/DEBIAN/control").write_text(f"{fields}Description: x\n")
+    (tmp_path / "made/body").write_bytes(BODY)
+    words = ["dpkg-deb", "--root-owner-group", "--build", "made", "x.deb"]
+    subprocess.run(words, cwd=tmp_path, capture_output=True, check=True)
+    packed = (tmp_path / "x.deb").read_bytes()
+    fields += (
+        f"Filename: ./x.deb\nSize: {len(packed)}\nSHA256: {hashlib.sha256(packed).hexdigest()}\n"
+    )
+    with origin_serving() as origin, proxy_serving(tmp_path / "cache") as proxy:
+        origin.files = {"/./Packages": File(fields.encode()), "/./x.deb": File(packed)}
+        words = apt_get(tmp_path / "apt", origin.url("/"), "http://{}:{}".format(*proxy.address))
+        told = [run(proxy, *words, "update", folder=out)]
+        told += [run(proxy, *words, "download", "tiny-example", folder=out)]
+        wait_until(lambda: not proxy.proxy.downloads)
+
+    assert [done.returncode for done in told] == [0, 0], told[1].stderr
+    assert [path.read_bytes() for path in out.iterdir()] == [packed]
+    assert cached(tmp_path / "cache") == {"%2E/Packages": fields.encode(), "%2E/x.deb": packed}
+
+
+def apt_get(folder: Path, url: str, proxy: str) -> list[str]:
+    """Return the beginning of a command that knows one source, and leaves the machine's alone."""
+    for name in ("lists/partial", "archives/partial", "empty"):
+        (folder / name).mkdir(parents=True)
+    (folder / "status").touch()
+    (folder / "sources.list").write_text(f"deb [trusted=yes] {url} ./\n")
+    settings = {
+        "Dir::Etc::sourcelist": folder / "sources.list",
+        "Dir::Etc::sourceparts": folder / "empty",
+        "Dir::State": folder,
+        "Dir::State::status": folder / "status",
+        "Dir::Cache": folder,
+        "Acquire::http::Proxy": proxy,
+        "APT::Sandbox::User": "root",
+    }
+    return ["apt-get", *(f"-o{name}={value}" for name, value in settings.items())]
+
+
 # -- The command line --------------------------------------------------------------------
 
 
@@ -236,6 +311,30 @@ connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=5
 connection.request("GET", sys.argv[3])
 sys.stdout.buffer.write(connection.getresponse().read())
 """
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("", (False, False, None, [443], 8080, 15, False)),
+        ("--static --port 0", (True, False, None, [443], 0, 15, False)),
+        ("--offline --timeout 2.5", (False, True, None, [443], 8080, 2.5, False)),
+        ("--limit 50 --tunnel 443 563", (False, False, 51200, [443, 563], 8080, 15, False)),
+        ("--debug", (False, False, None, [443], 8080, 15, True)),
+    ],
+)
+def test_each_option_means_what_its_help_says(tmp_path, monkeypatch, words, meant):
+    got = []
+
+    def spawn(serve, port, timeout, debug, trace):
+        proxy = serve.__self__
+        options = proxy.static, proxy.offline, proxy.limit, proxy.tunnel_ports
+        got.append((*options, port, timeout, debug))
+
+    monkeypatch.setattr("fiberlab.replicator.__main__.spawn", spawn)
+    code = main(["--cache", str(tmp_path), *words.split()])
+
+    assert (code, got) == (0, [meant])
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,27 @@ def test_a_refused_request_never_reaches_the_origin(tmp_path):
     assert got.count(b"HTTP/1.1 ") == 1
 
 
+def test_a_field_that_goes_on_in_the_next_line_reaches_the_origin_in_one(tmp_path):
+    """So no origin can take the second line for a field of its own (RFC 9112, 5.2)."""
+    folded = "X-Long: a\r\n Content-Length: 5\r\n\r\n"
+    with origin_serving(file=File(b"")) as origin, proxy_serving(tmp_path) as proxy:
+        raw(proxy, f"GET {origin.url('/file')} HTTP/1.1\r\nHost: x\r\n{folded}".encode())
+
+    [(_, _, told, body)] = origin.requests
+    assert (told["x-long"], told.get("content-length"), body) == ("a Content-Length: 5", None, b"")
+
+
+def test_a_chunked_body_hides_no_second_request(tmp_path):
+    hidden = "GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+    body = f"{len(hidden):x};name=value\r\n{hidden}\r\n0\r\n\r\n"
+    with origin_serving(file=File(b"done")) as origin, proxy_serving(tmp_path) as proxy:
+        head = f"POST {origin.url('/file')} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked"
+        got = raw(proxy, f"{head}\r\n\r\n{body}".encode())
+
+    assert got.endswith(b"done")
+    assert [(each[1], each[3]) for each in origin.requests] == [("/file", hidden.encode())]
+
+
 def test_requests_to_the_proxy_itself_are_refused(tmp_path):
     with proxy_serving(tmp_path, tunnel_ports=frozenset(range(65536))) as proxy:
         port = proxy.address[1]
