@@ -7,19 +7,25 @@ itself does not matter.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ...descriptors import exists
 from ...errors import one_line
 from ...fiber import Fiber, FiberGenerator
+from ...scheduler import Scheduler
+from ...simulation import SimulatedNetwork
 from ...spans import build_spans
 from ...trace import Trace
 from ...waits import WAIT
+
+Steps = Generator[Any, Any, Any]
+"""A learner's generator: what it yields and returns is yet to be seen."""
 
 # -- How fibers ended ---------------------------------------------------------
 
@@ -54,22 +60,39 @@ def endings(trace: Trace) -> list[Ending]:
 
 @dataclass
 class Left:
-    """What there is afterwards that was not there before; its `str` tells how much."""
+    """What there is afterwards that was not there before; its `str` tells how much.
 
-    descriptors: int = 0
-    threads: int = 0
+    descriptors: their numbers. threads: their names.
+    """
+
+    descriptors: set[int] = field(default_factory=set)
+    threads: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        """Close the descriptors that were left."""
+        while self.descriptors:
+            os.close(self.descriptors.pop())
 
     def __str__(self) -> str:
-        return f"left behind: {self.descriptors} descriptors, {self.threads} threads"
+        return f"left behind: {len(self.descriptors)} descriptors, {len(self.threads)} threads"
 
 
 @contextlib.contextmanager
 def left_behind() -> Iterator[Left]:
-    """Count what is left of the block: ``with left_behind() as left:``, then look at `left`."""
+    """Note what is left of the block: ``with left_behind() as left:``, then look at `left`."""
     left, descriptors, threads = Left(), open_descriptors(), set(threading.enumerate())
     yield left
-    left.descriptors = len(open_descriptors() - descriptors)
-    left.threads = len(set(threading.enumerate()) - threads)
+    left.descriptors = open_descriptors() - descriptors
+    left.threads = [each.name for each in threading.enumerate() if each not in threads]
+
+
+def open_descriptors() -> set[int]:
+    """Return the numbers of the descriptors that this process has open."""
+    folder = "/dev/fd"
+    if not os.path.isdir(folder):
+        return {number for number in range(1024) if exists(number)}
+    # The folder itself was open while it was read.
+    return {number for number in map(int, os.listdir(folder)) if exists(number)}
 
 
 def is_open(address: tuple[str, int]) -> bool:
@@ -81,18 +104,17 @@ def is_open(address: tuple[str, int]) -> bool:
     return True
 
 
-# -- What the judges share ----------------------------------------------------
-
-Steps = Generator[Any, Any, Any]
+# -- Fibers in simulated time ----------------------------------------------------
 
 
-def open_descriptors() -> set[int]:
-    """Return the numbers of the descriptors that this process has open."""
-    folder = "/dev/fd"
-    if not os.path.isdir(folder):
-        return {number for number in range(1024) if exists(number)}
-    # The folder itself was open while it was read.
-    return {number for number in map(int, os.listdir(folder)) if exists(number)}
+def simulated() -> tuple[Scheduler, SimulatedNetwork, Trace]:
+    """Return a scheduler in simulated time, its network and its trace.
+
+    The errors that it reports are kept away: a lesson shows them where it speaks of them.
+    """
+    network, trace = SimulatedNetwork(), Trace(stall_after=None)
+    given: Any = {"clock": network.clock, "poller": network, "file": io.StringIO()}
+    return Scheduler(trace=trace, **given), network, trace
 
 
 def after(seconds: float, act: Callable[[], Any]) -> FiberGenerator:
