@@ -15,7 +15,6 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ...descriptors import exists
 from ...errors import one_line
 from ...fiber import Fiber, FiberGenerator
 from ...scheduler import Scheduler
@@ -90,9 +89,17 @@ def open_descriptors() -> set[int]:
     """Return the numbers of the descriptors that this process has open."""
     folder = "/dev/fd"
     if not os.path.isdir(folder):
-        return {number for number in range(1024) if exists(number)}
+        return {number for number in range(1024) if _exists(number)}
     # The folder itself was open while it was read.
-    return {number for number in map(int, os.listdir(folder)) if exists(number)}
+    return {number for number in map(int, os.listdir(folder)) if _exists(number)}
+
+
+def _exists(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 def is_open(address: tuple[str, int]) -> bool:
