@@ -15,6 +15,9 @@ from .ends import Steps, after, raise_stub, told
 from .trial import Trial
 
 
+_PARK = "start() all, then a fiber that waits for others parks: WAIT(None) until each is done"
+
+
 @dataclass
 class _Family:
     """What came of a parent and its children.
@@ -39,7 +42,7 @@ def judge_nursery(function: Callable[..., Steps]) -> Finding:
     """Judge a nursery by who ended before whom, in three cases."""
     for case, right, judge in _CASES:
         seen = case(function)
-        hint = "wait by WAIT(None): a fiber that waits for others parks" if seen.failure else ""
+        hint = _PARK if seen.failure else ""
         if hint := hint or judge(seen):
             return Finding(False, str(seen), right, hint)
     return Finding(
