@@ -14,7 +14,6 @@ from ..exercises import Finding
 from .ends import Steps, after, raise_stub, told
 from .trial import Trial
 
-
 _PARK = "start() all, then a fiber that waits for others parks: WAIT(None) until each is done"
 
 
