@@ -26,6 +26,8 @@ from .trial import Trial
 
 LIMIT = 1.0
 
+_Within = Callable[[float, Steps], Steps]
+
 
 @dataclass
 class _Limited:
@@ -44,7 +46,7 @@ class _Limited:
         return f"within() {told(self.caller)} at {self.at:g} s; {work}"
 
 
-def judge_within(function: Callable[[float, Steps], Steps]) -> Finding:
+def judge_within(function: _Within) -> Finding:
     """Judge ``within(seconds, work)`` by when it ends, and how, in four cases."""
     for waits, fails in (([0.1] * 3, False), ([0.1], True), ([0.4] * 6, False), ([5.0], False)):
         seen, due = _limited(function, waits, fails), sum(waits)
@@ -60,9 +62,7 @@ def judge_within(function: Callable[[float, Steps], Steps]) -> Finding:
     return Finding(True, "TimeoutError at 1 s, work cancelled; what is done in time is returned")
 
 
-def _limited(
-    function: Callable[[float, Steps], Steps], waits: list[float], fails: bool
-) -> _Limited:
+def _limited(function: _Within, waits: list[float], fails: bool) -> _Limited:
     trial = Trial()
     now = trial.network.clock.now
 
@@ -83,9 +83,9 @@ def _limited(
             seen.at = now()
 
     seen = _Limited(trial.add(caller(), "caller"))
-    ended = trial.run()
+    trial.run()
     raise_stub(seen.caller)
-    seen.over, seen.failure = now(), "" if ended else trial.failure
+    seen.over, seen.failure = now(), trial.failure
     return seen
 
 
@@ -188,8 +188,7 @@ def _run_visit(function: Callable[[Any, Any], Steps], way: str, before: set[int]
     trial.add(after(0.7, leave), "second")
     seen.failure = "" if trial.run() else trial.failure
     raise_stub(fiber)
-    seen.left = len(open_descriptors() - before)
-    seen.told = told(fiber)
+    seen.left, seen.told = len(open_descriptors() - before), told(fiber)
     seen.how = next(event.how for event in trial.trace if event.ev == "exit" and event.fid == 1)
     return seen
 
