@@ -19,7 +19,7 @@ from ..exercises import Exercise, Finding, Question
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SLOW = 0.02
+SLOW = 0.04
 """Seconds from which a request counts as slow: far from the stall and from the usual latency."""
 
 ANSWER = 0.0003
@@ -133,10 +133,10 @@ QUESTIONS = (
         id="l09-q1",
         text="A server stalls once, for 200 ms. What is p99 in a closed loop, and in an open one?",
         choices={
-            "a": "both below 20 ms: one stall is one slow request in a thousand",
+            "a": "both below 40 ms: one stall is one slow request in a thousand",
             "b": "both near 200 ms: it is the same stall",
-            "c": "closed below 20 ms, open near 200 ms",
-            "d": "closed near 200 ms, open below 20 ms",
+            "c": "closed below 40 ms, open near 200 ms",
+            "d": "closed near 200 ms, open below 40 ms",
         },
         wrong={
             "a": "One stall is one slow request only if nothing else is due meanwhile. Look at\n"
