@@ -218,7 +218,7 @@ def _other_gaps(spans: Spans) -> Iterator[tuple[float, str]]:
 # -- Exercise 2: the nearest rank ---------------------------------------------
 
 VALUES = (0.5, 0.1, 0.4, 0.2, 0.3)
-MANY = tuple((37 * n % 200) / 10 for n in range(200))
+MANY = tuple((37 * number % 200) / 10 for number in range(200))
 
 
 def judge_percentile(function: Callable[[Sequence[float], int], float]) -> Finding:
@@ -251,40 +251,39 @@ def _hint_for_rank(values: Sequence[float], percent: int, seen: Any, right: floa
 # -- Exercise 3: from the moment it was due -----------------------------------
 
 RATE = 1000
-LOG = tuple((each.sent, each.answered) for each in simulate(0.2, RATE))
-"""What a client noted that was to send RATE requests a second: when it sent, when it had it."""
+Log = list[tuple[float, float]]
+"""What a client noted: for each request when it was sent, and when it was answered."""
 
 
-def judge_latencies(function: Callable[[Sequence[tuple[float, float]], float], Any]) -> Finding:
-    """Judge the latencies that ``function(LOG, RATE)`` makes of a client's log."""
-    seen = [float(each) for each in function(list(LOG), RATE)]
-    right = [answered - number / RATE for number, (_, answered) in enumerate(LOG)]
+def judge_latencies(function: Callable[[Log, float], Iterable[float]]) -> Finding:
+    """Judge what ``function(log, RATE)`` makes of the log of a client that met a stall."""
+    log = [(each.sent, each.answered) for each in simulate(0.2, RATE)]
+    seen = [float(each) for each in function(list(log), RATE)]
+    right = [answered - number / RATE for number, (_, answered) in enumerate(log)]
     if _same(seen, right):
         slow = sum(each > SLOW for each in right)
         told = f"{slow} of {len(right)} were slow, p99 is {1000 * percentile(right, 99):.0f} ms"
         return Finding(True, told)
     if len(seen) != len(right):
         return Finding(False, f"{len(seen)} latencies", f"{len(right)}", "one for each request")
+    hints = (hint for other, hint in _other_latencies(log) if _same(seen, other))
+    hint = next(hints, "request number n, counted from 0, is due at n / rate seconds")
     what = f"p99 is {1000 * percentile(seen, 99):.1f} ms"
-    hint = "request number n, counted from 0, is due at n / rate seconds"
-    for other, found in _other_latencies():
-        hint = found if _same(seen, other) else hint
     return Finding(False, what, f"{1000 * percentile(right, 99):.1f} ms", hint)
 
 
 def _same(seen: Sequence[float], right: Sequence[float]) -> bool:
     """Whether both are the same, to a microsecond."""
-    return len(seen) == len(right) and all(
-        abs(a - b) < 1e-6 for a, b in zip(seen, right, strict=True)
-    )
+    near = (abs(a - b) < 1e-6 for a, b in zip(seen, right, strict=False))
+    return len(seen) == len(right) and all(near)
 
 
-def _other_latencies() -> Iterator[tuple[list[float], str]]:
+def _other_latencies(log: Log) -> Iterator[tuple[list[float], str]]:
     """Yield what else may be taken for the latencies, and what to say of it."""
-    last = [0.0, *(sent + 1 / RATE for sent, _ in LOG)]
-    late = [answered - due for due, (_, answered) in zip(last, LOG, strict=False)]
-    from_one = [answered - number / RATE for number, (_, answered) in enumerate(LOG, 1)]
-    yield [answered - sent for sent, answered in LOG], "the client sent late: count from n / rate"
+    last = [0.0, *(sent + 1 / RATE for sent, _ in log)]
+    late = [answered - due for due, (_, answered) in zip(last, log, strict=False)]
+    from_one = [answered - number / RATE for number, (_, answered) in enumerate(log, 1)]
+    yield [answered - sent for sent, answered in log], "the client sent late: count from n / rate"
     yield late, "due times are fixed beforehand, whenever the request before was sent"
     yield from_one, "the first one is due at 0: count from 0"
 
