@@ -1,0 +1,151 @@
+"""The figures of lesson 08: pictures of recordings, the states of a fiber, and one moment.
+
+The rule kept here: the arrows between the states are those of LEGAL_TRANSITIONS, not a list of
+their own, and the looks are those of the timeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ...columns import DONE, STATES
+from ...fiber import LEGAL_TRANSITIONS, FiberState
+from ...looks import LOOKS, POLLING
+from ...spans import Story, build_spans
+from .rows import FONT, draw_bars, draw_rows
+from .stepper import Moment, at_event, sentence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_moment", "draw_picture", "draw_states", "transitions"]
+
+# -- A picture of a recording -------------------------------------------------
+
+
+def draw_picture(ax: Axes, trace: Story, labels: Mapping[str, str], title: str = "") -> None:
+    """Draw on `ax` a row for each fiber in `labels`, and the scheduler's: grey where it polls.
+
+    labels: from a fiber's name to what stands beside its row.
+    """
+    spans = build_spans(trace)
+    draw_rows(ax, spans, labels)
+    rows = len(labels)
+    draw_bars(ax, rows, [(poll.start, poll.end) for poll in spans.polls], POLLING)
+    ax.set_yticks(range(rows + 1), [*labels.values(), "polls"], fontsize=FONT)
+    ax.set_ylim(rows + 0.6, -0.6)
+    ax.set_xlim(spans.begin / 1e6, spans.finish / 1e6)
+    ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold")
+
+
+# -- The states ---------------------------------------------------------------
+
+_PLACES = {
+    FiberState.READY: (0, 50), FiberState.RUNNING: (84, 50), FiberState.RECV: (42, 36),
+    FiberState.SEND: (42, 24), FiberState.SLEEP: (42, 12), FiberState.PARKED: (42, 0),
+    FiberState.DONE: (84, 0),
+}  # fmt: skip
+_WIDTH, _HEIGHT = 26, 10
+_TOLD = {
+    FiberState.READY: "in the run queue", FiberState.RUNNING: "one at a time",
+    FiberState.RECV: "RECV(sock)", FiberState.SEND: "SEND(sock)",
+    FiberState.SLEEP: "WAIT(seconds)", FiberState.PARKED: "WAIT(None)",
+    FiberState.DONE: "for ever",
+}  # fmt: skip
+
+
+def transitions() -> list[str]:
+    """Return a line for each state: where a fiber can go from there."""
+    lines = []
+    for before in FiberState:
+        after = [state.value for state in FiberState if state in LEGAL_TRANSITIONS[before]]
+        lines.append(f"{before.value:7} -> {', '.join(after) or 'nowhere'}")
+    return lines
+
+
+def draw_states(
+    ax: Axes,
+    told: Mapping[FiberState, str] = _TOLD,
+    moved: tuple[FiberState, FiberState] | None = None,
+) -> None:
+    """Draw on `ax` the states of a fiber, and an arrow for each step it can legally make.
+
+    told: what stands in each box below its word. moved: the arrow to be drawn thick.
+    """
+    ax.set_xlim(-2, 112)
+    ax.set_ylim(-3, 74)
+    ax.axis("off")
+    for state in FiberState:
+        _box(ax, state, told.get(state, ""))
+        for after in LEGAL_TRANSITIONS[state]:
+            _arrow(ax, state, after, (state, after) == moved)
+    ax.text(55, 56.5, "resume", ha="center", size=FONT)
+    ax.text(55, 70.5, "yield WAIT(0)", ha="center", size=FONT)
+    ax.text(87, 38, "yield", ha="right", size=FONT)
+    ax.text(24, 38, "wake", ha="left", size=FONT)
+    ax.text(98.5, 28, "exit", ha="left", size=FONT)
+
+
+def _box(ax: Axes, state: FiberState, below: str) -> None:
+    x, y = _PLACES[state]
+    code = STATES.index(state)
+    look = LOOKS[code] if code != DONE else None
+    colour = "white" if look is None or look.colour == "none" else look.colour
+    style = "dashed" if state is FiberState.PARKED else "solid"
+    ax.broken_barh([(x, _WIDTH)], (y, _HEIGHT), facecolors=colour, edgecolors="black",
+                   linestyles=style, zorder=2)  # fmt: skip
+    ink = "white" if state is FiberState.RUNNING else "black"
+    middle = x + _WIDTH / 2
+    ax.text(middle, y + 7.1, state.value, ha="center", va="center", size=FONT + 1, color=ink,
+            fontweight="bold", zorder=3)  # fmt: skip
+    ax.text(middle, y + 2.7, below, ha="center", va="center", size=FONT, color=ink, zorder=3)
+
+
+def _arrow(ax: Axes, before: FiberState, after: FiberState, thick: bool) -> None:
+    tail, head, curve = _ends(before, after)
+    ax.annotate(
+        "", head, tail, zorder=4 if thick else 1,
+        arrowprops={"arrowstyle": "-|>", "lw": 4.5 if thick else 1.5, "shrinkA": 0, "shrinkB": 0,
+                    "color": "#B35900" if thick else "black", "mutation_scale": 18,
+                    "connectionstyle": f"arc3,rad={curve}"},
+    )  # fmt: skip
+
+
+def _ends(
+    before: FiberState, after: FiberState
+) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """Return where the arrow between two states begins and ends, and how it is bent."""
+    (x, y), (to_x, to_y) = _PLACES[before], _PLACES[after]
+    if before is FiberState.READY:
+        return (x + _WIDTH, y + 5), (to_x, to_y + 5), 0
+    if after is FiberState.READY and before is FiberState.RUNNING:
+        return (x + 13, y + _HEIGHT), (to_x + 13, to_y + _HEIGHT), 0.12
+    if after is FiberState.READY:
+        return (x, y + 5), (to_x + 13, to_y), 0
+    if after is FiberState.DONE:
+        return (x + 13, y), (to_x + 13, to_y + _HEIGHT), 0
+    return (x + 4, y), (to_x + _WIDTH, to_y + 5), 0
+
+
+# -- One moment ---------------------------------------------------------------
+
+
+def draw_moment(axes: Sequence[Axes], trace: Story, number: int) -> Moment:
+    """Draw on two Axes where every fiber was after event `number`, and when that was.
+
+    Returns the moment. The run queue stands in the box of the ready ones, the front first.
+    """
+    moment = at_event(trace, number)
+    told = {
+        state: ", ".join(name for name, its in moment.states.items() if its is state)
+        for state in FiberState
+    }
+    told[FiberState.READY] = ", ".join(moment.queue)
+    draw_states(axes[0], told, moment.moved)
+    axes[0].set_title(sentence(moment), loc="left", fontsize=FONT + 1, fontweight="bold")
+    names = [life.name for life in build_spans(trace).lives]
+    draw_picture(axes[1], trace, {name: name for name in names})
+    axes[1].axvline(moment.event.t / 1e6, color="black", linewidth=2, zorder=5)
+    axes[1].set_xlabel("time (ms)", fontsize=FONT)
+    return moment
