@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from ...columns import RUNNING, Spans
 from ...spans import Story, build_spans
 from ...waits import RECV, SEND, WAIT, Wait
 from ..clients import Recording, record
+from ..crowd import Client
 from ..exercises import Question
 from ..source import Source, show_source
 from .changes import change_line
@@ -58,8 +60,8 @@ Nap = Callable[[], Generator[Wait, None, None]]
 
 def three_recordings() -> dict[str, Recording]:
     """Record five clients and a server three times, and return the recordings by their letters."""
-    talkers = [_talker(0.004 * number) for number in range(4)]
-    busy = [b"ann", b"ben", b"cat", b"dan", _napper]
+    talkers: list[Client] = [_talker(0.004 * number) for number in range(4)]
+    busy: list[Client] = [b"ann", b"ben", b"cat", b"dan", _napper]
     return {
         "A": record(_echo(_no_nap), [*talkers, _talker(0.016)]),
         "B": record(_echo(_turns), busy, requests=25, rate=250),
@@ -124,8 +126,7 @@ def quiet(trace: Story) -> float:
     """Return for how many seconds, at most, no fiber was resumed between two that were."""
     spans = build_spans(trace)
     begun = [spans.start[i] for i in spans.steps()]
-    pairs = zip(begun, begun[1:], strict=False)
-    return max((later - first for first, later in pairs), default=0) / 1e9
+    return max((later - first for first, later in pairwise(begun)), default=0) / 1e9
 
 
 def longest_slice(trace: Story) -> float:
@@ -138,8 +139,7 @@ def longest_gap(trace: Story, fiber: str) -> float:
     """Return for how many seconds, at most, a fiber did not run between two of its steps."""
     spans = build_spans(trace)
     steps = _steps_of(spans, fiber)
-    pairs = zip(steps, steps[1:], strict=False)
-    return max((later[0] - first[1] for first, later in pairs), default=0) / 1e9
+    return max((later[0] - first[1] for first, later in pairwise(steps)), default=0) / 1e9
 
 
 def _steps_of(spans: Spans, fiber: str) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from ...columns import DONE, STATES
 from ...fiber import LEGAL_TRANSITIONS, FiberState
 from ...looks import LOOKS, POLLING
 from ...spans import Story, build_spans
+from ...trace import Trace
 from .rows import FONT, draw_bars, draw_rows
 from .stepper import Moment, at_event, sentence
 
@@ -131,7 +132,7 @@ def _ends(
 # -- One moment ---------------------------------------------------------------
 
 
-def draw_moment(axes: Sequence[Axes], trace: Story, number: int) -> Moment:
+def draw_moment(axes: Sequence[Axes], trace: Trace, number: int) -> Moment:
     """Draw on two Axes where every fiber was after event `number`, and when that was.
 
     Returns the moment. The run queue stands in the box of the ready ones, the front first.

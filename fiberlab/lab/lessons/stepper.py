@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from ...errors import TraceError
 from ...fiber import FiberState
-from ...spans import Story
-from ...trace import TraceEvent, rows_of
+from ...trace import Trace, TraceEvent, rows_of
 
 _OF_OP = {"RECV": FiberState.RECV, "SEND": FiberState.SEND, "invalid": FiberState.READY}
 _FOR = {FiberState.RECV: "data", FiberState.SEND: "room to send"}
@@ -48,7 +47,7 @@ class Moment(NamedTuple):
         return "\n".join([sentence(self), *told])
 
 
-def at_event(trace: Story, number: int) -> Moment:
+def at_event(trace: Trace, number: int) -> Moment:
     """Return what was so after event `number` of a trace, counted from 1.
 
     Raises ValueError if there is no such event, TraceError if the beginning was dropped.
