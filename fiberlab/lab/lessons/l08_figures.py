@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...columns import DONE, STATES
+from ...columns import DONE, RUNNING, STATES, Span, Spans
 from ...fiber import LEGAL_TRANSITIONS, FiberState
 from ...looks import LOOKS, POLLING
 from ...spans import Story, build_spans
@@ -26,18 +26,34 @@ __all__ = ["draw_moment", "draw_picture", "draw_states", "transitions"]
 
 
 def draw_picture(ax: Axes, trace: Story, labels: Mapping[str, str], title: str = "") -> None:
-    """Draw on `ax` a row for each fiber in `labels`, and the scheduler's: grey where it polls.
+    """Draw on `ax` a row for each fiber in `labels`, and the scheduler's: its polls.
 
-    labels: from a fiber's name to what stands beside its row.
+    labels: from a fiber's name to what stands beside its row. Each slice has an edge, so that it
+    can be seen, however short; a poll that waits is a grey bar, one that only looks a dark stroke.
     """
     spans = build_spans(trace)
     draw_rows(ax, spans, labels)
     rows = len(labels)
-    draw_bars(ax, rows, [(poll.start, poll.end) for poll in spans.polls], POLLING)
+    long_ones = 0.02 * (spans.finish - spans.begin)
+    for row, name in enumerate(labels):
+        steps = [each for each in _of_name(spans, name) if each.state is FiberState.RUNNING]
+        tall = LOOKS[RUNNING].height / 2
+        short = [each.start / 1e6 for each in steps if each.length < long_ones]
+        ax.vlines(short, row - tall, row + tall, LOOKS[RUNNING].colour, linewidth=1, zorder=3)
+        ends = [each.end / 1e6 for each in steps if each.length >= long_ones]
+        ax.vlines(ends, row - tall, row + tall, "white", linewidth=2, zorder=3)
+    waits = [(poll.start, poll.end) for poll in spans.polls if poll.timeout != 0]
+    looks = [poll.start / 1e6 for poll in spans.polls if poll.timeout == 0]
+    draw_bars(ax, rows, waits, POLLING)
+    ax.vlines(looks, rows - 0.22, rows + 0.22, "#5A5A5A", linewidth=1.2, zorder=3)
     ax.set_yticks(range(rows + 1), [*labels.values(), "polls"], fontsize=FONT)
     ax.set_ylim(rows + 0.6, -0.6)
     ax.set_xlim(spans.begin / 1e6, spans.finish / 1e6)
     ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold")
+
+
+def _of_name(spans: Spans, name: str) -> list[Span]:
+    return [span for life in spans.lives if life.name == name for span in spans.of(life.id)]
 
 
 # -- The states ---------------------------------------------------------------
@@ -82,10 +98,10 @@ def draw_states(
         for after in LEGAL_TRANSITIONS[state]:
             _arrow(ax, state, after, (state, after) == moved)
     ax.text(55, 56.5, "resume", ha="center", size=FONT)
-    ax.text(55, 70.5, "yield WAIT(0)", ha="center", size=FONT)
-    ax.text(87, 38, "yield", ha="right", size=FONT)
-    ax.text(24, 38, "wake", ha="left", size=FONT)
-    ax.text(98.5, 28, "exit", ha="left", size=FONT)
+    ax.text(55, 69, "yield WAIT(0)", ha="center", size=FONT)
+    ax.text(91, 26, "yield", size=FONT)
+    ax.text(14, 26, "wake", size=FONT)
+    ax.text(104, 26, "exit", size=FONT)
 
 
 def _box(ax: Axes, state: FiberState, below: str) -> None:
@@ -104,29 +120,31 @@ def _box(ax: Axes, state: FiberState, below: str) -> None:
 
 
 def _arrow(ax: Axes, before: FiberState, after: FiberState, thick: bool) -> None:
-    tail, head, curve = _ends(before, after)
+    tail, head, style = _ends(before, after)
     ax.annotate(
         "", head, tail, zorder=4 if thick else 1,
         arrowprops={"arrowstyle": "-|>", "lw": 4.5 if thick else 1.5, "shrinkA": 0, "shrinkB": 0,
                     "color": "#B35900" if thick else "black", "mutation_scale": 18,
-                    "connectionstyle": f"arc3,rad={curve}"},
+                    "connectionstyle": style},
     )  # fmt: skip
 
 
 def _ends(
     before: FiberState, after: FiberState
-) -> tuple[tuple[float, float], tuple[float, float], float]:
+) -> tuple[tuple[float, float], tuple[float, float], str]:
     """Return where the arrow between two states begins and ends, and how it is bent."""
     (x, y), (to_x, to_y) = _PLACES[before], _PLACES[after]
+    half = _WIDTH / 2
     if before is FiberState.READY:
-        return (x + _WIDTH, y + 5), (to_x, to_y + 5), 0
+        return (x + _WIDTH, y + 5), (to_x, to_y + 5), "arc3"
     if after is FiberState.READY and before is FiberState.RUNNING:
-        return (x + 13, y + _HEIGHT), (to_x + 13, to_y + _HEIGHT), 0.12
+        above = (x + half, y + _HEIGHT), (to_x + half, to_y + _HEIGHT)
+        return *above, "bar,armA=22,armB=22,fraction=0"
     if after is FiberState.READY:
-        return (x, y + 5), (to_x + 13, to_y), 0
+        return (x, y + 5), (to_x + half, to_y), "angle,angleA=180,angleB=-90"
     if after is FiberState.DONE:
-        return (x + 13, y), (to_x + 13, to_y + _HEIGHT), 0
-    return (x + 4, y), (to_x + _WIDTH, to_y + 5), 0
+        return (x + half + 6, y), (to_x + half + 6, to_y + _HEIGHT), "arc3"
+    return (x + 6, y), (to_x + _WIDTH, to_y + 5), "angle,angleA=-90,angleB=0"
 
 
 # -- One moment ---------------------------------------------------------------
