@@ -46,26 +46,26 @@ __all__ = [
 # -- Three recordings ---------------------------------------------------------
 
 BLOCK = 0.2
-"""Seconds for which the fifth fiber naps or computes."""
+"""Seconds for which the last of the four fibers blocks or computes."""
 
 SILENCE = 0.3
 LONG = 0.1
 """Seconds from which nobody's going on counts as long: far from both a pause and a turn."""
 
-ROWS = {"echo-2": "ann", "echo-3": "ben", "echo-4": "cat", "echo-5": "dan", "echo-6": "fifth"}
+ROWS = {"echo-2": "ann", "echo-3": "ben", "echo-4": "cat", "echo-5": "dan"}
 """The rows of the pictures: whose fiber is called how."""
 
 Nap = Callable[[], Generator[Wait, None, None]]
 
 
 def three_recordings() -> dict[str, Recording]:
-    """Record five clients and a server three times, and return the recordings by their letters."""
-    talkers: list[Client] = [_talker(0.004 * number) for number in range(4)]
-    busy: list[Client] = [b"ann", b"ben", b"cat", b"dan", _napper]
+    """Record four clients and a server three times, and return the recordings by their letters."""
+    talkers: list[Client] = [_talker(0.005 * number) for number in range(4)]
+    busy: list[Client] = [b"ann", b"ben", b"cat", _napper]
     return {
-        "A": record(_echo(_no_nap), [*talkers, _talker(0.016)]),
-        "B": record(_echo(_turns), busy, requests=25, rate=250),
-        "C": record(_echo(_block), busy, requests=25, rate=250),
+        "A": record(_echo(_no_nap), talkers),
+        "B": record(_echo(_turns), busy, requests=25, rate=200),
+        "C": record(_echo(_block), busy, requests=25, rate=200),
     }
 
 
@@ -114,7 +114,7 @@ def _every_20_ms(begin: float) -> list[float]:
 
 
 def _napper(sock: Any) -> Any:
-    time.sleep(0.1)
+    time.sleep(0.117)  # when none of the others is due
     sock.sendall(b"nap")
     return sock.recv(1024)
 

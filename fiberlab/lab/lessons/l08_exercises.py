@@ -200,7 +200,7 @@ def judge_queue(function: Callable[[Sequence[TraceEvent]], Sequence[int]]) -> Fi
                     False,
                     f"{told!r} after event {number}, {events[number - 1].ev.value}",
                     f"{right!r}",
-                    _hint_for_queue(told, right, trace is _last_come()),
+                    _hint_for_queue(told, right, events[number - 1], trace is _last_come()),
                 )
     return Finding(True, "the run queue after each event of two runs")
 
@@ -210,14 +210,14 @@ def _queue_at(trace: Trace, number: int) -> list[int]:
     return [ids[name] for name in at_event(trace, number).queue]
 
 
-def _hint_for_queue(told: Any, right: list[int], chosen: bool) -> str:
+def _hint_for_queue(told: Any, right: list[int], event: TraceEvent, chosen: bool) -> str:
     if told is None:
         return "return a list, also when it is empty"
     told = list(told)
     if sorted(told) == sorted(right):
         return "who is woken goes to the end; the front comes first in your list"
-    if len(set(told)) < len(told):
-        return "somebody is in twice: only a wake puts a fiber in, a spawn or a yield does not"
+    if event.ev == "spawn" or len(set(told)) < len(told):
+        return "somebody is in too often: only a wake puts a fiber in, a spawn or a yield does not"
     if chosen:
         return "here the run queue gives out who came last; take out the fiber that is resumed"
     if set(told) > set(right):

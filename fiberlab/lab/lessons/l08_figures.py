@@ -28,8 +28,9 @@ __all__ = ["draw_moment", "draw_picture", "draw_states", "transitions"]
 def draw_picture(ax: Axes, trace: Story, labels: Mapping[str, str], title: str = "") -> None:
     """Draw on `ax` a row for each fiber in `labels`, and the scheduler's: its polls.
 
-    labels: from a fiber's name to what stands beside its row. Each slice has an edge, so that it
-    can be seen, however short; a poll that waits is a grey bar, one that only looks a dark stroke.
+    labels: from a fiber's name to what stands beside its row. Each slice can be seen, however
+    short, and where two meet there is a white line. A poll that waits is a grey bar, one that
+    only looks a dark stroke.
     """
     spans = build_spans(trace)
     draw_rows(ax, spans, labels)
@@ -40,8 +41,9 @@ def draw_picture(ax: Axes, trace: Story, labels: Mapping[str, str], title: str =
         tall = LOOKS[RUNNING].height / 2
         short = [each.start / 1e6 for each in steps if each.length < long_ones]
         ax.vlines(short, row - tall, row + tall, LOOKS[RUNNING].colour, linewidth=1, zorder=3)
-        ends = [each.end / 1e6 for each in steps if each.length >= long_ones]
-        ax.vlines(ends, row - tall, row + tall, "white", linewidth=2, zorder=3)
+        begun = {each.start for each in steps}
+        joints = [each.end / 1e6 for each in steps if each.end in begun]
+        ax.vlines(joints, row - tall, row + tall, "white", linewidth=2, zorder=3)
     waits = [(poll.start, poll.end) for poll in spans.polls if poll.timeout != 0]
     looks = [poll.start / 1e6 for poll in spans.polls if poll.timeout == 0]
     draw_bars(ax, rows, waits, POLLING)
@@ -61,7 +63,7 @@ def _of_name(spans: Spans, name: str) -> list[Span]:
 _PLACES = {
     FiberState.READY: (0, 50), FiberState.RUNNING: (84, 50), FiberState.RECV: (42, 36),
     FiberState.SEND: (42, 24), FiberState.SLEEP: (42, 12), FiberState.PARKED: (42, 0),
-    FiberState.DONE: (84, 0),
+    FiberState.DONE: (91, 0),
 }  # fmt: skip
 _WIDTH, _HEIGHT = 26, 10
 _TOLD = {
@@ -90,7 +92,7 @@ def draw_states(
 
     told: what stands in each box below its word. moved: the arrow to be drawn thick.
     """
-    ax.set_xlim(-2, 112)
+    ax.set_xlim(-2, 119)
     ax.set_ylim(-3, 74)
     ax.axis("off")
     for state in FiberState:
@@ -98,10 +100,10 @@ def draw_states(
         for after in LEGAL_TRANSITIONS[state]:
             _arrow(ax, state, after, (state, after) == moved)
     ax.text(55, 56.5, "resume", ha="center", size=FONT)
-    ax.text(55, 69, "yield WAIT(0)", ha="center", size=FONT)
-    ax.text(91, 26, "yield", size=FONT)
+    ax.text(55, 67.5, "yield WAIT(0)", ha="center", size=FONT)
+    ax.text(89, 26, "yield", size=FONT)
     ax.text(14, 26, "wake", size=FONT)
-    ax.text(104, 26, "exit", size=FONT)
+    ax.text(105, 26, "exit", size=FONT)
 
 
 def _box(ax: Axes, state: FiberState, below: str) -> None:
@@ -143,8 +145,8 @@ def _ends(
     if after is FiberState.READY:
         return (x, y + 5), (to_x + half, to_y), "angle,angleA=180,angleB=-90"
     if after is FiberState.DONE:
-        return (x + half + 6, y), (to_x + half + 6, to_y + _HEIGHT), "arc3"
-    return (x + 6, y), (to_x + _WIDTH, to_y + 5), "angle,angleA=-90,angleB=0"
+        return (to_x + half, y), (to_x + half, to_y + _HEIGHT), "arc3"
+    return (x + 4, y), (to_x + _WIDTH, to_y + 5), "angle,angleA=-90,angleB=0"
 
 
 # -- One moment ---------------------------------------------------------------
