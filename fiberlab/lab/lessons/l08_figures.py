@@ -30,7 +30,7 @@ def draw_picture(ax: Axes, trace: Story, labels: Mapping[str, str], title: str =
 
     labels: from a fiber's name to what stands beside its row. Each slice can be seen, however
     short, and where two meet there is a white line. A poll that waits is a grey bar, one that
-    only looks a dark stroke.
+    only looks, or that takes no time, a dark stroke.
     """
     spans = build_spans(trace)
     draw_rows(ax, spans, labels)
@@ -45,7 +45,9 @@ def draw_picture(ax: Axes, trace: Story, labels: Mapping[str, str], title: str =
         joints = [each.end / 1e6 for each in steps if each.end in begun]
         ax.vlines(joints, row - tall, row + tall, "white", linewidth=2, zorder=3)
     waits = [(poll.start, poll.end) for poll in spans.polls if poll.timeout != 0]
-    looks = [poll.start / 1e6 for poll in spans.polls if poll.timeout == 0]
+    looks = [
+        each.start / 1e6 for each in spans.polls if each.timeout == 0 or each.start == each.end
+    ]
     draw_bars(ax, rows, waits, POLLING)
     ax.vlines(looks, rows - 0.22, rows + 0.22, "#5A5A5A", linewidth=1.2, zorder=3)
     ax.set_yticks(range(rows + 1), [*labels.values(), "polls"], fontsize=FONT)
@@ -67,10 +69,8 @@ _PLACES = {
 }  # fmt: skip
 _WIDTH, _HEIGHT = 26, 10
 _TOLD = {
-    FiberState.READY: "in the run queue", FiberState.RUNNING: "one at a time",
-    FiberState.RECV: "RECV(sock)", FiberState.SEND: "SEND(sock)",
+    FiberState.READY: "run queue", FiberState.RECV: "RECV(sock)", FiberState.SEND: "SEND(sock)",
     FiberState.SLEEP: "WAIT(seconds)", FiberState.PARKED: "WAIT(None)",
-    FiberState.DONE: "for ever",
 }  # fmt: skip
 
 
