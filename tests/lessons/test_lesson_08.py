@@ -217,7 +217,7 @@ def test_a_moment_shows_the_run_queue_in_its_order(axes):
     moment = l08.draw_moment(axes, l08.four_fibers(), 27)
 
     assert moment.queue == ("ann", "dan", "ben")
-    assert "ann, dan, ben" in [each.get_text() for each in axes[0].texts]
+    assert "ann dan ben" in [each.get_text() for each in axes[0].texts]
     assert axes[0].get_title(loc="left") == "event 27 at 20 ms: wake ben io"
     assert [each.get_text() for each in axes[1].get_yticklabels()][-1] == "polls"
 

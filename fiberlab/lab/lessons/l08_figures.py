@@ -93,14 +93,14 @@ def draw_states(
     told: what stands in each box below its word. moved: the arrow to be drawn thick.
     """
     ax.set_xlim(-2, 119)
-    ax.set_ylim(-3, 74)
+    ax.set_ylim(-3, 76)
     ax.axis("off")
     for state in FiberState:
         _box(ax, state, told.get(state, ""))
         for after in LEGAL_TRANSITIONS[state]:
             _arrow(ax, state, after, (state, after) == moved)
     ax.text(55, 56.5, "resume", ha="center", size=FONT)
-    ax.text(55, 67.5, "yield WAIT(0)", ha="center", size=FONT)
+    ax.text(55, 70, "yield WAIT(0)", ha="center", size=FONT)
     ax.text(89, 26, "yield", size=FONT)
     ax.text(14, 26, "wake", size=FONT)
     ax.text(105, 26, "exit", size=FONT)
@@ -141,7 +141,7 @@ def _ends(
         return (x + _WIDTH, y + 5), (to_x, to_y + 5), "arc3"
     if after is FiberState.READY and before is FiberState.RUNNING:
         above = (x + half, y + _HEIGHT), (to_x + half, to_y + _HEIGHT)
-        return *above, "bar,armA=22,armB=22,fraction=0"
+        return *above, "bar,armA=18,armB=18,fraction=0"
     if after is FiberState.READY:
         return (x, y + 5), (to_x + half, to_y), "angle,angleA=180,angleB=-90"
     if after is FiberState.DONE:
@@ -159,10 +159,10 @@ def draw_moment(axes: Sequence[Axes], trace: Trace, number: int) -> Moment:
     """
     moment = at_event(trace, number)
     told = {
-        state: ", ".join(name for name, its in moment.states.items() if its is state)
+        state: " ".join(name for name, its in moment.states.items() if its is state)
         for state in FiberState
     }
-    told[FiberState.READY] = ", ".join(moment.queue)
+    told[FiberState.READY] = " ".join(moment.queue)
     draw_states(axes[0], told, moment.moved)
     axes[0].set_title(sentence(moment), loc="left", fontsize=FONT + 1, fontweight="bold")
     names = [life.name for life in build_spans(trace).lives]
