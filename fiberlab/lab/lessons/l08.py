@@ -1,0 +1,183 @@
+"""Lesson 08, the scheduler, read whole: its recordings and its question.
+
+The stepper, the changed copies, the four fibers, the figures and the exercises stand in modules of
+their own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from ...columns import RUNNING, Spans
+from ...spans import Story, build_spans
+from ...waits import RECV, SEND, WAIT, Wait
+from ..clients import Recording, record
+from ..crowd import Client
+from ..exercises import Question
+from ..source import Source, show_source
+from .changes import change_line
+from .four import four_fibers
+from .l08_exercises import EXERCISES, mystery
+from .l08_figures import draw_moment, draw_picture, draw_states, transitions
+from .stepper import at_event
+
+__all__ = [
+    "EXERCISES",
+    "QUESTIONS",
+    "ROWS",
+    "at_event",
+    "change_line",
+    "draw_moment",
+    "draw_picture",
+    "draw_states",
+    "four_fibers",
+    "longest_gap",
+    "longest_slice",
+    "mystery",
+    "quiet",
+    "show_parts",
+    "three_recordings",
+    "transitions",
+]
+
+# -- Three recordings ---------------------------------------------------------
+
+BLOCK = 0.2
+"""Seconds for which the last of the four fibers blocks or computes."""
+
+SILENCE = 0.3
+LONG = 0.1
+"""Seconds from which nobody's going on counts as long: far from both a pause and a turn."""
+
+ROWS = {"echo-2": "ann", "echo-3": "ben", "echo-4": "cat", "echo-5": "dan"}
+"""The rows of the pictures: whose fiber is called how."""
+
+Nap = Callable[[], Generator[Wait, None, None]]
+
+
+def three_recordings() -> dict[str, Recording]:
+    """Record four clients and a server three times, and return the recordings by their letters."""
+    talkers: list[Client] = [_talker(0.005 * number) for number in range(4)]
+    busy: list[Client] = [b"ann", b"ben", b"cat", _napper]
+    return {
+        "A": record(_echo(_no_nap), talkers),
+        "B": record(_echo(_turns), busy, requests=25, rate=200),
+        "C": record(_echo(_block), busy, requests=25, rate=200),
+    }
+
+
+def _echo(nap: Nap) -> Callable[[Any, Any], Generator[Wait, None, None]]:
+    def echo(sock: Any, address: Any) -> Generator[Wait, None, None]:
+        yield RECV(sock)
+        while data := sock.recv(1024):
+            if data == b"nap":
+                yield from nap()
+            yield SEND(sock)
+            sock.send(data)
+            yield RECV(sock)
+
+    return echo
+
+
+def _no_nap() -> Generator[Wait, None, None]:
+    yield from ()
+
+
+def _turns() -> Generator[Wait, None, None]:
+    until = time.monotonic() + BLOCK
+    while time.monotonic() < until:
+        sum(range(20_000))
+        yield WAIT(0)
+
+
+def _block() -> Generator[Wait, None, None]:
+    time.sleep(BLOCK)
+    yield from ()
+
+
+def _talker(late: float) -> Callable[[Any], None]:
+    def talk(sock: Any) -> None:
+        begun = time.monotonic()
+        for due in (*_every_20_ms(0), *_every_20_ms(0.1 + SILENCE)):
+            time.sleep(max(0.0, begun + due + late - time.monotonic()))
+            sock.sendall(b"word")
+            sock.recv(1024)
+
+    return talk
+
+
+def _every_20_ms(begin: float) -> list[float]:
+    return [begin + 0.02 * count for count in range(6)]
+
+
+def _napper(sock: Any) -> Any:
+    time.sleep(0.117)  # when none of the others is due
+    sock.sendall(b"nap")
+    return sock.recv(1024)
+
+
+# -- What is read from a timeline ---------------------------------------------
+
+
+def quiet(trace: Story) -> float:
+    """Return for how many seconds, at most, no fiber was resumed between two that were."""
+    spans = build_spans(trace)
+    begun = [spans.start[i] for i in spans.steps()]
+    return max((later - first for first, later in pairwise(begun)), default=0) / 1e9
+
+
+def longest_slice(trace: Story) -> float:
+    """Return the seconds of the longest step."""
+    spans = build_spans(trace)
+    return max((spans.end[i] - spans.start[i] for i in spans.steps()), default=0) / 1e9
+
+
+def longest_gap(trace: Story, fiber: str) -> float:
+    """Return for how many seconds, at most, a fiber did not run between two of its steps."""
+    spans = build_spans(trace)
+    steps = _steps_of(spans, fiber)
+    return max((later[0] - first[1] for first, later in pairwise(steps)), default=0) / 1e9
+
+
+def _steps_of(spans: Spans, fiber: str) -> list[tuple[int, int]]:
+    [life] = [life for life in spans.lives if life.name == fiber]
+    mine = [i for i in spans.indexes(life.id) if spans.state[i] == RUNNING]
+    return [(spans.start[i], spans.end[i]) for i in mine]
+
+
+# -- The question -------------------------------------------------------------
+
+
+def which_blocked(recordings: Mapping[str, Story]) -> str:
+    """Return the choice that the recordings bear out: where one step was long."""
+    found = "".join(sorted(each for each in recordings if longest_slice(recordings[each]) > LONG))
+    return {"A": "a", "B": "b", "C": "c", "AC": "d"}.get(found, "d")
+
+
+QUESTIONS = (
+    Question(
+        id="l08-q1",
+        text="In which of the three pictures does a fiber hold the loop?",
+        choices={"a": "only in A", "b": "only in B", "c": "only in C", "d": "in A and in C"},
+        wrong={
+            "a": "In A nobody goes on, because nobody has anything to do: the bottom row is grey\n"
+            "all the while, the scheduler waits in its poll. Look at the facts: no long slice.",
+            "b": "The dark bar in B is made of many short slices. Between them the others run:\n"
+            "look at the rows above it, and at the facts: no slice is long.",
+            "d": "In both nobody is resumed for long. But in A the bottom row is grey: the\n"
+            "scheduler looks, and there is nothing. Look at the facts: A has no long slice.",
+        },
+        outcome=which_blocked,
+    ),
+)
+
+# -- Several functions at once ------------------------------------------------
+
+
+def show_parts(*things: Any) -> Source:
+    """Return the sources of several functions of one file, in the order given."""
+    sources = [show_source(thing) for thing in things]
+    return Source("\n\n".join(source.text for source in sources), sources[0].file)
