@@ -10,11 +10,13 @@ What this module does not know: threads, clocks, and why anybody asks.
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import linecache
 import os
 import re
 import sysconfig
+import tokenize
 from collections.abc import Iterable
 from itertools import islice
 from types import CodeType, FrameType
@@ -80,11 +82,20 @@ def told(line: Line) -> tuple[str, str]:
     """Return (file:line, what is called there), the latter as the source has it.
 
     The call can be told from the rest of its line since Python 3.11; before, it is the whole
-    line. If there is no source it is the function's name.
+    line, without its comment. If there is no source it is the function's name.
     """
     filename = line.code.co_filename
-    source = _call(line) or linecache.getline(filename, line.number).strip()
+    source = _call(line) or without_comment(linecache.getline(filename, line.number)).strip()
     return f"{short_name(filename)}:{line.number}", source or line.code.co_name
+
+
+def without_comment(row: str) -> str:
+    """Return one row of a source without the comment at its end."""
+    with contextlib.suppress(tokenize.TokenError, IndentationError):  # half a statement
+        for token in tokenize.generate_tokens(iter([row.lstrip()]).__next__):
+            if token.type == tokenize.COMMENT:
+                return row.lstrip()[: token.start[1]]
+    return row
 
 
 # -- Whose line it is ---------------------------------------------------------

@@ -80,11 +80,12 @@ def test_what_kills_the_server_is_raised():
 
 
 def test_a_server_that_does_not_stop_is_named():
-    let_go = threading.Event()
+    at_work, let_go = threading.Event(), threading.Event()
 
     def stubborn(sock, address):
         yield RECV(sock)
         sock.recv(1)
+        at_work.set()
         let_go.wait(5)
 
     with nothing_left():
@@ -96,14 +97,9 @@ def test_a_server_that_does_not_stop_is_named():
             socket.create_connection(server.address) as client,
         ):
             client.send(b"x")
-            until_running(server)
+            assert at_work.wait(5)
         let_go.set()
         server.stop()
-
-
-def until_running(server) -> None:
-    while server.scheduler.running is None:
-        time.sleep(0.001)
 
 
 def test_a_second_listener_that_fails_leaves_no_first():

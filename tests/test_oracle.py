@@ -69,22 +69,27 @@ def serve_by_fibers(ready, stop):
 
 def serve_by_asyncio(ready, stop):
     async def handler(reader, writer):
-        conversation = Conversation()
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while not conversation.over:
-                try:
-                    line = await reader.readuntil(b"\n")
-                    if len(line) > LIMIT:
-                        raise asyncio.LimitOverrunError("", 0)
-                except asyncio.LimitOverrunError:
-                    writer.write(b"too long\n")
-                    await writer.drain()
-                    break
-                writer.write(conversation.answer(line))
-                await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                await converse(reader, writer)
+        finally:
+            writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
+
+    async def converse(reader, writer):
+        conversation = Conversation()
+        while not conversation.over:
+            try:
+                line = await reader.readuntil(b"\n")
+                if len(line) > LIMIT:
+                    raise asyncio.LimitOverrunError("", 0)
+            except asyncio.LimitOverrunError:
+                writer.write(b"too long\n")
+                await writer.drain()
+                break
+            writer.write(conversation.answer(line))
+            await writer.drain()
 
     async def main():
         loop, over = asyncio.get_running_loop(), asyncio.Event()

@@ -347,3 +347,16 @@ def test_an_idle_loop_with_a_watchdog_costs_no_processor_time():
     )
 
     assert float(ran.stdout) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("row", "rest"),
+    [
+        ("    time.sleep(0.2)  # holds the loop", "time.sleep(0.2)"),
+        ('    print("# no comment")', 'print("# no comment")'),
+        ("    rows = [  # goes on below", "rows = ["),
+        ("    '''# begins a text", "'''# begins a text"),
+    ],
+)
+def test_a_line_is_told_without_its_comment(row, rest):
+    assert whereabouts.without_comment(row).strip() == rest

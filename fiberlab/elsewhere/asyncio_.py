@@ -65,6 +65,14 @@ def run(main: Coroutine[Any, Any, T], observer: Observer) -> T:
         loop.close()
 
 
+def _is_cancelled(task: Any) -> bool:
+    """Whether `task`, just woken, has been cancelled."""
+    if sys.version_info >= (3, 11):
+        return task.cancelling() > 0  # type: ignore[no-any-return]
+    waited_for = task._fut_waiter  # a task cannot be asked there, but what it awaits can
+    return waited_for is not None and waited_for.cancelled()
+
+
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
     left = asyncio.all_tasks(loop)
     for task in left:
@@ -116,7 +124,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
             notes.spawn(task, name, running, None if code is None else (code, -1))
         elif task is running:
             self._again = True  # its yield is told first
-        elif getattr(task, "cancelling", int)() or (running and waited != "PARKED"):
+        elif _is_cancelled(task) or (running and waited != "PARKED"):
             notes.wake(task, "cancel", running)
         elif waited == "PARKED":
             notes.wake(task, "fiber", running)

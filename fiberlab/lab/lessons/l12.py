@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from statistics import mean
+from statistics import median
 from typing import Any
 
 from ...fiber import scheduler_of_thread
@@ -25,7 +25,7 @@ SLOW_STEP = 0.1  # seconds: half of the shortest look-up
 
 def what_the_others_see(latencies: Mapping[str, Sequence[float]]) -> str:
     """Return the choice that the latencies beside "sleep" and beside "count" bear out."""
-    usual, beside = mean(latencies["sleep"]), mean(latencies["count"])
+    usual, beside = median(latencies["sleep"]), median(latencies["count"])
     if beside < 1.5 * usual:
         return "a"
     if beside < 4 * usual:
