@@ -9,6 +9,7 @@ import socket
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from fiberlab.waits import RECV, SEND, WAIT
@@ -50,9 +51,24 @@ def test_wait_none_and_wait_zero_are_two_things():
     assert WAIT(None) != WAIT(0)
 
 
-@pytest.mark.parametrize("seconds", [0, 0.0, 1, 0.5, Fraction(1, 3), 1e9])
+@pytest.mark.parametrize("seconds", [0, 0.0, 1, 0.5, Fraction(1, 4), 1e9])
 def test_wait_keeps_any_number_from_zero(seconds):
     assert WAIT(seconds).seconds == seconds
+
+
+@pytest.mark.parametrize("number", [Fraction(1, 2), np.float16(0.5), np.float64(0.5)])
+def test_every_kind_of_real_number_becomes_a_plain_one(number):
+    waits = [WAIT(number), RECV(SOCK, timeout=number), SEND(SOCK, timeout=number)]
+
+    assert list(map(repr, waits)) == list(
+        map(repr, [WAIT(0.5), RECV(SOCK, timeout=0.5), SEND(SOCK, timeout=0.5)])
+    )
+
+
+@pytest.mark.parametrize("kind", [RECV, SEND, WAIT])
+def test_a_wait_cannot_be_subclassed(kind):
+    with pytest.raises(TypeError, match=f"{kind.__name__} cannot be subclassed"):
+        type("Nap", (kind,), {})
 
 
 def test_waits_compare_by_value():
