@@ -136,7 +136,7 @@ def _look_up(host: str, port: int) -> Steps[list[Any]]:
 @awaitable
 def send_all(sock: Any, data: bytes) -> Steps[None]:
     """Send every byte of `data`, waiting for room as often as it takes."""
-    rest = memoryview(data)
+    rest = memoryview(data).cast("B")  # an array counts its numbers, send its bytes
     while rest:
         yield SEND(sock)
         try:
