@@ -14,7 +14,7 @@ from fiberlab.output import Output
 from fiberlab.poller import RealClock
 from fiberlab.scheduler import Scheduler
 from fiberlab.simulation import SimulatedNetwork
-from fiberlab.waits import WAIT
+from fiberlab.waits import RECV, WAIT
 
 
 @pytest.fixture
@@ -303,6 +303,24 @@ def test_a_file_that_is_empty_is_a_file_all_the_same(network, clock, capsys):
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="output is None, 'withheld' or 'direct', got 'loud'"):
         Output("loud", None, RealClock())
+
+
+def test_what_the_server_itself_has_to_say_is_not_withheld(make, network, file, log):
+    scheduler = make("withheld")
+    address = scheduler.listen(lambda sock, address: None)
+
+    def client():
+        print("from the client")
+        yield RECV(network.connect(address))
+        log.append(file.getvalue())
+        scheduler.stop()
+
+    scheduler.add(client(), "client")
+    scheduler.run()
+
+    [said] = log
+    assert re.fullmatch(r"error: no fiber for .*\n", said)
+    assert "from the client" in file.getvalue()
 
 
 # -- Who else prints ----------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import math
 import pickle
 import socket
@@ -12,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from fiberlab import waits
 from fiberlab.waits import RECV, SEND, WAIT
 
 
@@ -108,6 +111,18 @@ def test_waits_have_a_plain_repr(wait, text):
 def test_waits_cannot_be_changed(wait, name):
     with pytest.raises(AttributeError):
         setattr(wait, name, 5)
+
+
+def test_waits_read_no_clock_and_know_no_scheduler():
+    tree = ast.parse(inspect.getsource(waits))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+
+    assert imported == {
+        "__future__", "collections.abc", "typing", "math", "numbers", "socket"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("wait", [RECV(SOCK, timeout=3), SEND(SOCK), WAIT(1), WAIT()])
