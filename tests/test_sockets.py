@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import math
+import re
 import socket
 import threading
 from array import array
@@ -224,6 +225,23 @@ def test_send_all_takes_any_bytes(scheduler, network, data):
         return right.recv(9)
 
     assert result_of(scheduler, sends()) == bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("receives", "words"),
+    [
+        (lambda sock: recv_until(sock, "\n"), r"recv_until() needs a delimiter in bytes, got '\n'"),
+        (lambda sock: recv_until(sock, 10), "recv_until() needs a delimiter in bytes, got 10"),
+        (lambda sock: recv_exactly(sock, 2.5), "recv_exactly() needs a size in bytes, got 2.5"),
+        (lambda sock: recv_exactly(sock, "2"), "recv_exactly() needs a size in bytes, got '2'"),
+    ],
+)
+def test_what_is_no_delimiter_and_no_size_is_refused(scheduler, network, receives, words):
+    left, right = network.socketpair()
+    right.send(b"abc\n")
+
+    with pytest.raises(TypeError, match=re.escape(words)):
+        result_of(scheduler, receives(left))
 
 
 def test_send_all_of_an_array_of_larger_numbers_loses_no_byte():
