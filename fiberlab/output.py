@@ -40,6 +40,8 @@ class Output:
     ) -> None:
         if mode not in (None, "withheld", "direct"):
             raise ValueError(f"output is None, 'withheld' or 'direct', got {mode!r}")
+        if file is not None and not callable(getattr(file, "write", None)):
+            raise TypeError(f"file= needs an open file to write to, got {file!r}")
         self.mode = mode
         self.debug = debug
         self.report: Any = None  # the scheduler's Reporter, to be told of each line

@@ -263,6 +263,12 @@ def test_without_a_file_errors_go_to_stdout(network, clock, capsys):
     assert capsys.readouterr() == ("error: ValueError: no (fiber 'bad')\n", "")
 
 
+@pytest.mark.parametrize("wrong", ["out.txt", 1])
+def test_a_file_that_cannot_be_written_to_is_refused(wrong):
+    with pytest.raises(TypeError, match=f"file= needs an open file to write to, got {wrong!r}"):
+        Scheduler(file=wrong)
+
+
 @pytest.mark.parametrize("output", [None, "withheld", "direct"])
 def test_without_any_stdout_what_is_written_is_lost_and_nothing_else(
     network, clock, monkeypatch, log, output
