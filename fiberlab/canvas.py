@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from .columns import READY, RUNNING, STATES, Spans
+from .columns import READY, STATES, Spans
 from .looks import cut
 from .pixels import Columns, Numbers, Window
 
@@ -129,13 +129,6 @@ def _family(spans: Spans) -> dict[int, int]:
         depths[row] = depth
         following += [(child, depth + 1) for child in reversed(children.get(row, []))]
     return depths
-
-
-def long_running(spans: Spans, longer: float) -> list[int]:
-    """Return which steps took `longer` seconds or more."""
-    columns = Columns.of(spans)
-    long = (columns.state == RUNNING) & (columns.end - columns.start >= longer * 1e9)
-    return list(np.nonzero(long)[0].tolist())
 
 
 def own_axes(rows: int) -> Axes:

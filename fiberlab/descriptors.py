@@ -17,6 +17,8 @@ from typing import Any
 READABLE, WRITABLE = 1, 4  # as EPOLLIN and EPOLLOUT have it
 TROUBLE = 8 | 16  # EPOLLERR and EPOLLHUP: reported asked or not, and they end every wait
 
+HIGHEST = 2**31 - 1  # the system keeps a descriptor's number in a C int
+
 DAY = 86400.0  # seconds; epoll takes no more than 24 of them
 
 

@@ -18,7 +18,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.transforms import ScaledTranslation
 
 from . import bars, overlays
-from .canvas import Canvas, long_running
+from .canvas import Canvas
 from .columns import READY, RUNNING, STATES, Life, Spans, readable
 from .looks import ARRIVED, FONT, LOOKS, MOST_BARS, PLAIN, POLLING, STALLED, UNWATCHED, cut, swatch
 from .pixels import Columns, in_window, split, totals_by_row, under_long_steps
@@ -38,8 +38,8 @@ class Drawing:
         ax: Axes | None,
         begin: int,
         end: int,
-        stalled: float,
-        unwatched: float,
+        stalled: float | None,
+        unwatched: float | None,
         *,
         order: Sequence[int | None],
         labels: Sequence[str],
@@ -50,7 +50,7 @@ class Drawing:
         self.ax = self.canvas.ax
         self.stalls = self._find_stalls(stalled)
         waits, steps = under_long_steps(Columns.of(spans), unwatched)
-        self.unwatched = spans.unwatched(unwatched, among=waits, steps=steps)
+        self.unwatched = spans.unwatched(among=waits, steps=steps)
         self._frame(begin, end, labels)
         self._legend()
         # The layout decides how wide a pixel is, and so where labels have room.
@@ -61,10 +61,11 @@ class Drawing:
         self.paint()
         self.ax.callbacks.connect("xlim_changed", lambda _: self.paint())
 
-    def _find_stalls(self, stalled: float) -> dict[int, str]:
+    def _find_stalls(self, stalled: float | None) -> dict[int, str]:
         """Return the steps to mark, by index, each with the words that stand beside it."""
         spans = self.spans
-        took = {i: readable(spans.end[i] - spans.start[i]) for i in long_running(spans, stalled)}
+        _, steps = under_long_steps(Columns.of(spans), stalled)
+        took = {i: readable(spans.end[i] - spans.start[i]) for i in steps}
         for stall in spans.stalls:
             length = readable(spans.end[stall.step] - spans.start[stall.step])
             took[stall.step] = f"{cut(stall.src or '', 40)}  {length}".strip()

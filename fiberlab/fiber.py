@@ -73,6 +73,7 @@ class Fiber:
         "pending",
         "result",
         "told",
+        "traceback",
         "turn",
         "wait",
         "watch",
@@ -94,6 +95,7 @@ class Fiber:
         self.wait: Wait | None = None
         self.pending: BaseException | None = None  # thrown at its next resume
         self.error: BaseException | None = None
+        self.traceback: Any = None  # the traceback of `error`, when it ended
         self.result: Any = None
         self.looked = False  # whether its last wake was from WAIT(None)
         self.watch: Any = None  # the poller's record of the socket it waited on last
@@ -134,7 +136,8 @@ class Fiber:
         """Throw FiberCancelled into the fiber at its yield; of no effect once it is done.
 
         A fiber that cancels itself gets it at its next yield. Call it in the scheduler's own
-        thread, in or outside a fiber.
+        thread, in or outside a fiber; in a signal handler, which may come in the middle of a
+        pass, call ``scheduler.stop()`` instead.
         """
         if self.generator is not None:
             self._scheduler.throw(self, FiberCancelled(f"fiber {self.name!r} was cancelled"))
@@ -190,6 +193,7 @@ class Fiber:
         if error is not None and not returned:
             # The fiber's own frames only: the scheduler's would be kept alive by the error.
             without_frames_of(error, "fiberlab.scheduler", __name__)
+            self.traceback = error.__traceback__
         # No call from here to the end of the writing: ^C comes between calls.
         if returned:
             self.result, self.error = error.value, None  # type: ignore[union-attr]
@@ -259,10 +263,14 @@ def join(fiber: Fiber) -> Generator[Wait, None, Any]:
     Returns what it returned, or raises what ended it. Waits by WAIT(None): after each fiber
     that has run it looks again.
     """
+    if not isinstance(fiber, Fiber):
+        hint = ": write join(start(...))" if isinstance(fiber, Generator) else ""
+        raise TypeError(f"join() needs a fiber, as start() returns it, got {fiber!r}{hint}")
     while fiber.generator is not None:
         yield WAIT(None)
     if fiber.error is not None:
-        raise fiber.error
+        # As it was: each who joins would add its own frames to what the next one is told.
+        raise fiber.error.with_traceback(fiber.traceback)
     return fiber.result
 
 

@@ -40,12 +40,14 @@ class Output:
     ) -> None:
         if mode not in (None, "withheld", "direct"):
             raise ValueError(f"output is None, 'withheld' or 'direct', got {mode!r}")
+        if file is not None and not callable(getattr(file, "write", None)):
+            raise TypeError(f"file= needs an open file to write to, got {file!r}")
         self.mode = mode
         self.debug = debug
         self.report: Any = None  # the scheduler's Reporter, to be told of each line
         self._file = file
         self._clock = clock
-        self._writes = threading.Lock()
+        self._writing = False
 
     def catch(self, running: Callable[[], Any], *leaving: contextlib.ExitStack) -> None:
         """Catch what the fiber `running()` prints in this thread, until `leaving` are closed."""
@@ -94,8 +96,11 @@ class Output:
 
     def write(self, text: str, last_of: Any = None) -> None:
         """Write `text` whole to the file; `last_of`: the fiber whose last words these are."""
-        file = self._file or _router.original("stdout")
-        with self._writes:
+        file = _router.original("stdout") if self._file is None else self._file
+        if file is None:  # as under pythonw; print does nothing there, either
+            return
+        self._writing = True
+        try:
             if last_of is not None:
                 # Right before the call: ^C comes between calls, so nothing is lost or told twice.
                 last_of.told = 2
@@ -104,12 +109,15 @@ class Output:
             except UnicodeEncodeError as error:  # a file that knows fewer characters
                 file.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
             file.flush()
+        finally:
+            self._writing = False
 
     # -- Caught prints --------------------------------------------------------
 
     def _caught(self, fiber: Any, text: str, stream: str) -> bool:
         """Take `text` if a fiber is running; say whether it was taken."""
-        if fiber is None or fiber.log is None:
+        # During a write it is the file that prints, or a signal handler.
+        if fiber is None or fiber.log is None or self._writing:
             return False
         self._lines(fiber, fiber.log, text, stream)
         return True
@@ -193,7 +201,7 @@ class _Router:
                     setattr(sys, name, stream.original)
             self._streams.clear()
 
-    def original(self, name: str) -> TextIO:
+    def original(self, name: str) -> TextIO | None:
         """Return the stream that would be there without us."""
         stream = getattr(sys, name)
         return stream.original if isinstance(stream, _Stream) else stream

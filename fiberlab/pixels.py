@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .alarms import nanoseconds
 from .columns import DONE, PARKED, READY, RECV, RUNNING, SEND, SLEEP, Spans
 
 Numbers = npt.NDArray[Any]
@@ -144,9 +145,15 @@ def highest(times: Numbers, values: Numbers, window: Window) -> tuple[Numbers, N
     )
 
 
-def under_long_steps(columns: Columns, longer: float) -> tuple[list[int], list[int]]:
-    """Return which waits lie, in part, under a step of `longer` seconds, and those steps."""
-    long = (columns.state == RUNNING) & (columns.end - columns.start >= round(longer * 1e9))
+def under_long_steps(columns: Columns, longer: float | None) -> tuple[list[int], list[int]]:
+    """Return which waits lie, in part, under a step of `longer` seconds, and those steps.
+
+    longer: None or math.inf: no step is so long.
+    """
+    least = nanoseconds(longer)
+    if least is None:
+        return [], []
+    long = (columns.state == RUNNING) & (columns.end - columns.start >= least)
     begins, ends = columns.start[long], columns.end[long]
     if not len(begins):
         return [], []

@@ -28,6 +28,7 @@ from typing import Any, Protocol
 
 from .descriptors import (
     DAY,
+    HIGHEST,
     READABLE,
     TROUBLE,
     WRITABLE,
@@ -180,9 +181,12 @@ class RealPoller:
     def listen(self, address: tuple[str, int]) -> socket.socket:
         """Return a non-blocking socket that listens at `address` on this machine.
 
-        Raises ValueError for a host that other machines can reach, OSError as bind does.
+        Raises ValueError for a host that other machines can reach and for what is no port,
+        OSError as bind does.
         """
         host, port = address
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
+            raise ValueError(f"a port is a whole number from 0 to 65535, got {port!r}")
         host = "127.0.0.1" if host == "localhost" else host
         try:
             local = ipaddress.ip_address(host)
@@ -283,6 +287,11 @@ class RealPoller:
     def _watch(self, fiber: Any, sock: Socket) -> Watch:
         """Return the Watch of `sock`, whose number is new or was another object's."""
         fileno = number_of(sock)
+        if isinstance(fileno, bool) or not isinstance(fileno, int) or fileno > HIGHEST:
+            # Here, since the next sweep would ask the system about it, and fail for everybody.
+            raise TypeError(
+                f"fileno() of {sock!r} gave {fileno!r}, which is no descriptor's number"
+            )
         if fileno < 0:
             raise SocketClosed.of(fiber, sock)
         old = self._watches.get(fileno)

@@ -311,19 +311,22 @@ def _link(latency: float, bandwidth: float | None) -> Link:
     delay = _nanoseconds("latency", latency)
     if bandwidth is None:
         return Link(delay)
-    _check_number("bandwidth", bandwidth)
+    bandwidth = _check_number("bandwidth", bandwidth)
     if not bandwidth:
         raise ValueError(f"bandwidth is bytes a second > 0 or None, got {bandwidth!r}")
     return Link(delay, Fraction(bandwidth))
 
 
 def _nanoseconds(name: str, seconds: float) -> int:
-    _check_number(name, seconds)
-    return round(seconds * 1_000_000_000)
+    # Cut as deadlines are: what is longer could not be told in seconds.
+    shorter: float = min(_check_number(name, seconds), 10**12)
+    return round(shorter * 1_000_000_000)
 
 
-def _check_number(name: str, number: Any) -> None:
+def _check_number(name: str, number: Any) -> Any:
+    """Return `number`, as a float if it is of a kind that computes in its own way."""
     if isinstance(number, bool) or not isinstance(number, numbers.Real):
         raise TypeError(f"{name} needs a number, got {number!r}")
     if not 0 <= float(number) < math.inf:  # nan fails this too
         raise ValueError(f"{name} cannot be negative, infinite or nan, got {number!r}")
+    return number if isinstance(number, numbers.Rational) else float(number)

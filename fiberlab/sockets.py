@@ -136,7 +136,7 @@ def _look_up(host: str, port: int) -> Steps[list[Any]]:
 @awaitable
 def send_all(sock: Any, data: bytes) -> Steps[None]:
     """Send every byte of `data`, waiting for room as often as it takes."""
-    rest = memoryview(data)
+    rest = memoryview(data).cast("B")  # an array counts its numbers, send its bytes
     while rest:
         yield SEND(sock)
         try:
@@ -148,6 +148,8 @@ def send_all(sock: Any, data: bytes) -> Steps[None]:
 @awaitable
 def recv_exactly(sock: Any, size: int) -> Steps[bytes]:
     """Receive `size` bytes and return them; EOFError if the peer ends before."""
+    if not isinstance(size, int):
+        raise TypeError(f"recv_exactly() needs a size in bytes, got {size!r}")
     if size < 0:
         raise ValueError(f"recv_exactly() needs a size in bytes >= 0, got {size!r}")
     parts: list[bytes] = []
@@ -168,6 +170,8 @@ def recv_until(sock: Any, delimiter: bytes, limit: int = CHUNK) -> Steps[bytes]:
     limit: bytes without a delimiter after which ValueError is raised, so that no client can
     fill the memory. EOFError if the peer ends before the delimiter.
     """
+    if not isinstance(delimiter, (bytes, bytearray)):
+        raise TypeError(f"recv_until() needs a delimiter in bytes, got {delimiter!r}")
     if not delimiter:
         raise ValueError("recv_until() needs a delimiter of at least one byte")
     got = bytearray()

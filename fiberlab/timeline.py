@@ -8,13 +8,16 @@ matplotlib is loaded when a figure is drawn (see ``drawing``), not when this mod
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+import numbers
+from typing import TYPE_CHECKING, Any
 
 from .columns import DONE, STATES, Spans, readable
 from .evidence import stalls_of
 from .spans import Story, build_spans
 from .tables import Cell, text_table
 from .trace import printable
+from .waits import check_seconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +31,8 @@ def plot_timeline(
     *,
     t0: float | None = None,
     t1: float | None = None,
-    stalled: float = 0.05,
-    unwatched: float = 0.01,
+    stalled: float | None = 0.05,
+    unwatched: float | None = 0.01,
     order: str = "family",
     highlight: int | str | None = None,
 ) -> Axes:
@@ -38,19 +41,23 @@ def plot_timeline(
     trace: a Trace, its events, or its Spans. ax: where to draw; None makes a figure. t0, t1:
     the seconds to show; None: from the beginning, to the end. stalled: seconds from which a
     step is marked as one that held the loop. unwatched: seconds from which the waits under
-    another fiber's step are marked: nobody looked for their data meanwhile.
+    another fiber's step are marked: nobody looked for their data meanwhile. None or math.inf,
+    for both: none is marked.
     order: of the rows: "family" puts children under their parents, "spawn" keeps the order of
     spawning, "ready" puts first who was ready longest. highlight: a fiber's id or name, to
     draw who woke it and whom it woke; None: who woke whom, if that is not too much to see.
     Zooming draws anew: spans narrower than a pixel are merged only while they are.
-    Raises ValueError if t0 is not before t1, and for an unknown order or fiber.
+    Raises ValueError if t0 is not before t1, and for an unknown order or fiber; TypeError or
+    ValueError for what is no number of seconds.
     """
     from .canvas import in_order
     from .drawing import Drawing
 
     spans = build_spans(trace)
-    begin = min(spans.begin, 0) if t0 is None else round(t0 * 1e9)
-    end = max(spans.finish, begin + 1) if t1 is None else round(t1 * 1e9)
+    check_seconds("plot_timeline(stalled=)", stalled)
+    check_seconds("plot_timeline(unwatched=)", unwatched)
+    begin = min(spans.begin, 0) if t0 is None else _moment("t0", t0)
+    end = max(spans.finish, begin + 1) if t1 is None else _moment("t1", t1)
     if begin >= end:
         raise ValueError(f"plot_timeline(t0=, t1=) needs t0 before t1, got {t0!r} and {t1!r}")
     rows, labels = in_order(spans, order)
@@ -58,6 +65,15 @@ def plot_timeline(
     return Drawing(
         spans, ax, begin, end, stalled, unwatched, order=rows, labels=labels, highlight=chosen
     ).ax
+
+
+def _moment(name: str, seconds: Any) -> int:
+    """Return a moment in nanoseconds; it may lie before the run."""
+    number = not isinstance(seconds, bool) and isinstance(seconds, numbers.Real)
+    if not number or not math.isfinite(seconds):
+        wrong = ValueError if number else TypeError
+        raise wrong(f"plot_timeline({name}=) needs a finite number of seconds, got {seconds!r}")
+    return round(float(seconds) * 1e9)
 
 
 def _fiber(spans: Spans, wanted: int | str) -> int:

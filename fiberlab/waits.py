@@ -47,7 +47,7 @@ class _OnSocket:
     def __init__(self, sock: Socket, timeout: float | None = None) -> None:
         # One comparison in the common case: a wait is built at nearly every yield.
         if sock.__class__ is not _SYSTEM_SOCKET or timeout is not None:
-            _check_socket(type(self).__name__, sock, timeout)
+            timeout = _check_socket(type(self).__name__, sock, timeout)
         self._sock = sock
         self._timeout = timeout
 
@@ -88,11 +88,17 @@ class RECV(_OnSocket):
 
     __slots__ = ()
 
+    def __init_subclass__(cls) -> None:
+        _refuse_subclass("RECV")
+
 
 class SEND(_OnSocket):
     """Wait until sending on `sock` will not block; arguments and errors as for RECV."""
 
     __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        _refuse_subclass("SEND")
 
 
 class WAIT:
@@ -109,10 +115,13 @@ class WAIT:
     def __init__(self, seconds: float | None = None) -> None:
         # One comparison in the common cases, None and 0, as above.
         if seconds is not None and (seconds.__class__ is not int or seconds):
-            check_seconds("WAIT(seconds)", seconds)
-            if math.isinf(seconds):
+            seconds = plain_seconds("WAIT(seconds)", seconds)
+            if seconds == math.inf:
                 raise ValueError(f"WAIT(seconds) must end some day, got {seconds!r}")
         self._seconds = seconds
+
+    def __init_subclass__(cls) -> None:
+        _refuse_subclass("WAIT")
 
     @property
     def seconds(self) -> float | None:
@@ -136,11 +145,22 @@ Wait: TypeAlias = "RECV | SEND | WAIT"
 """What a fiber may yield."""
 
 
-def _check_socket(name: str, sock: Any, timeout: Any) -> None:
+def _refuse_subclass(name: str) -> None:
+    # It would pass for a wait wherever waits are looked at, and be refused at the yield.
+    raise TypeError(f"{name} cannot be subclassed: write a generator, and yield from it")
+
+
+def _check_socket(name: str, sock: Any, timeout: Any) -> float | None:
     if not callable(getattr(sock, "fileno", None)) or isinstance(sock, type):
         raise TypeError(f"{name}(sock) needs a socket, an object with fileno(), got {sock!r}")
-    if timeout is not None:
-        check_seconds(f"{name}(timeout=)", timeout)
+    return None if timeout is None else plain_seconds(f"{name}(timeout=)", timeout)
+
+
+def plain_seconds(name: str, seconds: Any) -> float:
+    """Return a length of time as an int or a float; raise as `check_seconds` for what is none."""
+    check_seconds(name, seconds)
+    # Other numbers, numpy's for example, compute in their own way, where nobody can be told.
+    return seconds if seconds.__class__ in (int, float) else float(seconds)
 
 
 def check_seconds(name: str, seconds: Any) -> None:

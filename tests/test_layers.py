@@ -321,6 +321,15 @@ def test_a_program_that_serves_loads_no_library():
 
 
 @pytest.mark.live
+def test_matplotlib_is_loaded_when_a_figure_is_drawn():
+    ask = "from fiberlab import Scheduler, Trace, plot_timeline\n"
+    draw = "trace = Trace(); Scheduler(trace=trace).run(); plot_timeline(trace)"
+
+    assert "matplotlib" not in loaded_after(ask)
+    assert "matplotlib" in loaded_after(ask + draw)
+
+
+@pytest.mark.live
 def test_a_trace_is_studied_without_a_scheduler():
     code = "from fiberlab import Trace, build_spans, diagnose, plot_timeline"
 

@@ -14,7 +14,7 @@ from fiberlab.output import Output
 from fiberlab.poller import RealClock
 from fiberlab.scheduler import Scheduler
 from fiberlab.simulation import SimulatedNetwork
-from fiberlab.waits import WAIT
+from fiberlab.waits import RECV, WAIT
 
 
 @pytest.fixture
@@ -263,9 +263,70 @@ def test_without_a_file_errors_go_to_stdout(network, clock, capsys):
     assert capsys.readouterr() == ("error: ValueError: no (fiber 'bad')\n", "")
 
 
+@pytest.mark.parametrize("wrong", ["out.txt", 1])
+def test_a_file_that_cannot_be_written_to_is_refused(wrong):
+    with pytest.raises(TypeError, match=f"file= needs an open file to write to, got {wrong!r}"):
+        Scheduler(file=wrong)
+
+
+@pytest.mark.parametrize("output", [None, "withheld", "direct"])
+def test_without_any_stdout_what_is_written_is_lost_and_nothing_else(
+    network, clock, monkeypatch, log, output
+):
+    def fails():
+        yield WAIT(0)
+        raise ValueError("no")
+
+    def goes_on():
+        yield WAIT(1)
+        log.append("went on")
+
+    monkeypatch.setattr(sys, "stdout", None)  # as under pythonw
+    scheduler = Scheduler(clock=clock, poller=network, output=output)
+    scheduler.add(fails())
+    scheduler.add(goes_on())
+    scheduler.run()
+
+    assert log == ["went on"]
+
+
+def test_a_file_that_is_empty_is_a_file_all_the_same(network, clock, capsys):
+    class Lines(list):
+        def write(self, text):
+            self.append(text)
+
+        def flush(self):
+            pass
+
+    lines = Lines()
+    scheduler = Scheduler(clock=clock, poller=network, output="direct", file=lines)
+    scheduler.add(prints("one"))
+    scheduler.run()
+
+    assert (lines, capsys.readouterr().out) == (["[1] one\n"], "")
+
+
 def test_an_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="output is None, 'withheld' or 'direct', got 'loud'"):
         Output("loud", None, RealClock())
+
+
+def test_what_the_server_itself_has_to_say_is_not_withheld(make, network, file, log):
+    scheduler = make("withheld")
+    address = scheduler.listen(lambda sock, address: None)
+
+    def client():
+        print("from the client")
+        yield RECV(network.connect(address))
+        log.append(file.getvalue())
+        scheduler.stop()
+
+    scheduler.add(client(), "client")
+    scheduler.run()
+
+    [said] = log
+    assert re.fullmatch(r"error: no fiber for .*\n", said)
+    assert "from the client" in file.getvalue()
 
 
 # -- Who else prints ----------------------------------------------------------
@@ -301,6 +362,23 @@ def test_what_the_observer_and_the_run_queue_print_is_not_the_fibers(network, cl
         "polling\n",
         "--- 0.000 s  fiber\n     0.000  x\n",
     )
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_what_the_file_and_signal_handlers_print_during_a_write_is_not_the_fibers(
+    network, clock, output, capsys
+):
+    class Noisy(io.StringIO):
+        def write(self, text):
+            print("writing")
+            return super().write(text)
+
+    file = Noisy()
+    scheduler = Scheduler(clock=clock, poller=network, output=output, file=file)
+    scheduler.add(prints("x"), "fiber")
+    scheduler.run()
+
+    assert (capsys.readouterr().out, "writing" in file.getvalue()) == ("writing\n", False)
 
 
 def test_every_line_is_told_to_the_trace(make, file, events):

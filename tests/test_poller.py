@@ -100,6 +100,14 @@ def told(wait, log, name="fiber"):
     return time.monotonic() - began
 
 
+def raised_by(wait, log):
+    """Yield `wait`, and note what its error says."""
+    try:
+        yield wait
+    except Exception as error:
+        log.append(str(error))
+
+
 def after(seconds, function, *args):
     """Call ``function(*args)`` so many seconds from now."""
     yield WAIT(seconds)
@@ -286,6 +294,22 @@ def test_a_fileno_that_is_no_number_raises_at_the_yield(live, log):
     live.run()
 
     assert [name for name, what in log if what != "resumed"] == ["text", "negative", "never opened"]
+
+
+@pytest.mark.parametrize("number", [2**40, 3.5, True])
+@pytest.mark.parametrize("kind", [RECV, SEND])
+def test_a_fileno_that_no_descriptor_has_raises_at_the_yield_and_disturbs_nobody(
+    live, log, number, kind
+):
+    odd = Number(number)
+    live.add(raised_by(kind(odd), log))
+    live.add(after(0.7, log.append, "a sweep later"))
+    live.run()
+
+    [error, later] = log
+    assert "fileno() of" in error
+    assert f"gave {number!r}" in error
+    assert later == "a sweep later"
 
 
 def test_cancel_while_the_socket_was_just_found_closed_is_clean(live, pair, log, new_pair):
@@ -736,6 +760,12 @@ def test_listeners_listen_on_this_machine_and_do_not_block(host):
 def test_a_port_in_use_is_an_os_error():
     with RealPoller().listen(("localhost", 0)) as listener, pytest.raises(OSError):
         RealPoller().listen(listener.getsockname())
+
+
+@pytest.mark.parametrize("port", [70_000, -1, "8080", 8.5, None, True])
+def test_a_port_that_cannot_be_is_refused(port):
+    with pytest.raises(ValueError, match=f"a port is a whole number .* got {port!r}"):
+        RealPoller().listen(("localhost", port))
 
 
 def test_the_real_clock_tells_one_time_in_two_units():

@@ -312,6 +312,25 @@ def test_except_exception_does_not_swallow_the_cancelling(scheduler, log):
     assert log == []
 
 
+def test_a_finally_block_may_yield_while_its_fiber_is_cancelled(scheduler, clock, log):
+    def victim():
+        try:
+            yield WAIT(99)
+        finally:
+            yield WAIT(2)
+            log.append(clock.now())
+
+    def canceller(fiber):
+        yield WAIT(1)
+        fiber.cancel()
+
+    fiber = scheduler.add(victim())
+    scheduler.add(canceller(fiber))
+    scheduler.run()
+
+    assert (log, type(fiber.error)) == ([3], FiberCancelled)
+
+
 def test_cancelling_twice_is_cancelling_once(scheduler, log):
     def canceller():
         victim.cancel()

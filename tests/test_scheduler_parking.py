@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import pytest
 from stories import story
 
@@ -305,6 +308,41 @@ def test_join_raises_what_ended_the_fiber(scheduler, log):
     scheduler.run()
 
     assert log == [("gone",)]
+
+
+def test_each_who_joins_a_failed_fiber_gets_the_traceback_of_that_fiber(network, clock):
+    def worker():
+        yield WAIT(1)
+        raise KeyError("gone")
+
+    def joins(fiber):
+        yield from join(fiber)
+
+    file = io.StringIO()
+    scheduler = Scheduler(clock=clock, poller=network, file=file, debug=True)
+    worked = scheduler.add(worker())
+    for _ in range(3):
+        scheduler.add(joins(worked))
+    scheduler.run()
+
+    first, *joiners = file.getvalue().split("Traceback")[1:]
+    assert (first.count(", in worker"), first.count(", in join")) == (1, 0)
+    assert [joiner.count(", in joins") for joiner in joiners] == [1, 1, 1]
+
+
+def test_join_of_what_is_no_fiber_asks_whether_it_was_started(scheduler):
+    def boss():
+        yield from join(yields(WAIT(1)))
+
+    boss_fiber = scheduler.add(boss())
+    scheduler.run()
+
+    assert isinstance(boss_fiber.error, TypeError)
+    assert re.fullmatch(
+        r"join\(\) needs a fiber, as start\(\) returns it, got <generator .*>: "
+        r"write join\(start\(...\)\)",
+        str(boss_fiber.error),
+    )
 
 
 def test_join_of_a_cancelled_fiber_raises_fiber_cancelled(scheduler, log):

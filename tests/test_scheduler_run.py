@@ -26,6 +26,19 @@ def test_run_without_fibers_returns(scheduler, events):
     assert story(events) == [("start", 0), ("stop", 0, "done")]
 
 
+def test_run_goes_on_until_no_fiber_is_left(scheduler, clock, log):
+    def fiber(seconds):
+        yield WAIT(seconds)
+        if seconds < 3:
+            scheduler.add(fiber(seconds + 1))
+        log.append(clock.now())
+
+    scheduler.add(fiber(1))
+    scheduler.run()
+
+    assert log == [1, 3, 6]
+
+
 def test_run_works_again_and_goes_on_counting_ids(scheduler, log):
     scheduler.add(guarded(log, "first", WAIT(1)))
     scheduler.run()

@@ -222,6 +222,19 @@ def test_a_sleep_is_told_whole(scheduler, events):
     ]
 
 
+@pytest.mark.parametrize("seconds", [3, 0.25, 1e-9])
+def test_a_sleeper_is_resumed_that_many_seconds_later(scheduler, clock, log, seconds):
+    def sleeper():
+        clock.burn(5)
+        yield WAIT(seconds)
+        log.append(clock.now_ns())
+
+    scheduler.add(sleeper())
+    scheduler.run()
+
+    assert log == [5_000_000_000 + round(seconds * 1e9)]
+
+
 def test_a_wait_made_once_can_be_yielded_many_times(scheduler, clock):
     tick = WAIT(1)
     scheduler.add(yields([], "a", tick, tick, tick))

@@ -122,6 +122,32 @@ def test_a_signal_ends_it_and_everything_is_closed_and_put_back(tmp_path, name):
 
 
 @pytest.mark.posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_signal_raises_keyboard_interrupt_inside(tmp_path, name):
+    program = """
+        import sys
+        from fiberlab import RECV, spawn
+
+        def busy(sock, address):
+            yield RECV(sock)
+            try:
+                sock.send(sock.recv(9))
+                while True:
+                    pass
+            except KeyboardInterrupt:
+                print("interrupted inside")
+                raise
+
+        spawn(busy, 0)
+    """
+    with serving(tmp_path, program=program) as server, server.connect() as sock:
+        server.ask(sock)
+        rest = server.end(name)
+
+    assert (rest.count("interrupted inside"), server.process.returncode) == (1, 0)
+
+
+@pytest.mark.posix
 def test_control_c_ends_it_also_where_it_was_ignored(tmp_path):
     """As in a shell's background job; it is put back as ignored."""
     ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
@@ -228,6 +254,31 @@ def test_it_says_where_it_listens(tmp_path):
         server.end()
 
     assert server.address[0] == "127.0.0.1"
+
+
+@pytest.mark.posix
+def test_it_listens_at_the_port_it_is_given(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = free.getsockname()
+    program = PROGRAM.replace("spawn(echo, 0,", f"spawn(echo, {address[1]},")
+    with serving(tmp_path, program=program) as server, server.connect() as sock:
+        answer = server.ask(sock)
+        server.end()
+
+    assert (server.address, answer) == (address, b"hello")
+
+
+@pytest.mark.posix
+def test_it_makes_a_fiber_for_every_connection(tmp_path):
+    with serving(tmp_path) as server, contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(server.connect()) for _ in range(5)]
+        answers = [server.ask(sock, b"%d" % i) for i, sock in enumerate(socks)]
+        rest = server.end()
+
+    assert answers == [b"0", b"1", b"2", b"3", b"4"]
+    assert sorted(re.findall(r"^--- .* (echo-\d+)$", rest, re.MULTILINE)) == [
+        f"echo-{i}" for i in range(2, 7)
+    ]
 
 
 # -- Running out of descriptors -----------------------------------------------

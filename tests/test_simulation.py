@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fiberlab.errors import Deadlock, FiberTimeout, SocketClosed
@@ -88,6 +89,15 @@ def test_burning_what_is_no_number_is_refused(clock, seconds):
 def test_burning_an_impossible_time_is_refused(clock, seconds):
     with pytest.raises(ValueError, match="cannot be negative, infinite or nan, got"):
         clock.burn(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "burned"), [(1e308, 10**21), (np.float16(1), 10**9), (2 * 10**9, 2 * 10**18)]
+)
+def test_a_time_of_any_length_can_be_burned_and_is_cut_to_30_000_years(clock, seconds, burned):
+    clock.burn(seconds)
+
+    assert clock.now_ns() == burned
 
 
 def test_time_never_goes_back(clock):
@@ -230,6 +240,16 @@ def test_impossible_links_are_refused(network, arguments, error, words):
     for make in (network.socketpair, lambda **link: network.connect(("a", 1), **link)):
         with pytest.raises(error, match=words):
             make(**arguments)
+
+
+def test_a_link_takes_any_kind_of_real_number(network):
+    for number in (1e308, np.float16(1), np.float32(0.5), Fraction(1, 3)):
+        left, right = network.socketpair(latency=number, bandwidth=number)
+        left.send(b"x")
+        left.close()
+        right.close()
+
+    assert network.clock.now_ns() == 0
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, None])

@@ -6,8 +6,10 @@ import contextlib
 import errno
 import io
 import math
+import re
 import socket
 import threading
+from array import array
 
 import pytest
 from fibers import guarded
@@ -212,7 +214,7 @@ def test_send_all_waits_for_room_as_often_as_it_takes(clock):
     assert result_of(scheduler, slow_reader()) == bytes(range(95))
 
 
-@pytest.mark.parametrize("data", [b"", bytearray(b"abc"), memoryview(b"abc")])
+@pytest.mark.parametrize("data", [b"", bytearray(b"abc"), memoryview(b"abc"), array("i")])
 def test_send_all_takes_any_bytes(scheduler, network, data):
     left, right = network.socketpair()
 
@@ -223,6 +225,33 @@ def test_send_all_takes_any_bytes(scheduler, network, data):
         return right.recv(9)
 
     assert result_of(scheduler, sends()) == bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("receives", "words"),
+    [
+        (lambda sock: recv_until(sock, "\n"), r"recv_until() needs a delimiter in bytes, got '\n'"),
+        (lambda sock: recv_until(sock, 10), "recv_until() needs a delimiter in bytes, got 10"),
+        (lambda sock: recv_exactly(sock, 2.5), "recv_exactly() needs a size in bytes, got 2.5"),
+        (lambda sock: recv_exactly(sock, "2"), "recv_exactly() needs a size in bytes, got '2'"),
+    ],
+)
+def test_what_is_no_delimiter_and_no_size_is_refused(scheduler, network, receives, words):
+    left, right = network.socketpair()
+    right.send(b"abc\n")
+
+    with pytest.raises(TypeError, match=re.escape(words)):
+        result_of(scheduler, receives(left))
+
+
+def test_send_all_of_an_array_of_larger_numbers_loses_no_byte():
+    network = SimulatedNetwork(buffer_bytes=6)
+    scheduler = Scheduler(clock=network.clock, poller=network)
+    left, right = network.socketpair()
+    numbers = array("i", range(8))
+    scheduler.add(send_all(left, numbers))
+
+    assert result_of(scheduler, recv_exactly(right, len(bytes(numbers)))) == bytes(numbers)
 
 
 def test_send_all_to_a_peer_that_has_gone_raises(scheduler, network):

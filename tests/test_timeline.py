@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from io import BytesIO
 from itertools import combinations
@@ -305,6 +306,32 @@ def test_unwatched_waits_are_hatched():
     [waits] = [each for each in ax.collections if each.get_hatch() == UNWATCHED.hatch]
     [path] = waits.get_paths()
     assert (path.vertices[:, 0].min(), path.vertices[:, 0].max()) == (5.0, 305.0)
+
+
+@pytest.mark.parametrize("never", [math.inf, None])
+def test_infinity_or_none_marks_no_step_and_no_wait(never):
+    ax = plot_timeline(blocked_server(), stalled=never, unwatched=never)
+
+    hatches = {each.get_hatch() for each in ax.collections}
+    assert UNWATCHED.hatch not in hatches
+    assert drawn(ax)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"unwatched": math.nan}, ValueError, r"plot_timeline\(unwatched=\) cannot be negative"),
+        ({"unwatched": -1}, ValueError, r"plot_timeline\(unwatched=\) cannot be negative"),
+        ({"stalled": "1"}, TypeError, r"plot_timeline\(stalled=\) needs a number of seconds"),
+        ({"stalled": True}, TypeError, r"plot_timeline\(stalled=\) needs a number of seconds"),
+        ({"t0": math.nan}, ValueError, r"plot_timeline\(t0=\) needs a finite number of seconds"),
+        ({"t1": math.inf}, ValueError, r"plot_timeline\(t1=\) needs a finite number of seconds"),
+        ({"t1": "2"}, TypeError, r"plot_timeline\(t1=\) needs a finite number of seconds"),
+    ],
+)
+def test_times_that_make_no_sense_are_refused(options, error, words):
+    with pytest.raises(error, match=words):
+        plot_timeline(blocked_server(), **options)
 
 
 # -- Told apart -----------------------------------------------------------------------

@@ -71,6 +71,21 @@ def test_a_list_is_a_whole_recorder(scheduler, events):
     assert [event.ev for event in events] == ["start", "stop"]
 
 
+def test_print_is_a_whole_tracer(network, clock, capsys):
+    def fiber():
+        yield WAIT(1)
+
+    scheduler = Scheduler(trace=print, clock=clock, poller=network)
+    scheduler.add(fiber(), "f")
+    scheduler.run()
+
+    kinds = [line.split()[4] for line in capsys.readouterr().out.splitlines()]
+    assert kinds == [
+        "start", "spawn", "wake", "resume", "yield", "poll", "polled", "wake", "resume", "exit",
+        "stop",
+    ]  # fmt: skip
+
+
 def test_an_event_is_a_named_tuple_whose_fields_are_attributes_too():
     event = TraceEvent(5, EventKind.WAKE, 3, {"by": 1, "why": "io", "q": 2})
     t, ev, fid, fields = event

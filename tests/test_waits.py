@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import copy
+import inspect
 import math
 import pickle
 import socket
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
+from fiberlab import waits
 from fiberlab.waits import RECV, SEND, WAIT
 
 
@@ -50,9 +54,24 @@ def test_wait_none_and_wait_zero_are_two_things():
     assert WAIT(None) != WAIT(0)
 
 
-@pytest.mark.parametrize("seconds", [0, 0.0, 1, 0.5, Fraction(1, 3), 1e9])
+@pytest.mark.parametrize("seconds", [0, 0.0, 1, 0.5, Fraction(1, 4), 1e9])
 def test_wait_keeps_any_number_from_zero(seconds):
     assert WAIT(seconds).seconds == seconds
+
+
+@pytest.mark.parametrize("number", [Fraction(1, 2), np.float16(0.5), np.float64(0.5)])
+def test_every_kind_of_real_number_becomes_a_plain_one(number):
+    waits = [WAIT(number), RECV(SOCK, timeout=number), SEND(SOCK, timeout=number)]
+
+    assert list(map(repr, waits)) == list(
+        map(repr, [WAIT(0.5), RECV(SOCK, timeout=0.5), SEND(SOCK, timeout=0.5)])
+    )
+
+
+@pytest.mark.parametrize("kind", [RECV, SEND, WAIT])
+def test_a_wait_cannot_be_subclassed(kind):
+    with pytest.raises(TypeError, match=f"{kind.__name__} cannot be subclassed"):
+        type("Nap", (kind,), {})
 
 
 def test_waits_compare_by_value():
@@ -92,6 +111,18 @@ def test_waits_have_a_plain_repr(wait, text):
 def test_waits_cannot_be_changed(wait, name):
     with pytest.raises(AttributeError):
         setattr(wait, name, 5)
+
+
+def test_waits_read_no_clock_and_know_no_scheduler():
+    tree = ast.parse(inspect.getsource(waits))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+
+    assert imported == {
+        "__future__", "collections.abc", "typing", "math", "numbers", "socket"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("wait", [RECV(SOCK, timeout=3), SEND(SOCK), WAIT(1), WAIT()])
