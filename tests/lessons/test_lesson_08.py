@@ -66,7 +66,7 @@ def simulated(long_step):
 
 @pytest.mark.parametrize(("blocked", "choice"), [("A", "a"), ("B", "b"), ("C", "c"), ("AC", "d")])
 def test_which_has_the_blocker_follows_from_the_longest_slices(blocked, choice):
-    recordings = {each: simulated(0.2 if each in blocked else 0.02) for each in "ABC"}
+    recordings = {each: simulated(0.5 if each in blocked else 0.02) for each in "ABC"}
 
     assert l08.which_blocked(recordings) == choice
 
@@ -76,8 +76,8 @@ def test_the_recordings_differ_in_slices_gaps_and_silence():
     recordings = l08.three_recordings()
 
     assert l08.which_blocked(recordings) == "c"
-    assert [l08.quiet(recordings[each]) > 0.1 for each in "ABC"] == [True, False, True]
-    assert [l08.longest_gap(recordings[each], "echo-2") > 0.1 for each in "ABC"] == [
+    assert [l08.quiet(recordings[each]) > l08.LONG for each in "ABC"] == [True, False, True]
+    assert [l08.longest_gap(recordings[each], "echo-2") > l08.LONG for each in "ABC"] == [
         True, False, True,
     ]  # fmt: skip
 

@@ -45,11 +45,11 @@ __all__ = [
 
 # -- Three recordings ---------------------------------------------------------
 
-BLOCK = 0.2
+BLOCK = 0.5
 """Seconds for which the last of the four fibers blocks or computes."""
 
-SILENCE = 0.3
-LONG = 0.1
+SILENCE = 0.6
+LONG = 0.25
 """Seconds from which nobody's going on counts as long: far from both a pause and a turn."""
 
 ROWS = {"echo-2": "ann", "echo-3": "ben", "echo-4": "cat", "echo-5": "dan"}
@@ -64,8 +64,8 @@ def three_recordings() -> dict[str, Recording]:
     busy: list[Client] = [b"ann", b"ben", b"cat", _napper]
     return {
         "A": record(_echo(_no_nap), talkers),
-        "B": record(_echo(_turns), busy, requests=25, rate=200),
-        "C": record(_echo(_block), busy, requests=25, rate=200),
+        "B": record(_echo(_turns), busy, requests=40, rate=200),
+        "C": record(_echo(_block), busy, requests=40, rate=200),
     }
 
 
