@@ -14,12 +14,6 @@ import readme
 from fiberlab.lab.normal_form import first_line, read_notebook
 
 ROOT = Path(__file__).resolve().parent.parent
-TO_COME = {
-    "notebooks/08_scheduler_read_whole.ipynb",
-    "notebooks/09_queues_and_tails.ipynb",
-    "notebooks/11_endings.ipynb",
-}
-"""Lessons that the README may name before they are there."""
 
 
 @pytest.mark.live
@@ -51,11 +45,11 @@ def test_every_file_that_the_readme_names_is_there() -> None:
     text = readme.README.read_text("utf-8")
     named = re.findall(r"\]\(([^):#]+)\)", text) + re.findall(r"`(fiberlab/[\w/.]+)`", text)
 
-    assert {name for name in named if not (ROOT / name).exists()} <= TO_COME
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_readme_lists_every_lesson_by_its_title() -> None:
-    """In order, with what it teaches; beyond those that are there only those to come."""
+    """In order, with what it teaches."""
     entry = re.compile(r"^- \[(.+)\]\((notebooks/.+)\): (\S.*)", re.MULTILINE)
     listed = {file: title for title, file, _ in entry.findall(readme.README.read_text("utf-8"))}
     there = {
@@ -63,6 +57,6 @@ def test_the_readme_lists_every_lesson_by_its_title() -> None:
         for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
     }
 
-    assert list(listed) == sorted(there.keys() | TO_COME)
+    assert list(listed) == sorted(there)
     assert len(listed) == 16
-    assert {file: f"# {title}" for file, title in listed.items() if file in there} == there
+    assert {file: f"# {title}" for file, title in listed.items()} == there
