@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import re
+import traceback
+
 import pytest
 
 from fiberlab import errors
@@ -13,6 +17,8 @@ from fiberlab.errors import (
     SocketBusy,
     SocketClosed,
 )
+from fiberlab.fiber import start
+from fiberlab.scheduler import Scheduler
 from fiberlab.waits import RECV, WAIT
 
 
@@ -125,3 +131,47 @@ def test_every_class_says_when_it_is_raised():
 
     assert len(classes) >= 7
     assert [kind.__name__ for kind in classes if not kind.__doc__] == []
+
+
+# -- The whole sentence ----------------------------------------------------------------
+
+
+async def forgotten():
+    """A coroutine, given where a generator belongs."""
+
+
+def nobody():
+    yield
+
+
+REFUSALS = {
+    "Scheduler(timeout=) cannot be negative or nan, got -1": lambda: Scheduler(-1),
+    "WAIT(seconds) is longer than a float can tell; use math.inf": lambda: WAIT(10**400),
+    "start() works only inside a running fiber; outside, use scheduler.add": lambda: start(
+        nobody()
+    ),
+    "add() needs a generator, got <coroutine>: give it as as_fiber(...)": lambda: Scheduler().add(
+        forgotten()
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", REFUSALS)
+def test_a_refusal_says_what_to_do(sentence):
+    with pytest.raises((TypeError, ValueError, RuntimeError)) as caught:
+        REFUSALS[sentence]()
+
+    assert re.sub("<coroutine [^>]+>", "<coroutine>", str(caught.value)) == sentence
+
+
+def test_an_error_thrown_in_shows_only_the_frames_of_the_fiber(clock, network):
+    def waits():
+        yield RECV(ours, timeout=1)
+
+    ours, _theirs = network.socketpair()
+    scheduler = Scheduler(clock=clock, poller=network, output="withheld", file=io.StringIO())
+    fiber = scheduler.add(waits())
+    scheduler.run()
+
+    frames = traceback.extract_tb(fiber.error.__traceback__)
+    assert [frame.name for frame in frames] == ["waits"]
