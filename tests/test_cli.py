@@ -17,6 +17,8 @@ import pytest
 from fiberlab import Trace, __version__, build_spans
 from fiberlab.cli import main
 
+DATA = Path(__file__).parent.parent / "data"
+
 ECHO = """
 from fiberlab import RECV, SEND
 
@@ -257,3 +259,14 @@ def test_what_a_trace_holds_is_shown_and_not_obeyed(folder, capsys):
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_work(folder, capsys):
     assert complaint(capsys, "demo", "--trace", os.fspath(folder)).endswith("is a folder")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_long_work_shows_progress_on_a_terminal_only(folder, capsys, monkeypatch, terminal):
+    (folder / "run.fiber.jsonl").write_bytes((DATA / "blocker.fiber.jsonl").read_bytes())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+
+    main(["plot", "run.fiber.jsonl"])
+
+    # How much is shown depends on the time it takes; at the end the line is wiped.
+    assert capsys.readouterr().err.endswith("\r\x1b[K") == terminal

@@ -337,3 +337,27 @@ def test_a_trace_is_studied_without_a_scheduler():
 
     assert "fiberlab.spans" in loaded
     assert "fiberlab.scheduler" not in loaded
+
+
+def modules_that_call(name: str) -> set[str]:
+    return {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == name
+    }
+
+
+def test_only_spawn_installs_signal_handlers():
+    assert modules_that_call("signal.signal") == {"server.py"}
+
+
+def test_nothing_that_runs_in_a_thread_prints():
+    commands = {"cli.py", "lab/notebooks.py", "replicator/__main__.py"}
+    answers = {"lab/exercises.py"}  # the lines of predict, reveal and check
+    fibers = {"replicator/proxy.py"}  # a fiber's print is withheld
+    said = {"server.py"}  # where it listens
+
+    assert modules_that_call("print") == commands | answers | fibers | said | {
+        "lab/lessons/l12.py",  # prints to a stream of its own
+    }

@@ -314,3 +314,21 @@ def test_running_out_of_descriptors_delays_accepting_and_drops_nobody(tmp_path):
     assert used < 0.2  # of one second; a loop that spins uses all of it
     assert rest.count("accepting waits: Too many open files") == 1
     assert rest.count("goodbye") == 62
+
+
+def test_outside_the_main_thread_no_handler_is_installed(monkeypatch):
+    asked, raised = [], []
+
+    def serve(port):
+        try:
+            spawn(lambda sock, address: (yield), port)
+        except OSError as error:
+            raised.append(error)
+
+    monkeypatch.setattr(signal, "signal", lambda *arguments: asked.append(arguments))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        thread = threading.Thread(target=serve, args=[taken.getsockname()[1]])
+        thread.start()
+        thread.join(30)
+
+    assert (asked, len(raised)) == ([], 1)
