@@ -140,6 +140,8 @@ def write_readme(results: dict[str, dict[str, Any]], path: Path) -> None:
 FIGURES = (("switch", 1000), ("echo", 100), ("http", 100), ("idle", 10_000), ("sleep", 100_000))
 """Which cases stand in the figure for the README."""
 
+COLUMNS, FONT = 3, 9
+
 
 def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
     """Draw the ratios to the limit, a panel for each workload, readable in grey."""
@@ -157,41 +159,47 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
     ]
     if not panels:
         return
-    most = max(len(case.figures) for _, case in panels)
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.0 * len(panels), 0.9 + 0.26 * most), squeeze=False
-    )
-    for ax, (result, case) in zip(axes[0], panels, strict=True):
+    rows = -(-(len(panels) + 1) // COLUMNS)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=(10.5, 3.3 * rows), layout="constrained")
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for ax, (result, case) in zip(axes.flat, panels, strict=False):
         _panel(ax, result, case)
-    figure.tight_layout()
+    _legend(axes.flat[len(panels)])
     path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, dpi=100, metadata={"Software": None})
     plt.close(figure)
 
 
+OUR_BAR: dict[str, Any] = {"color": "#1f4e79", "edgecolor": "black", "linewidth": 0.6}
+OTHER_BAR: dict[str, Any] = {**OUR_BAR, "color": "#c9c9c9", "hatch": "///"}
+
+
+def _legend(ax: Any) -> None:
+    ax.bar(0, 0, label="fiberlab", **OUR_BAR)
+    ax.bar(0, 0, label="others", **OTHER_BAR)
+    ax.plot([], [], color="black", label="fastest to slowest round")
+    ax.plot([], [], color="black", linestyle="--", label="the bare loop")
+    ax.legend(loc="center", fontsize=FONT + 1, frameon=False)
+
+
 def _panel(ax: Any, result: dict[str, Any], case: CaseResult) -> None:
+    ax.set_axis_on()
     limit = case.figures[result["limit"]]
     others = [name for name in case.figures if name != result["limit"]]
     others.sort(key=lambda name: case.figures[name].median, reverse=True)
     for at, name in enumerate(others):
         costs, ours = case.figures[name].costs, name in OURS
         ratio = case.ratio(name, result["limit"]) or 0.0
-        ax.barh(
-            at,
-            ratio,
-            color="#1f4e79" if ours else "#c9c9c9",
-            edgecolor="black",
-            hatch="" if ours else "///",
-            linewidth=0.6,
-        )
+        ax.barh(at, ratio, **(OUR_BAR if ours else OTHER_BAR))
         ends = [limit.median / max(costs), limit.median / min(costs)]
         ax.plot(ends, [at, at], color="black", linewidth=1)
-        ax.text(max(ratio, ends[1]) + 0.03, at, f"{ratio:.2f}", va="center", fontsize=7)
+        ax.text(max(ratio, ends[1]) + 0.03, at, f"{ratio:.2f}", va="center", fontsize=FONT)
     names = [f"fiberlab {name}" if name in OURS else name for name in others]
-    ax.set_yticks(range(len(others)), names, fontsize=7)
+    ax.set_yticks(range(len(others)), names, fontsize=FONT)
     ax.axvline(1, color="black", linestyle="--", linewidth=0.8)
     ax.set_xlim(0, 1.35)
-    ax.tick_params(axis="x", labelsize=7)
-    ax.set_xlabel("speed, the bare loop = 1", fontsize=7)
-    ax.set_title(f"{result['workload']}, {case.label}", fontsize=8)
+    ax.tick_params(axis="x", labelsize=FONT)
+    ax.set_xlabel("speed, the bare loop = 1", fontsize=FONT)
+    ax.set_title(f"{result['workload']}, {case.label}", fontsize=FONT + 1)
     ax.spines[["top", "right"]].set_visible(False)

@@ -180,8 +180,8 @@ def refusal(name: str, case: Case) -> str | None:
         return f"{package} is not installed"
     if package == "curio" and sys.version_info >= (3, 13):
         return "curio does not run on this Python"
-    if package == "curio" and case.measure is kinds.switch and case.size > 10_000:
-        return "its check for a fiber twice in the queue takes minutes"
+    if package == "curio" and case.measure in (kinds.switch, kinds.sleep) and case.size > 10_000:
+        return "its check that no fiber is queued twice takes minutes"
     if case.measure in (kinds.echo, kinds.idle, kinds.idle_memory) and name == "select":
         return "select() ends at 1,024 descriptors" if case.size >= 1000 else None
     if name == "threads" and case.size > 5000:

@@ -50,7 +50,7 @@ def exists(fileno: int) -> bool:
     if os.name != "posix":
         return True  # a socket's number is no file's number there
     try:
-        os.fstat(fileno)
+        os.get_inheritable(fileno)  # the cheapest question: a sweep asks it of every socket
     except OSError:
         return False
     return True

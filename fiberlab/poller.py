@@ -136,8 +136,10 @@ class Watch:
 
     def is_open(self) -> bool:
         """Whether the socket, or an object of the same number that somebody waits on, is open."""
-        socks = [fiber.wait.sock for fiber in self.waiters() if fiber.wait is not None]
-        return any(number_of(sock) == self.fileno for sock in [self.socket(), *socks])
+        if number_of(self.socket()) == self.fileno:
+            return True
+        waits = [fiber.wait for fiber in self.waiters()]
+        return any(wait is not None and number_of(wait.sock) == self.fileno for wait in waits)
 
 
 def _forgotten() -> None:
