@@ -36,7 +36,8 @@ class Stretch:
         self.rounds = rounds
         self.seconds = seconds
         self.cpu = self.wall = 0.0
-        self.turns = self.arrived = self.left = 0
+        self.goal = fibers * rounds  # turns, of all together
+        self.turns = self.arrived = 0
         self.lock = threading.Lock()
         self.when_asleep: Callable[[], None] | None = None
 
@@ -50,28 +51,27 @@ class Stretch:
         self.cpu += time.process_time()
 
     def arrive(self) -> None:
-        """Note that a sleeper is under way; the last one begins the measurement."""
+        """Note that a sleeper is under way; from the last one on it is measured."""
         self.arrived += 1
         if self.arrived == self.fibers:
             if self.when_asleep is not None:
                 self.when_asleep()
             self.begin()
 
-    def leave(self) -> None:
-        """Note that a sleeper has done its rounds; the last one ends the measurement."""
-        self.turns += self.rounds
-        self.left += 1
-        if self.left == self.fibers:
-            self.end()
-
-    def length(self) -> float:
-        """Return how long to sleep next."""
+    def length(self) -> float | None:
+        """Return how long to sleep next, None if all sleeps together were enough."""
+        if self.arrived == self.fibers:
+            if self.turns == self.goal:
+                return None
+            self.turns += 1
+            if self.turns == self.goal:
+                self.end()  # before anybody ends: that is no part of a sleep
         return random.random() * self.seconds if self.seconds is not None else 3600.0
 
     def check(self) -> None:
-        """Raise ValueError unless every fiber did all its turns."""
-        if self.turns != self.fibers * self.rounds:
-            raise ValueError(f"{self.turns} turns were made, not {self.fibers * self.rounds}")
+        """Raise ValueError unless all turns were made."""
+        if self.turns != self.goal:
+            raise ValueError(f"{self.turns} turns were made, not {self.goal}")
 
 
 # -- Switch: every fiber gives way, so many rounds; the first one measures -----
@@ -162,7 +162,9 @@ def _race(stretch: Stretch, barrier: threading.Barrier) -> None:
     for _ in range(stretch.rounds):
         time.sleep(0)
     with stretch.lock:
-        stretch.leave()
+        stretch.turns += stretch.rounds
+        if stretch.turns == stretch.goal:
+            stretch.end()
 
 
 def _all(function: Callable[..., Any], stretch: Stretch, *more: Any) -> list[Any]:
@@ -187,35 +189,31 @@ def select_switch(stretch: Stretch) -> None:
     run_with_select(_all(_pass, stretch))
 
 
-# -- Sleep: every fiber sleeps, so many times, up to a second each -------------
+# -- Sleep: every fiber sleeps, up to a second each, until all have often enough --
 
 
 def _yield_length(stretch: Stretch) -> Generator[float, None, None]:
     stretch.arrive()
-    for _ in range(stretch.rounds):
-        yield stretch.length()
-    stretch.leave()
+    while (length := stretch.length()) is not None:
+        yield length
 
 
 def _wait_length(stretch: Stretch) -> Generator[WAIT, None, None]:
     stretch.arrive()
-    for _ in range(stretch.rounds):
-        yield WAIT(stretch.length())
-    stretch.leave()
+    while (length := stretch.length()) is not None:
+        yield WAIT(length)
 
 
 async def _await_length(stretch: Stretch, sleep: Any) -> None:
     stretch.arrive()
-    for _ in range(stretch.rounds):
-        await sleep(stretch.length())
-    stretch.leave()
+    while (length := stretch.length()) is not None:
+        await sleep(length)
 
 
 def _call_sleep_length(stretch: Stretch, sleep: Any) -> None:
     stretch.arrive()
-    for _ in range(stretch.rounds):
-        sleep(stretch.length())
-    stretch.leave()
+    while (length := stretch.length()) is not None:
+        sleep(length)
 
 
 def limit_sleep(stretch: Stretch) -> None:
@@ -374,7 +372,7 @@ def measure(work: Work, stretch: Stretch) -> dict[str, float]:
     return {
         "cpu": stretch.cpu,
         "wall": stretch.wall,
-        "operations": stretch.fibers * stretch.rounds,
+        "operations": stretch.goal,
     }
 
 

@@ -22,7 +22,9 @@ def nanoseconds(seconds: float | None) -> int | None:
     if not seconds:
         return None if seconds is None else 0
     # Cut to 30,000 years: a larger float would overflow, where nobody can be told any more.
-    return None if seconds == math.inf else round(min(float(seconds), 1e12) * 1e9)
+    if seconds >= 1e12:
+        return None if seconds == math.inf else 10**21
+    return round(seconds * 1e9)
 
 
 class Sleeper(Protocol):

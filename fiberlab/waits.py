@@ -113,8 +113,12 @@ class WAIT:
     __slots__ = ("_seconds",)
 
     def __init__(self, seconds: float | None = None) -> None:
-        # One comparison in the common cases, None and 0, as above.
-        if seconds is not None and (seconds.__class__ is not int or seconds):
+        # A comparison or two in the common cases, as above: None, 0, a float.
+        if (
+            seconds is not None
+            and (seconds.__class__ is not int or seconds)
+            and (seconds.__class__ is not float or not 0 <= seconds < math.inf)
+        ):
             seconds = plain_seconds("WAIT(seconds)", seconds)
             if seconds == math.inf:
                 raise ValueError(f"WAIT(seconds) must end some day, got {seconds!r}")
