@@ -5,16 +5,25 @@ which they were asked for, and never early.
 
 Most time-outs never ring: the data comes first and the fiber asks for a later deadline. So
 setting a later one touches only the fiber; its old entry stays in the heap, and moves to where
-it belongs when it comes up. This module knows no clock and no scheduler: times are integers,
-in nanoseconds, and a fiber is any object with the attributes `deadline`, `turn` and `alarm`.
+it belongs when it comes up.
+
+An entry is one integer, a deadline with the number of its turn behind it, and a table tells
+whose it is. A heap of tuples would be a table less; but integers are compared faster, and the
+garbage collector, which looks through every tuple that lives long, leaves them alone.
+
+This module knows no clock and no scheduler: times are integers, in nanoseconds, and a fiber is
+any object with the attributes `deadline`, `entry` and `alarm`.
 """
 
 from __future__ import annotations
 
 import math
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heappop, heappush, heapreplace
 from itertools import count
 from typing import Any, Protocol
+
+TURN_BITS = 64
+"""How much of an entry is for the number of the turn: no program counts that far."""
 
 
 def nanoseconds(seconds: float | None) -> int | None:
@@ -31,8 +40,8 @@ class Sleeper(Protocol):
     """What a fiber keeps for its alarm."""
 
     deadline: int | None  # when it rings, ns; None: no alarm is set
-    turn: int  # the order of asking, for equal deadlines
-    alarm: int | None  # the time of its entry in the heap; None: it has none
+    entry: int  # the entry that belongs to this deadline
+    alarm: int | None  # the entry that is in the heap; None: it has none
 
 
 class Alarms:
@@ -41,22 +50,23 @@ class Alarms:
     live: how many are set; entries that no longer matter do not count.
     """
 
-    __slots__ = ("_heap", "_turns", "live")
+    __slots__ = ("_heap", "_sleepers", "_turns", "live")
 
     def __init__(self) -> None:
         self.live = 0
-        self._heap: list[tuple[int, int, Sleeper]] = []
+        self._heap: list[int] = []
+        self._sleepers: dict[int, Sleeper] = {}  # by their entries
         self._turns = count()
 
     def set(self, fiber: Sleeper, deadline: int) -> None:
         """Let `fiber`, which has no alarm set, be due at `deadline`."""
         self.live += 1
         fiber.deadline = deadline
-        fiber.turn = turn = next(self._turns)
-        alarm = fiber.alarm
-        if alarm is None or deadline < alarm:
-            fiber.alarm = deadline
-            heappush(self._heap, (deadline, turn, fiber))
+        fiber.entry = entry = (deadline << TURN_BITS) + next(self._turns)
+        if fiber.alarm is None or entry < fiber.alarm:
+            self._sleepers[entry] = fiber
+            fiber.alarm = entry
+            heappush(self._heap, entry)
 
     def clear(self, fiber: Sleeper) -> None:
         """Take back the alarm of `fiber`; its entry is dropped when it comes up."""
@@ -70,11 +80,11 @@ class Alarms:
         fiber until its time-out.
         """
         if len(self._heap) > 2 * self.live:
-            for _, _, fiber in self._heap:
-                fiber.alarm = fiber.deadline
-            alive = {id(fiber): fiber for _, _, fiber in self._heap if fiber.deadline is not None}
-            self._heap = [(f.deadline, f.turn, f) for f in alive.values() if f.deadline is not None]
-            heapify(self._heap)
+            for fiber in self._sleepers.values():
+                fiber.alarm = None if fiber.deadline is None else fiber.entry
+            alive = (fiber for fiber in self._sleepers.values() if fiber.alarm is not None)
+            self._sleepers = {fiber.entry: fiber for fiber in alive}
+            self._heap = sorted(self._sleepers)  # which is a heap
 
     def next(self) -> int | None:
         """Return a moment before which no alarm rings, in ns; None when none is set.
@@ -85,7 +95,7 @@ class Alarms:
         if not self.live:
             return None
         self._repair_first()
-        return self._heap[0][0]
+        return self._heap[0] >> TURN_BITS
 
     def due(self, now: int) -> Any:
         """Take out and return the next fiber whose deadline is `now` or earlier, else None.
@@ -93,24 +103,28 @@ class Alarms:
         Its `deadline` is left for the caller to read, and to `clear`.
         """
         heap = self._heap
-        while heap and heap[0][0] <= now:
+        later = (now + 1) << TURN_BITS
+        while heap and heap[0] < later:
             if not self._repair_first():
-                fiber = heappop(heap)[2]
+                fiber = self._sleepers.pop(heappop(heap))
                 fiber.alarm = None
                 return fiber
         return None
 
     def _repair_first(self) -> bool:
         """Move or drop the first entry if it is out of date; return whether it was."""
-        time, turn, fiber = self._heap[0]
-        if time == fiber.alarm and turn == fiber.turn and fiber.deadline is not None:
+        entry = self._heap[0]
+        fiber = self._sleepers[entry]
+        if entry == fiber.entry and fiber.deadline is not None:
             return False
-        if time != fiber.alarm:  # an earlier deadline has had an entry of its own since
+        if entry != fiber.alarm:  # an earlier deadline has had an entry of its own since
             heappop(self._heap)
         elif fiber.deadline is None:
             fiber.alarm = None
             heappop(self._heap)
         else:
-            fiber.alarm = fiber.deadline
-            heapreplace(self._heap, (fiber.deadline, fiber.turn, fiber))
+            fiber.alarm = fiber.entry
+            self._sleepers[fiber.entry] = fiber
+            heapreplace(self._heap, fiber.entry)
+        del self._sleepers[entry]
         return True

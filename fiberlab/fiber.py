@@ -64,6 +64,7 @@ class Fiber:
         "_scheduler",
         "alarm",
         "deadline",
+        "entry",
         "error",
         "generator",
         "id",
@@ -74,7 +75,6 @@ class Fiber:
         "result",
         "told",
         "traceback",
-        "turn",
         "wait",
         "watch",
     )
@@ -103,7 +103,7 @@ class Fiber:
         self.log: Any = None  # what it has printed, while that is withheld
         self.told = 0  # of its end: 1, the trace was told; 2, what it printed was written
         self.deadline: int | None = None  # these three belong to the alarms
-        self.turn = 0
+        self.entry = 0
         self.alarm: int | None = None
 
     @property

@@ -18,7 +18,7 @@ class Sleeper:
     def __init__(self, name):
         self.name = name
         self.deadline = self.alarm = None
-        self.turn = 0
+        self.entry = 0
 
     def __repr__(self):
         return self.name
