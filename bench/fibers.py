@@ -39,7 +39,8 @@ class Stretch:
         self.goal = fibers * rounds  # turns, of all together
         self.turns = self.arrived = 0
         self.lock = threading.Lock()
-        self.when_asleep: Callable[[], None] | None = None
+        self.when_asleep: Callable[[], None] = lambda: None
+        self.when_done: Callable[[dict[str, float]], None] = lambda told: None
 
     def begin(self) -> None:
         """Begin measuring."""
@@ -54,8 +55,7 @@ class Stretch:
         """Note that a sleeper is under way; from the last one on it is measured."""
         self.arrived += 1
         if self.arrived == self.fibers:
-            if self.when_asleep is not None:
-                self.when_asleep()
+            self.when_asleep()
             self.begin()
 
     def length(self) -> float | None:
@@ -66,12 +66,14 @@ class Stretch:
             self.turns += 1
             if self.turns == self.goal:
                 self.end()  # before anybody ends: that is no part of a sleep
+                self.when_done(self.told())
         return random.random() * self.seconds if self.seconds is not None else 3600.0
 
-    def check(self) -> None:
-        """Raise ValueError unless all turns were made."""
+    def told(self) -> dict[str, float]:
+        """Return the figures; ValueError unless all turns were made."""
         if self.turns != self.goal:
             raise ValueError(f"{self.turns} turns were made, not {self.goal}")
+        return {"cpu": self.cpu, "wall": self.wall, "operations": self.goal}
 
 
 # -- Switch: every fiber gives way, so many rounds; the first one measures -----
@@ -368,19 +370,14 @@ def measure(work: Work, stretch: Stretch) -> dict[str, float]:
     random.seed(1)
     gc.collect()
     work(stretch)
-    stretch.check()
-    return {
-        "cpu": stretch.cpu,
-        "wall": stretch.wall,
-        "operations": stretch.goal,
-    }
+    return stretch.told()
 
 
-def memory_asleep(work: Work, fibers: int, tell: Callable[[float], None]) -> None:
+def memory_asleep(work: Work, fibers: int, tell: Callable[[dict[str, float]], None]) -> None:
     """Have so many fibers sleep for an hour; `tell` the bytes each has added, then end."""
     gc.collect()
     before = memory_of()
     stretch = Stretch(fibers, 1, None)
     # The last one tells while it is still awake: one fiber in all of them is no error.
-    stretch.when_asleep = lambda: tell((memory_of() - before) / fibers)
+    stretch.when_asleep = lambda: tell({"bytes": (memory_of() - before) / fibers})
     work(stretch)
