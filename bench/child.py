@@ -35,7 +35,7 @@ def main(kind: str, name: str, *numbers: str) -> None:
             size, rounds = map(int, numbers)
             stretch = fibers.Stretch(size, rounds, size / 1e6)
             if kind == "sleep":
-                stretch.when_done = _tell_and_end  # 100,000 greenlets take minutes to end
+                stretch.when_done = _tell_and_end
             tell(fibers.measure(table[name], stretch))
         case "asleep":
             from . import fibers

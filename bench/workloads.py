@@ -180,6 +180,8 @@ def refusal(name: str, case: Case) -> str | None:
         return f"{package} is not installed"
     if package == "curio" and sys.version_info >= (3, 13):
         return "curio does not run on this Python"
+    if package == "gevent" and case.measure is kinds.sleep and case.size > 10_000:
+        return "so many timers take it minutes to start"
     if package == "curio" and case.measure in (kinds.switch, kinds.sleep) and case.size > 10_000:
         return "its check that no fiber is queued twice takes minutes"
     if case.measure in (kinds.echo, kinds.idle, kinds.idle_memory) and name == "select":
