@@ -171,16 +171,25 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
-OUR_BAR: dict[str, Any] = {"color": "#1f4e79", "edgecolor": "black", "linewidth": 0.6}
-OTHER_BAR: dict[str, Any] = {**OUR_BAR, "color": "#c9c9c9", "hatch": "///"}
+OUR_BAR: dict[str, Any] = {"facecolor": "#1f4e79", "edgecolor": "black", "linewidth": 0.6}
+OTHER_BAR: dict[str, Any] = {**OUR_BAR, "facecolor": "#c9c9c9", "hatch": "///"}
 
 
 def _legend(ax: Any) -> None:
-    ax.bar(0, 0, label="fiberlab", **OUR_BAR)
-    ax.bar(0, 0, label="others", **OTHER_BAR)
-    ax.plot([], [], color="black", label="fastest to slowest round")
-    ax.plot([], [], color="black", linestyle="--", label="the bare loop")
-    ax.legend(loc="center", fontsize=FONT + 1, frameon=False)
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(label="fiberlab", **OUR_BAR),
+        Patch(label="others", **OTHER_BAR),
+        Line2D([], [], color="black", linewidth=1, label="slowest to fastest round"),
+        Line2D([], [], color="black", linewidth=0.8, linestyle="--", label="the bare loop"),
+    ]
+    ax.legend(handles=handles, loc="center", fontsize=FONT + 1, frameon=False)
+
+
+def _bar_name(name: str) -> str:
+    return f"fiberlab {name}" if name in OURS else NAMES.get(name, name)
 
 
 def _panel(ax: Any, result: dict[str, Any], case: CaseResult) -> None:
@@ -193,12 +202,13 @@ def _panel(ax: Any, result: dict[str, Any], case: CaseResult) -> None:
         ratio = case.ratio(name, result["limit"]) or 0.0
         ax.barh(at, ratio, **(OUR_BAR if ours else OTHER_BAR))
         ends = [limit.median / max(costs), limit.median / min(costs)]
+        ax.plot(ends, [at, at], color="white", linewidth=3)  # to be seen on a dark bar
         ax.plot(ends, [at, at], color="black", linewidth=1)
-        ax.text(max(ratio, ends[1]) + 0.03, at, f"{ratio:.2f}", va="center", fontsize=FONT)
-    names = [f"fiberlab {name}" if name in OURS else name for name in others]
+        ax.text(1.38, at, f"{ratio:.2f}", ha="right", va="center", fontsize=FONT)
+    names = [_bar_name(name) for name in others]
     ax.set_yticks(range(len(others)), names, fontsize=FONT)
     ax.axvline(1, color="black", linestyle="--", linewidth=0.8)
-    ax.set_xlim(0, 1.35)
+    ax.set_xlim(0, 1.4)
     ax.tick_params(axis="x", labelsize=FONT)
     ax.set_xlabel("speed, the bare loop = 1", fontsize=FONT)
     ax.set_title(f"{result['workload']}, {case.label}", fontsize=FONT + 1)
