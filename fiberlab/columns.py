@@ -129,6 +129,7 @@ class Spans:
         self.begin = self.finish = self.dropped = self.origin = 0
         self.header: dict[str, Any] = {}
         self._of_row: list[list[int]] | None = None
+        self._annotations: list[Row] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -174,6 +175,12 @@ class Spans:
                 self._of_row[row].append(i)
         return self._of_row[self.row_of[fiber]]
 
+    def annotations(self) -> list[Row]:
+        """Return the rows of marks and of output, in order: few among many, and often asked for."""
+        if self._annotations is None:
+            self._annotations = [row for row in self.rows if row[1] == "mark" or row[1] == "output"]
+        return self._annotations
+
     def totals(self, fiber: int | None = None) -> dict[FiberState, int]:
         """Return the nanoseconds spent in each state, by one fiber or by all together."""
         sums = [0] * len(STATES)
@@ -201,9 +208,9 @@ class Spans:
 
         Only what was measured; what came before the wait, its own fiber had left there.
         """
-        for i in range(len(self)):
-            if self.state[i] == RECV and self.last[i] >= 0:
-                row = self.rows[self.last[i]]
+        for i, (state, last) in enumerate(zip(self.state, self.last, strict=True)):
+            if state == RECV and last >= 0:
+                row = self.rows[last]
                 if row[1] == "wake" and row[4] == "io" and row[7]:
                     yield i, min(row[7], self.end[i] - self.start[i])
 

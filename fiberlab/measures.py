@@ -171,7 +171,7 @@ def requests(spans: Spans) -> list[Request]:
     """
     found: list[Request] = []
     opened: dict[tuple[object, ...], list[int]] = {}
-    for row in spans.rows:
+    for row in spans.annotations():
         if row[1] != "mark":
             continue
         t, _, fiber, name, phase, number, _args = row

@@ -139,8 +139,8 @@ def marks(canvas: Canvas, window: Window) -> int:
 
 def signs_in_legend(spans: Spans) -> list[Line2D]:
     """Return what the legend says of the signs, and how many of each there are."""
-    events = [row[4] for row in spans.rows if row[1] == "mark"]
-    lines = sum(row[1] == "output" for row in spans.rows)
+    events = [row[4] for row in spans.annotations() if row[1] == "mark"]
+    lines = len(spans.annotations()) - len(events)
     begun = events.count("b")
     notes = len(events) - begun - events.count("e")
     kinds = (("|", MARKED, "requests", begun), ("D", MARKED, "notes", notes),
@@ -160,7 +160,7 @@ def _moments(
     origin = canvas.spans.origin
     return [
         ((row[0] - origin) / canvas.scale, canvas.y_of(row[2]) - 0.44)
-        for row in canvas.spans.rows
+        for row in canvas.spans.annotations()
         if wanted(row) and window.begin <= row[0] - origin < window.end and canvas.y_of(row[2])
     ]
 
@@ -197,8 +197,10 @@ def arrows(canvas: Canvas, highlight: int | None, window: Window) -> int:
     """
     spans, wanted = canvas.spans, []
     for row in spans.rows:
+        if row[1] != "wake" or row[3] == row[2]:
+            continue
         t = row[0] - spans.origin
-        if row[1] != "wake" or not window.begin <= t < window.end or row[3] == row[2]:
+        if not window.begin <= t < window.end:
             continue
         # Who spawned whom is seen from the rows.
         few = highlight is None and row[3] and row[4] != "spawn"
