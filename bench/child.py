@@ -33,10 +33,7 @@ def main(kind: str, name: str, *numbers: str) -> None:
 
             table = fibers.ALL_SWITCHERS if kind == "switch" else fibers.SLEEPERS
             size, rounds = map(int, numbers)
-            stretch = fibers.Stretch(size, rounds, size / 1e6)
-            if kind == "sleep":
-                stretch.when_done = _tell_and_end
-            tell(fibers.measure(table[name], stretch))
+            tell(fibers.measure(table[name], fibers.Stretch(size, rounds, size / 1e6)))
         case "asleep":
             from . import fibers
 

@@ -40,7 +40,6 @@ class Stretch:
         self.turns = self.arrived = 0
         self.lock = threading.Lock()
         self.when_asleep: Callable[[], None] = lambda: None
-        self.when_done: Callable[[dict[str, float]], None] = lambda told: None
 
     def begin(self) -> None:
         """Begin measuring."""
@@ -66,7 +65,6 @@ class Stretch:
             self.turns += 1
             if self.turns == self.goal:
                 self.end()  # before anybody ends: that is no part of a sleep
-                self.when_done(self.told())
         return random.random() * self.seconds if self.seconds is not None else 3600.0
 
     def told(self) -> dict[str, float]:

@@ -161,7 +161,7 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
         return
     rows = -(-(len(panels) + 1) // COLUMNS)
     figure, axes = plt.subplots(rows, COLUMNS, figsize=(10.5, 3.3 * rows), layout="constrained")
-    for ax in axes.flat:
+    for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
     for ax, (result, case) in zip(axes.flat, panels, strict=False):
         _panel(ax, result, case)
@@ -193,7 +193,6 @@ def _bar_name(name: str) -> str:
 
 
 def _panel(ax: Any, result: dict[str, Any], case: CaseResult) -> None:
-    ax.set_axis_on()
     limit = case.figures[result["limit"]]
     others = [name for name in case.figures if name != result["limit"]]
     others.sort(key=lambda name: case.figures[name].median, reverse=True)
