@@ -33,7 +33,8 @@ from .descriptors import (
     TROUBLE,
     WRITABLE,
     exists,
-    make_probe,
+    is_true,
+    make_look,
     make_set,
     number_of,
 )
@@ -114,14 +115,13 @@ class Poller(Protocol):
 class Watch:
     """What is known of one socket: who waits on it, and what the system was asked to report."""
 
-    __slots__ = ("armed", "fileno", "probe", "receiver", "sender", "socket", "suspect")
+    __slots__ = ("armed", "fileno", "receiver", "sender", "socket", "suspect")
 
     def __init__(self, sock: Socket, fileno: int) -> None:
         self.fileno = fileno
         self.receiver: Any = None  # the fiber that waits to receive
         self.sender: Any = None  # the fiber that waits to send
         self.armed = 0  # READABLE | WRITABLE, as registered
-        self.probe: Any = None  # asks about sending only, once it was needed
         self.suspect = False  # whether events under this number may be those of a closed socket
         self.socket: Callable[[], Socket | None]
         try:
@@ -154,6 +154,7 @@ class RealPoller:
         self._watches: dict[int, Watch] = {}
         self._closed: list[Any] = []  # fibers to be told at the next poll
         self._set: Any = None
+        self._look = make_look()
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._next_sweep = 0.0
 
@@ -222,9 +223,7 @@ class RealPoller:
                 raise SocketBusy.of(watch.sender, fiber, "send", fileno)
             # One look is cheaper than registering, hearing, and taking out again: there is
             # nearly always room.
-            if watch.probe is None:
-                watch.probe = make_probe(fileno, WRITABLE)
-            if watch.probe.poll(0):
+            if is_true(self._look, fileno, WRITABLE):
                 return True
         if not watch.armed & direction:
             self._ask(watch, watch.armed | direction)
@@ -340,7 +339,7 @@ class RealPoller:
 
     def _sort_out(self, watch: Watch, events: int, ready: list[Any]) -> None:
         """Wake who waits for `events`, and stop asking for what nobody waits for."""
-        if watch.suspect and not make_probe(watch.fileno, events & ~TROUBLE).poll(0):
+        if watch.suspect and not is_true(self._look, watch.fileno, events & ~TROUBLE):
             self._renew()  # they are of a descriptor closed long ago, of which a copy lives
             return
         receiver, sender = watch.receiver, watch.sender
