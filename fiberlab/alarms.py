@@ -12,7 +12,7 @@ whose it is. A heap of tuples would be a table less; but integers are compared f
 garbage collector, which looks through every tuple that lives long, leaves them alone.
 
 This module knows no clock and no scheduler: times are integers, in nanoseconds, and a fiber is
-any object with the attributes `deadline`, `entry` and `alarm`.
+any object with the attributes `entry` and `alarm`.
 """
 
 from __future__ import annotations
@@ -39,9 +39,13 @@ def nanoseconds(seconds: float | None) -> int | None:
 class Sleeper(Protocol):
     """What a fiber keeps for its alarm."""
 
-    deadline: int | None  # when it rings, ns; None: no alarm is set
-    entry: int  # the entry that belongs to this deadline
+    entry: int | None  # of the alarm that is set; None: none is
     alarm: int | None  # the entry that is in the heap; None: it has none
+
+
+def deadline_of(entry: int) -> int:
+    """Return when the alarm of an entry rings, in ns."""
+    return entry >> TURN_BITS
 
 
 class Alarms:
@@ -61,7 +65,6 @@ class Alarms:
     def set(self, fiber: Sleeper, deadline: int) -> None:
         """Let `fiber`, which has no alarm set, be due at `deadline`."""
         self.live += 1
-        fiber.deadline = deadline
         fiber.entry = entry = (deadline << TURN_BITS) + next(self._turns)
         if fiber.alarm is None or entry < fiber.alarm:
             self._sleepers[entry] = fiber
@@ -70,7 +73,7 @@ class Alarms:
 
     def clear(self, fiber: Sleeper) -> None:
         """Take back the alarm of `fiber`; its entry is dropped when it comes up."""
-        fiber.deadline = None
+        fiber.entry = None
         self.live -= 1
 
     def forget_old(self) -> None:
@@ -81,9 +84,9 @@ class Alarms:
         """
         if len(self._heap) > 2 * self.live:
             for fiber in self._sleepers.values():
-                fiber.alarm = None if fiber.deadline is None else fiber.entry
-            alive = (fiber for fiber in self._sleepers.values() if fiber.alarm is not None)
-            self._sleepers = {fiber.entry: fiber for fiber in alive}
+                fiber.alarm = fiber.entry
+            alive = self._sleepers.values()
+            self._sleepers = {each.entry: each for each in alive if each.entry is not None}
             self._heap = sorted(self._sleepers)  # which is a heap
 
     def next(self) -> int | None:
@@ -95,12 +98,12 @@ class Alarms:
         if not self.live:
             return None
         self._repair_first()
-        return self._heap[0] >> TURN_BITS
+        return deadline_of(self._heap[0])
 
     def due(self, now: int) -> Any:
         """Take out and return the next fiber whose deadline is `now` or earlier, else None.
 
-        Its `deadline` is left for the caller to read, and to `clear`.
+        Its `entry` is left for the caller to read, and to `clear`.
         """
         heap = self._heap
         later = (now + 1) << TURN_BITS
@@ -115,11 +118,11 @@ class Alarms:
         """Move or drop the first entry if it is out of date; return whether it was."""
         entry = self._heap[0]
         fiber = self._sleepers[entry]
-        if entry == fiber.entry and fiber.deadline is not None:
+        if entry == fiber.entry:
             return False
         if entry != fiber.alarm:  # an earlier deadline has had an entry of its own since
             heappop(self._heap)
-        elif fiber.deadline is None:
+        elif fiber.entry is None:
             fiber.alarm = None
             heappop(self._heap)
         else:

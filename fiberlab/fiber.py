@@ -63,7 +63,6 @@ class Fiber:
         "_name",
         "_scheduler",
         "alarm",
-        "deadline",
         "entry",
         "error",
         "generator",
@@ -102,8 +101,7 @@ class Fiber:
         self.owned: Any = None  # a socket that is closed when the fiber ends
         self.log: Any = None  # what it has printed, while that is withheld
         self.told = 0  # of its end: 1, the trace was told; 2, what it printed was written
-        self.deadline: int | None = None  # these three belong to the alarms
-        self.entry = 0
+        self.entry: int | None = None  # these two belong to the alarms
         self.alarm: int | None = None
 
     @property

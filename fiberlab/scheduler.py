@@ -16,7 +16,7 @@ from collections import deque
 from contextlib import ExitStack, suppress
 from typing import Any, TextIO
 
-from .alarms import Alarms, nanoseconds
+from .alarms import Alarms, deadline_of, nanoseconds
 from .errors import Deadlock, FiberTimeout, InvalidYield
 from .fiber import Fiber, FiberGenerator, Handler, RunQueue, set_scheduler_of_thread
 from .output import Output
@@ -180,7 +180,7 @@ class Scheduler:
             if fiber.wait.__class__ is not WAIT:
                 fiber.pending = FiberTimeout.of(fiber)
                 self._poller.disarm(fiber)
-            self._make_ready(fiber, 0, "timer", now - fiber.deadline)
+            self._make_ready(fiber, 0, "timer", now - deadline_of(fiber.entry))
 
     def _admit(self, fiber: Fiber) -> None:
         """Put a new fiber into the run queue."""
@@ -230,7 +230,7 @@ class Scheduler:
         """Put `fiber` at the end of the run queue: the only way out of waiting."""
         fiber.wait = None
         fiber.looked = why == "fiber"
-        if fiber.deadline is not None:
+        if fiber.entry is not None:
             self._alarms.clear(fiber)
         self._queue.append(fiber)
         if self._report is not None:

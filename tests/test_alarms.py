@@ -17,8 +17,7 @@ class Sleeper:
 
     def __init__(self, name):
         self.name = name
-        self.deadline = self.alarm = None
-        self.entry = 0
+        self.entry = self.alarm = None
 
     def __repr__(self):
         return self.name
@@ -75,7 +74,7 @@ def test_a_cleared_alarm_does_not_ring(alarms):
 def test_only_the_last_deadline_of_a_fiber_rings(alarms, later):
     sleeper = Sleeper("a")
     for deadline in (5, 20, later):
-        if sleeper.deadline is not None:
+        if sleeper.entry is not None:
             alarms.clear(sleeper)
         alarms.set(sleeper, deadline)
 
@@ -117,7 +116,7 @@ def test_alarms_do_what_a_sorted_list_does(steps):
     sleepers = [Sleeper(str(number)) for number in range(6)]
     model = {}
     for which, seconds, moves_on in steps:
-        if sleepers[which].deadline is not None:
+        if sleepers[which].entry is not None:
             alarms.clear(sleepers[which])
             del model[str(which)]
         if seconds:
@@ -145,7 +144,7 @@ def test_a_hundred_thousand_time_outs_that_move_are_cheap(alarms):
     sleepers = [Sleeper(str(number)) for number in range(1000)]
     for moment in range(100):
         for sleeper in sleepers:
-            if sleeper.deadline is not None:
+            if sleeper.entry is not None:
                 alarms.clear(sleeper)
             alarms.set(sleeper, 10_000 + moment * 100 + shuffled.randrange(50))
     alarms.forget_old()

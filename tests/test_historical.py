@@ -80,7 +80,7 @@ BUGS = {
     ),
     "an old alarm rings for a later wait": (
         "scheduler",
-        ("if fiber.deadline is not None:\n            self._alarms.clear(fiber)", "if False: pass"),
+        ("if fiber.entry is not None:\n            self._alarms.clear(fiber)", "if False: pass"),
     ),
     "a closed socket is woken without an error": (
         "simulation",
