@@ -130,7 +130,7 @@ def arrived(canvas: Canvas, window: Window) -> int:
     Returns how many nanoseconds that is, in the window and out of it.
     """
     spans, whole, found = canvas.spans, 0, []
-    for i, row in spans.hidden():
+    for i, row in spans.hidden:
         begin, end = max(spans.start[i], spans.end[i] - row), spans.end[i]
         whole += end - begin
         if canvas.y(i) and begin < window.end and end > window.begin:

@@ -111,6 +111,9 @@ class Spans:
 
     lives: the fibers, in the order of their spawning. polls, stalls: as in the trace.
     depth: two columns, times and the run queue's length from then on.
+    hidden: where the waits are whose data lay in the kernel, and for how many nanoseconds; only
+    what was measured: what came before the wait, its own fiber had left there.
+    handed: the rows in which a fiber woke another one.
     begin, finish: the first and last time told. dropped: how many events are missing.
     origin: the moment of the run, in nanoseconds, from which all these times count; events
     themselves count from the run's beginning.
@@ -126,6 +129,8 @@ class Spans:
         self.polls: list[Poll] = []
         self.stalls: list[Stall] = []
         self.depth: tuple[array[int], array[int]] = (array("q"), array("q"))
+        self.hidden: list[tuple[int, int]] = []
+        self.handed: list[Row] = []
         self.begin = self.finish = self.dropped = self.origin = 0
         self.header: dict[str, Any] = {}
         self._of_row: list[list[int]] | None = None
@@ -202,17 +207,6 @@ class Spans:
             if row[2] == fiber and row[1] == "yield":
                 return place(row[6])
         return self.life(fiber).src
-
-    def hidden(self) -> Iterator[tuple[int, int]]:
-        """Yield where the waits are whose data lay in the kernel, and for how many nanoseconds.
-
-        Only what was measured; what came before the wait, its own fiber had left there.
-        """
-        for i, (state, last) in enumerate(zip(self.state, self.last, strict=True)):
-            if state == RECV and last >= 0:
-                row = self.rows[last]
-                if row[1] == "wake" and row[4] == "io" and row[7]:
-                    yield i, min(row[7], self.end[i] - self.start[i])
 
     def unwatched(
         self,

@@ -224,7 +224,7 @@ def _late(spans: Spans, limits: Limits) -> Iterator[Delay]:
 
 def _hidden(spans: Spans, limits: Limits) -> Iterator[Delay]:
     """Yield the waits whose data had lain in the kernel; only what was measured."""
-    for i, hidden in spans.hidden():
+    for i, hidden in spans.hidden:
         if hidden >= limits.hidden * 1e9:
             life, end = spans.lives[spans.row[i]], spans.end[i]
             text = (

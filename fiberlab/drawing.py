@@ -172,7 +172,7 @@ class Drawing:
         hidden = sum(each.end - each.start for each in self.unwatched)
         if hidden:
             entries.append(swatch(UNWATCHED, f"waits unwatched: {readable(hidden)}"))
-        known = sum(length for _, length in self.spans.hidden())
+        known = sum(length for _, length in self.spans.hidden)
         if known:
             entries.append(swatch(ARRIVED, f"data was there: {readable(known)}"))
         if self.stalls:

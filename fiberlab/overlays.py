@@ -196,16 +196,13 @@ def arrows(canvas: Canvas, highlight: int | None, window: Window) -> int:
     Returns how many there are in the window.
     """
     spans, wanted = canvas.spans, []
-    for row in spans.rows:
-        if row[1] != "wake" or row[3] == row[2]:
+    # Who spawned whom is seen from the rows.
+    for row in spans.handed if highlight is None else spans.rows:
+        if row[1] != "wake" or row[3] == row[2] or row[4] == "cancel":
             continue
         t = row[0] - spans.origin
-        if not window.begin <= t < window.end:
-            continue
-        # Who spawned whom is seen from the rows.
-        few = highlight is None and row[3] and row[4] != "spawn"
-        among = few or (highlight is not None and highlight in (row[2], row[3]))
-        if among and canvas.y_of(row[2]) and row[4] != "cancel":
+        among = highlight is None or highlight in (row[2], row[3])
+        if among and window.begin <= t < window.end and canvas.y_of(row[2]):
             wanted.append((t / canvas.scale, row[3], row[2]))
     if len(wanted) > (MOST_ARROWS if highlight is None else MOST_OF_ONE):
         return len(wanted)

@@ -117,6 +117,11 @@ class _Builder:
             spans.first[i] = number
         else:
             self._enter(number, row, READY)
+        _t, _ev, _fid, by, why, _q, _late, hidden = row
+        if hidden and why == "io" and i >= 0 and spans.state[i] == RECV:
+            spans.hidden.append((i, min(hidden, spans.end[i] - spans.start[i])))
+        elif by and by != fid and why != "spawn":
+            spans.handed.append(row)
         self.queued = self.queued + 1 if row[5] is None else row[5]
         self._note_depth(row[0])
 

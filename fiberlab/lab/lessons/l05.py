@@ -183,7 +183,7 @@ def _receive(sock: Any, clock: SimulatedClock, burns: float) -> FiberGenerator:
 def unseen(trace: Trace) -> dict[str, tuple[int, int]]:
     """Return when each victim's data arrived and when it went on, in whole milliseconds."""
     spans = build_spans(trace)
-    hidden = dict(spans.hidden())
+    hidden = dict(spans.hidden)
     found = {}
     for name in ARRIVALS:
         [life] = [life for life in spans.lives if life.name == name]

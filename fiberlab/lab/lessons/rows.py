@@ -59,7 +59,7 @@ def draw_unwatched(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
 def draw_arrived(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
     """Fill the part of each wait in which its data lay in the kernel, where that is known."""
     rows = {name: row for row, name in enumerate(labels)}
-    for i, hidden in spans.hidden():
+    for i, hidden in spans.hidden:
         row = rows.get(spans.lives[spans.row[i]].name)
         if row is not None:
             end = spans.end[i]
