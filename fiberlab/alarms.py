@@ -7,23 +7,27 @@ Most time-outs never ring: the data comes first and the fiber asks for a later d
 setting a later one touches only the fiber; its old entry stays in the heap, and moves to where
 it belongs when it comes up.
 
-An entry is one integer, a deadline with the number of its turn behind it, and a table tells
-whose it is. A heap of tuples would be a table less; but integers are compared faster, and the
-garbage collector, which looks through every tuple that lives long, leaves them alone.
+An entry is one integer: a deadline, then the number of its turn, then the fiber's id. A heap of
+tuples would hold the fiber itself; but integers are compared faster, and the garbage collector,
+which looks through every tuple that lives long, leaves them alone.
 
 This module knows no clock and no scheduler: times are integers, in nanoseconds, and a fiber is
-any object with the attributes `entry` and `alarm`.
+any object with the attributes `id`, `entry` and `alarm`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from heapq import heappop, heappush, heapreplace
 from itertools import count
 from typing import Any, Protocol
 
-TURN_BITS = 64
-"""How much of an entry is for the number of the turn: no program counts that far."""
+BITS = 48
+"""How much of an entry is for the turn, and how much for the id: no program counts that far."""
+
+ID = (1 << BITS) - 1
+"""The part of an entry that is the fiber's id."""
 
 
 def nanoseconds(seconds: float | None) -> int | None:
@@ -39,35 +43,36 @@ def nanoseconds(seconds: float | None) -> int | None:
 class Sleeper(Protocol):
     """What a fiber keeps for its alarm."""
 
+    id: int
     entry: int | None  # of the alarm that is set; None: none is
     alarm: int | None  # the entry that is in the heap; None: it has none
 
 
 def deadline_of(entry: int) -> int:
     """Return when the alarm of an entry rings, in ns."""
-    return entry >> TURN_BITS
+    return entry >> 2 * BITS
 
 
 class Alarms:
     """The deadlines of all fibers that have one.
 
+    fibers: who is alive, by id; who is no longer there has no alarm.
     live: how many are set; entries that no longer matter do not count.
     """
 
-    __slots__ = ("_heap", "_sleepers", "_turns", "live")
+    __slots__ = ("_fibers", "_heap", "_turns", "live")
 
-    def __init__(self) -> None:
+    def __init__(self, fibers: Mapping[int, Sleeper]) -> None:
         self.live = 0
+        self._fibers = fibers
         self._heap: list[int] = []
-        self._sleepers: dict[int, Sleeper] = {}  # by their entries
-        self._turns = count()
+        self._turns = count(0, 1 << BITS)
 
     def set(self, fiber: Sleeper, deadline: int) -> None:
         """Let `fiber`, which has no alarm set, be due at `deadline`."""
         self.live += 1
-        fiber.entry = entry = (deadline << TURN_BITS) + next(self._turns)
+        fiber.entry = entry = (deadline << 2 * BITS) + next(self._turns) + fiber.id
         if fiber.alarm is None or entry < fiber.alarm:
-            self._sleepers[entry] = fiber
             fiber.alarm = entry
             heappush(self._heap, entry)
 
@@ -79,15 +84,18 @@ class Alarms:
     def forget_old(self) -> None:
         """Rebuild the heap when most of it is out of date.
 
-        Without this a server whose connections have long time-outs would keep each ended
-        fiber until its time-out.
+        Without this a server whose connections have long time-outs would keep an entry of each
+        ended fiber until its time-out.
         """
         if len(self._heap) > 2 * self.live:
-            for fiber in self._sleepers.values():
-                fiber.alarm = fiber.entry
-            alive = self._sleepers.values()
-            self._sleepers = {each.entry: each for each in alive if each.entry is not None}
-            self._heap = sorted(self._sleepers)  # which is a heap
+            old, self._heap = self._heap, []
+            for entry in old:
+                fiber = self._fibers.get(entry & ID)
+                if fiber is not None and entry == fiber.alarm:
+                    fiber.alarm = fiber.entry
+                    if fiber.entry is not None:
+                        self._heap.append(fiber.entry)
+            self._heap.sort()  # which makes it a heap
 
     def next(self) -> int | None:
         """Return a moment before which no alarm rings, in ns; None when none is set.
@@ -97,7 +105,7 @@ class Alarms:
         """
         if not self.live:
             return None
-        self._repair_first()
+        self._first()
         return deadline_of(self._heap[0])
 
     def due(self, now: int) -> Any:
@@ -106,28 +114,26 @@ class Alarms:
         Its `entry` is left for the caller to read, and to `clear`.
         """
         heap = self._heap
-        later = (now + 1) << TURN_BITS
+        later = (now + 1) << 2 * BITS
         while heap and heap[0] < later:
-            if not self._repair_first():
-                fiber = self._sleepers.pop(heappop(heap))
+            if (fiber := self._first()) is not None:
                 fiber.alarm = None
+                heappop(heap)
                 return fiber
         return None
 
-    def _repair_first(self) -> bool:
-        """Move or drop the first entry if it is out of date; return whether it was."""
+    def _first(self) -> Sleeper | None:
+        """Return whose the first entry is; if it is out of date, move or drop it: None."""
         entry = self._heap[0]
-        fiber = self._sleepers[entry]
-        if entry == fiber.entry:
-            return False
-        if entry != fiber.alarm:  # an earlier deadline has had an entry of its own since
-            heappop(self._heap)
-        elif fiber.entry is None:
+        fiber = self._fibers.get(entry & ID)
+        if fiber is not None and entry == fiber.entry:
+            return fiber
+        if fiber is None or entry != fiber.alarm:
+            heappop(self._heap)  # of who has ended, or has set an earlier alarm since
+        elif (moved := fiber.entry) is None:
             fiber.alarm = None
             heappop(self._heap)
         else:
-            fiber.alarm = fiber.entry
-            self._sleepers[fiber.entry] = fiber
-            heapreplace(self._heap, fiber.entry)
-        del self._sleepers[entry]
-        return True
+            fiber.alarm = moved
+            heapreplace(self._heap, moved)
+        return None

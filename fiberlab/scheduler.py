@@ -56,9 +56,9 @@ class Scheduler:
         self._output = Output(output, file, self._clock, debug)
         self._reporter = None if trace is None else Reporter(trace, self._clock)
         self._report: Reporter | None = None  # the reporter, while run() is under way
-        self._alarms = Alarms()
         self._parked: dict[Fiber, None] = {}  # in the order in which they parked
-        self._alive: dict[Fiber, None] = {}  # in the order of adding
+        self._alive: dict[int, Fiber] = {}  # by id, in the order of adding
+        self._alarms = Alarms(self._alive)
         self._count, self._entered, self._stopping = 0, False, False
 
     def add(self, generator: FiberGenerator, name: str | None = None) -> Fiber:
@@ -68,7 +68,7 @@ class Scheduler:
         """
         fiber = Fiber(self._count + 1, generator, name, self)
         self._count += 1
-        self._alive[fiber] = None
+        self._alive[fiber.id] = fiber
         if self._entered:
             self._admit(fiber)
         return fiber
@@ -106,7 +106,7 @@ class Scheduler:
                 self._report = self._output.report = reporter
                 leaving.push(lambda kind, *_: reporter.stop(kind, self._stopping))
             leaving.callback(self._close_fibers)
-            for fiber in list(self._alive):
+            for fiber in list(self._alive.values()):
                 self._admit(fiber)
             while self._alive and not self._stopping:
                 self.run_once()
@@ -162,7 +162,7 @@ class Scheduler:
             elif poller.waiting:
                 timeout = None
             else:
-                raise Deadlock.of(self._parked or self._alive)
+                raise Deadlock.of(self._parked or self._alive.values())
         if report is not None:
             report.poll(timeout, len(queue), poller.waiting, self._alarms.live)
         ready = poller.poll(timeout)
@@ -266,7 +266,7 @@ class Scheduler:
             self._report.exit(fiber, how)
         self._output.end(fiber, how)
         fiber.let_go()  # last: who sees the socket closed finds what was printed
-        del self._alive[fiber]
+        del self._alive[fiber.id]
         self._alarms.forget_old()
         if how == "error" and not isinstance(fiber.error, Exception):
             raise fiber.error  # type: ignore[misc]
@@ -274,10 +274,10 @@ class Scheduler:
     def _close_fibers(self) -> None:
         """Close every fiber that is alive, in the order of adding, whatever they raise."""
         fatal = self.running = None
-        for fiber in self._alive:
+        for fiber in self._alive.values():
             self.throw(fiber, GeneratorExit())
         while self._alive:
-            self.running = fiber = next(iter(self._alive))
+            self.running = fiber = next(iter(self._alive.values()))
             with suppress(Exception):  # a run queue that a student has broken
                 self._queue.popleft()
             try:
@@ -288,13 +288,16 @@ class Scheduler:
             except BaseException as error:
                 fatal = fatal or error
                 if isinstance(error, Exception):  # not ^C, but what would fail for ever
-                    self._alive.pop(fiber, None)
+                    self._alive.pop(fiber.id, None)
         self.running = None
         if fatal is not None:
             raise fatal
 
     def _reset(self) -> None:
         """Be as before run()."""
-        self._parked, self._alarms = {}, Alarms()  # ^C may have left a trace of it anywhere
+        self._parked, self._alarms = (
+            {},
+            Alarms(self._alive),
+        )  # ^C may have left a trace of it anywhere
         self._entered = self._stopping = False
         self._report = self._output.report = self.running = None

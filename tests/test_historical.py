@@ -72,7 +72,7 @@ BUGS = {
     ),
     "equal deadlines fire last first": (
         "alarms",
-        ("TURN_BITS) + next(self._turns)", "TURN_BITS) + 2**63 - next(self._turns)"),
+        ("+ next(self._turns) +", "+ (1 << 95) - next(self._turns) +"),
     ),
     "a deadline counts from the beginning of time": (
         "scheduler",
