@@ -1,8 +1,8 @@
 """What the system can be asked about descriptors: epoll, or the same four methods elsewhere.
 
 The rule kept here: whatever the system has, a set of descriptors is asked by register, modify,
-unregister and poll, as epoll is, and about one descriptor by `is_true`. So the poller is one
-piece of code on every system.
+unregister and poll, as epoll is; and one descriptor by `poll(0)`, as select.poll is. So the
+poller is one piece of code on every system.
 
 What this module does not know: sockets, fibers, and who waits.
 """
@@ -27,18 +27,13 @@ def make_set() -> Any:
     return select.epoll() if hasattr(select, "epoll") else _Selector()
 
 
-def make_look() -> Any:
-    """Return what `is_true` asks by: one for all descriptors, which holds none of them."""
-    return select.poll() if hasattr(select, "poll") else _Look()
-
-
-def is_true(look: Any, fileno: int, events: int) -> bool:
-    """Return whether one of `events`, or TROUBLE, is true of a descriptor now."""
-    look.register(fileno, events)
-    try:
-        return bool(look.poll(0))
-    finally:
-        look.unregister(fileno)
+def make_probe(fileno: int, events: int = WRITABLE) -> Any:
+    """Return what tells, by ``poll(0)``, which of `events` are true of one descriptor now."""
+    if not hasattr(select, "poll"):
+        return _Probe(fileno)
+    probe = select.poll()
+    probe.register(fileno, events)
+    return probe
 
 
 def number_of(sock: Any) -> int:
@@ -86,20 +81,17 @@ class _Selector:
         return bool(wanted & READABLE) * 1 | bool(wanted & WRITABLE) * 2
 
 
-class _Look:
-    """A select.poll of one descriptor, over select(), where there is no poll()."""
+class _Probe:
+    """A select.poll of one descriptor for sending, over select(), where there is no poll()."""
 
-    def __init__(self) -> None:
-        self._asked: dict[int, int] = {}
-        self.register = self._asked.__setitem__
-        self.unregister = self._asked.__delitem__
+    def __init__(self, fileno: int) -> None:
+        self._fileno = fileno
 
     def poll(self, _timeout: int) -> list[int]:
-        reading = [fileno for fileno, events in self._asked.items() if events & READABLE]
-        writing = [fileno for fileno, events in self._asked.items() if events & WRITABLE]
+        asked = (self._fileno,)
         try:
             # Windows reports a connection that failed as an exception, not as writable.
-            readable, writable, failed = select.select(reading, writing, writing, 0)
+            _, writable, failed = select.select((), asked, asked, 0)
         except ValueError:  # a number too high for select(): the next pass tells
             return []
-        return [*readable, *writable, *failed]
+        return writable or failed

@@ -24,6 +24,7 @@ import socket
 import time
 import weakref
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Protocol
 
 from .descriptors import (
@@ -33,8 +34,7 @@ from .descriptors import (
     TROUBLE,
     WRITABLE,
     exists,
-    is_true,
-    make_look,
+    make_probe,
     make_set,
     number_of,
 )
@@ -44,6 +44,8 @@ from .waits import Socket
 __all__ = ["READABLE", "WRITABLE", "Clock", "Poller", "RealClock", "RealPoller", "Watch"]
 
 SWEEP = 0.5  # seconds between two looks for sockets that were closed
+
+MOST_PROBES = 1024  # of sockets that send; one holds 300 bytes, which an idle connection can spare
 
 
 class Clock(Protocol):
@@ -154,7 +156,8 @@ class RealPoller:
         self._watches: dict[int, Watch] = {}
         self._closed: list[Any] = []  # fibers to be told at the next poll
         self._set: Any = None
-        self._look = make_look()
+        # One argument: a key of two would cost as much as it saves.
+        self._probe = lru_cache(MOST_PROBES)(make_probe)
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._next_sweep = 0.0
 
@@ -179,6 +182,7 @@ class RealPoller:
         self._pair = self._set = None
         self._watches.clear()
         self._closed.clear()
+        self._probe.cache_clear()
         self.waiting = 0
 
     def listen(self, address: tuple[str, int]) -> socket.socket:
@@ -223,7 +227,7 @@ class RealPoller:
                 raise SocketBusy.of(watch.sender, fiber, "send", fileno)
             # One look is cheaper than registering, hearing, and taking out again: there is
             # nearly always room.
-            if is_true(self._look, fileno, WRITABLE):
+            if self._probe(fileno).poll(0):
                 return True
         if not watch.armed & direction:
             self._ask(watch, watch.armed | direction)
@@ -339,7 +343,7 @@ class RealPoller:
 
     def _sort_out(self, watch: Watch, events: int, ready: list[Any]) -> None:
         """Wake who waits for `events`, and stop asking for what nobody waits for."""
-        if watch.suspect and not is_true(self._look, watch.fileno, events & ~TROUBLE):
+        if watch.suspect and not make_probe(watch.fileno, events & ~TROUBLE).poll(0):
             self._renew()  # they are of a descriptor closed long ago, of which a copy lives
             return
         receiver, sender = watch.receiver, watch.sender
