@@ -7,6 +7,7 @@ import io
 import signal
 import socket
 import threading
+from collections.abc import Generator
 
 import pytest
 from fibers import guarded, raises, yields
@@ -168,6 +169,24 @@ def test_a_fiber_that_goes_on_yielding_while_it_is_closed_is_abandoned(reporting
         ("other", "GeneratorExit"),
         ("other", "finally"),
     ]
+
+
+def test_an_object_that_only_acts_like_a_generator_is_closed_like_one(scheduler):
+    class Stubborn(Generator):
+        """Yields whatever is thrown at it; it has no frame that could tell its end."""
+
+        def send(self, value):
+            return WAIT(9)
+
+        def throw(self, *error):
+            return WAIT(9)
+
+    fiber = scheduler.add(Stubborn())
+    scheduler.add(raises(KeyboardInterrupt(), WAIT(0)))
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.run()
+    assert str(fiber.error) == "generator ignored GeneratorExit"
 
 
 @pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])

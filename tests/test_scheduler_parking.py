@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import re
+import traceback
 
 import pytest
+from fibers import raises
 from stories import story
 
 from fiberlab.errors import Deadlock, FiberCancelled
@@ -192,6 +194,22 @@ def test_a_joiner_that_makes_progress_wakes_the_next(scheduler, log):
     scheduler.run()
 
     assert log == [("middle", "first"), ("last", "middle"), ("very last", "last")]
+
+
+def test_who_joins_is_told_where_the_fiber_failed_and_nothing_of_other_joiners(scheduler, log):
+    fiber = scheduler.add(raises(ValueError("no"), WAIT(0)))
+
+    def joins():
+        try:
+            yield from join(fiber)
+        except ValueError as error:
+            log.append([frame.name for frame in traceback.extract_tb(error.__traceback__)])
+
+    for _ in range(2):
+        scheduler.add(joins())
+    scheduler.run()
+
+    assert log == [["joins", "join", "raises"]] * 2
 
 
 def test_a_chain_of_joiners_added_backwards_unwinds_too(scheduler, log):
