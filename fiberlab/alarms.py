@@ -29,6 +29,9 @@ BITS = 48
 ID = (1 << BITS) - 1
 """The part of an entry that is the fiber's id."""
 
+DEADLINE = 2 * BITS
+"""Where in an entry the deadline begins, in bits."""
+
 
 def nanoseconds(seconds: float | None) -> int | None:
     """Return `seconds` as the integer nanoseconds alarms use; None, never, for None and inf."""
@@ -50,7 +53,7 @@ class Sleeper(Protocol):
 
 def deadline_of(entry: int) -> int:
     """Return when the alarm of an entry rings, in ns."""
-    return entry >> 2 * BITS
+    return entry >> DEADLINE
 
 
 class Alarms:
@@ -71,7 +74,7 @@ class Alarms:
     def set(self, fiber: Sleeper, deadline: int) -> None:
         """Let `fiber`, which has no alarm set, be due at `deadline`."""
         self.live += 1
-        fiber.entry = entry = (deadline << 2 * BITS) + next(self._turns) + fiber.id
+        fiber.entry = entry = (deadline << DEADLINE) + next(self._turns) + fiber.id
         if fiber.alarm is None or entry < fiber.alarm:
             fiber.alarm = entry
             heappush(self._heap, entry)
@@ -114,7 +117,7 @@ class Alarms:
         Its `entry` is left for the caller to read, and to `clear`.
         """
         heap = self._heap
-        later = (now + 1) << 2 * BITS
+        later = (now + 1) << DEADLINE
         while heap and heap[0] < later:
             if (fiber := self._first()) is not None:
                 fiber.alarm = None
