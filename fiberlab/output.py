@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -172,6 +173,7 @@ class _Router:
     def __init__(self) -> None:
         self._catchers: dict[int, list[Callable[[str, str], bool]]] = {}
         self._streams: dict[str, _Stream] = {}
+        self._made: deque[_Stream] = deque(maxlen=4)
         self._lock = threading.RLock()
 
     def attach(self, catch: Callable[[str, str], bool]) -> None:
@@ -183,7 +185,7 @@ class _Router:
                 # old stand-in back (a redirection that outlasted the run before).
                 if now is not None and now is not self._streams.get(name):
                     original = now.original if isinstance(now, _Stream) else now
-                    self._streams[name] = _Stream(name, original, self._catchers)
+                    self._streams[name] = self._stand_in(name, original)
                     setattr(sys, name, self._streams[name])
 
     def detach(self, catch: Callable[[str, str], bool]) -> None:
@@ -200,6 +202,19 @@ class _Router:
                 if getattr(sys, name) is stream:
                     setattr(sys, name, stream.original)
             self._streams.clear()
+
+    def _stand_in(self, name: str, original: TextIO) -> _Stream:
+        """Return a stand-in for `original`: the one it had before, if it had one.
+
+        It outlives its use: print() holds no reference to sys.stdout (CPython's issue 130163,
+        mended since), so the interpreter would crash if another thread were just printing.
+        """
+        for stream in self._made:
+            if stream._stream == name and stream.original is original:
+                return stream
+        made = _Stream(name, original, self._catchers)
+        self._made.append(made)
+        return made
 
     def original(self, name: str) -> TextIO | None:
         """Return the stream that would be there without us."""

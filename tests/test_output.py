@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import re
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -617,3 +619,50 @@ def test_in_a_notebook_the_cells_prints_and_the_fibers_stay_apart():
     assert first.splitlines() == [f"cell {line}" for line in range(500)] + ["restored True"]
     assert re.findall(r"here (\d+)$", second, re.MULTILINE) == [str(line) for line in range(50)]
     assert {output.output_type for cell in notebook.cells for output in cell.outputs} == {"stream"}
+
+
+def test_a_stand_in_outlives_its_run_for_a_thread_that_is_just_printing(capsys):
+    seen = []
+
+    def fiber():
+        seen.append(weakref.ref(sys.stdout))
+        yield WAIT(0)
+
+    for _ in range(2):
+        scheduler = Scheduler(output="withheld")
+        scheduler.add(fiber())
+        scheduler.run()
+        gc.collect()
+
+    first, second = (each() for each in seen)
+    assert first is not None
+    assert first is second
+
+
+def test_the_main_thread_prints_while_others_come_and_go(capsys):
+    """Each run puts a stand-in in place of sys.stdout and takes it away, amid a print."""
+    over = threading.Event()
+
+    def fiber():
+        yield WAIT(0)
+
+    def runs():
+        for _ in range(2_000):
+            scheduler = Scheduler(output="withheld")
+            scheduler.add(fiber())
+            scheduler.run()
+        over.set()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=runs)
+    thread.start()
+    count = 0
+    try:
+        while not over.is_set():
+            print(f"main-{count}")
+            count += 1
+    finally:
+        sys.setswitchinterval(before)
+        thread.join()
+    assert capsys.readouterr().out.splitlines() == [f"main-{line}" for line in range(count)]
