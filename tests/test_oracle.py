@@ -98,6 +98,8 @@ def serve_by_asyncio(ready, stop):
         stop(lambda: loop.call_soon_threadsafe(over.set))
         await over.wait()
         server.close()
+        for _ in range(9):  # till who was just accepted has a handler that closes the socket
+            await asyncio.sleep(0)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for other in others:
             other.cancel()
