@@ -66,6 +66,53 @@ def test_events_become_spans_with_their_details():
     assert list(zip(*spans.depth, strict=True)) == [(11, 1), (20, 0), (91, 1), (95, 0)]
 
 
+def test_the_run_queue_is_counted_where_a_trace_does_not_tell_its_length():
+    spans = build_spans(
+        story(
+            "0 start 0 schema=1",
+            "1 spawn 1 name=a by=0",
+            "2 wake 1 by=0 why=spawn",
+            "3 spawn 2 name=b by=0",
+            "4 wake 2 by=0 why=spawn",
+            "5 resume 1",
+            "6 exit 1 how=return src=a.py:9",
+            "7 resume 2",
+            "8 exit 2 how=return",
+        )
+    )
+
+    assert list(zip(*spans.depth, strict=True)) == [(2, 1), (4, 2), (5, 1), (7, 0)]
+    assert [life.last_src for life in spans.lives] == ["a.py:9", None]
+
+
+def test_the_length_that_a_trace_tells_of_the_run_queue_goes_before_what_was_counted():
+    spans = build_spans(
+        story(
+            "0 start 0 schema=1",
+            "1 spawn 1 name=a by=0",
+            "2 wake 1 by=0 why=spawn q=7",
+            "3 resume 1 q=5",
+        )
+    )
+
+    assert list(zip(*spans.depth, strict=True)) == [(2, 7), (3, 5)]
+
+
+def test_data_cannot_have_lain_longer_than_its_fiber_waited():
+    spans = build_spans(
+        story(
+            "0 start 0 schema=1",
+            "1 spawn 1 name=a by=0",
+            "2 wake 1 by=0 why=spawn q=1",
+            "3 resume 1 q=0",
+            "10 yield 1 op=RECV fd=7",
+            "30 wake 1 by=0 why=io q=1 hidden=25",
+        )
+    )
+
+    assert spans.hidden == [(2, 20)]
+
+
 def test_the_times_of_a_fiber_add_up_to_its_life():
     spans = build_spans(story(*NAP))
 
