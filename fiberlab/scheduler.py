@@ -295,9 +295,6 @@ class Scheduler:
 
     def _reset(self) -> None:
         """Be as before run()."""
-        self._parked, self._alarms = (
-            {},
-            Alarms(self._alive),
-        )  # ^C may have left a trace of it anywhere
+        self._parked, self._alarms = {}, Alarms(self._alive)  # ^C may have left its trace anywhere
         self._entered = self._stopping = False
         self._report = self._output.report = self.running = None

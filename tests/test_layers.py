@@ -361,3 +361,7 @@ def test_nothing_that_runs_in_a_thread_prints():
     assert modules_that_call("print") == commands | answers | fibers | said | {
         "lab/lessons/l12.py",  # prints to a stream of its own
     }
+
+
+def test_the_scheduler_is_short_enough_to_be_read_whole():
+    assert len((PACKAGE / "scheduler.py").read_text("utf-8").splitlines()) <= 300
