@@ -124,18 +124,13 @@ def unwatched(canvas: Canvas, hidden: list[Unwatched], window: Window) -> None:
             bars(canvas, y, start, end, UNWATCHED, window, z=2.5)
 
 
-def arrived(canvas: Canvas, window: Window) -> int:
-    """Fill the part of each wait in which its data was there already, where that was measured.
-
-    Returns how many nanoseconds that is, in the window and out of it.
-    """
-    spans, whole, found = canvas.spans, 0, []
-    for i, row in spans.hidden:
-        begin, end = max(spans.start[i], spans.end[i] - row), spans.end[i]
-        whole += end - begin
+def arrived(canvas: Canvas, window: Window) -> None:
+    """Fill the part of each wait in which its data was there already, where that was measured."""
+    spans, found = canvas.spans, []
+    for i, length in spans.hidden:
+        begin, end = spans.end[i] - length, spans.end[i]
         if canvas.y(i) and begin < window.end and end > window.begin:
             found.append((float(canvas.y(i)), begin, end))
     if found:
         y, start, end = np.array(found).T
         bars(canvas, y, start, end, ARRIVED, window, z=2.7)
-    return whole

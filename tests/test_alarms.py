@@ -48,7 +48,6 @@ def alarms(fibers):
 @pytest.fixture
 def sleeper(fibers):
     """A function that makes a sleeper of a name."""
-
     numbers = count(1)
 
     def make(name):
