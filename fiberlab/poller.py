@@ -41,7 +41,16 @@ from .descriptors import (
 from .errors import SocketBusy, SocketClosed
 from .waits import Socket
 
-__all__ = ["READABLE", "WRITABLE", "Clock", "Poller", "RealClock", "RealPoller", "Watch"]
+__all__ = [
+    "READABLE",
+    "WRITABLE",
+    "Clock",
+    "Poller",
+    "RealClock",
+    "RealPoller",
+    "Watch",
+    "clock_and_poller",
+]
 
 SWEEP = 0.5  # seconds between two looks for sockets that were closed
 
@@ -404,3 +413,19 @@ class RealPoller:
                     self._set.register(watch.fileno, watch.armed)
                 except (OSError, ValueError):
                     watch.armed = 0  # closed: the sweep will find it
+
+
+def clock_and_poller(clock: Clock | None, poller: Poller | None) -> tuple[Clock, Poller]:
+    """Return both, the system's for None.
+
+    Raises ValueError unless both are real or both simulated: only its network moves a simulated
+    clock, and no other.
+    """
+    clock, poller = clock or RealClock(), poller or RealPoller()
+    stands_still = isinstance(poller, RealPoller) and clock.name == "simulated"
+    if stands_still or getattr(poller, "clock", clock) is not clock:
+        raise ValueError(
+            "only its own network moves a simulated clock: write "
+            "Scheduler(clock=network.clock, poller=network)"
+        )
+    return clock, poller

@@ -20,7 +20,7 @@ from .alarms import Alarms, deadline_of, nanoseconds
 from .errors import Deadlock, FiberTimeout, InvalidYield
 from .fiber import Fiber, FiberGenerator, Handler, RunQueue, set_scheduler_of_thread
 from .output import Output
-from .poller import READABLE, WRITABLE, Clock, Poller, RealClock, RealPoller
+from .poller import READABLE, WRITABLE, Clock, Poller, clock_and_poller
 from .reporter import Observer, Reporter
 from .sockets import accept_all
 from .waits import RECV, SEND, WAIT, check_seconds
@@ -33,6 +33,7 @@ class Scheduler:
     called with each TraceEvent. clock, poller, run_queue: None: the system's, and a deque.
     output: None leaves print alone, "withheld" keeps it until the fiber ends, "direct" writes it
     at once; to `file` (None: sys.stdout). debug: report errors with their complete traceback.
+    Raises ValueError if only one of clock and poller is simulated.
     """
 
     def __init__(
@@ -50,8 +51,7 @@ class Scheduler:
         check_seconds("Scheduler(timeout=)", timeout)
         self.running: Fiber | None = None
         self._patience = nanoseconds(timeout)
-        self._clock = clock or RealClock()
-        self._poller = poller or RealPoller()
+        self._clock, self._poller = clock_and_poller(clock, poller)
         self._queue: RunQueue = deque() if run_queue is None else run_queue
         self._output = Output(output, file, self._clock, debug)
         self._reporter = None if trace is None else Reporter(trace, self._clock)
@@ -119,7 +119,7 @@ class Scheduler:
     # -- The pass -------------------------------------------------------------
 
     def run_once(self) -> None:
-        """Make one pass."""
+        """Make one pass; run() does, again and again."""
         self.run_ready()
         self.poll()
         self.expire()

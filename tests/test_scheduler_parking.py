@@ -379,8 +379,9 @@ def test_join_of_a_cancelled_fiber_raises_fiber_cancelled(scheduler, log):
     assert log == ["fiber 'yields-2' was cancelled"]
 
 
-def test_start_adds_to_the_scheduler_that_runs_the_fiber(scheduler, network, clock, log):
-    inner = Scheduler(clock=clock, poller=type(network)())
+def test_start_adds_to_the_scheduler_that_runs_the_fiber(scheduler, network, log):
+    other = type(network)()
+    inner = Scheduler(clock=other.clock, poller=other)
 
     def child(name):
         log.append(name)

@@ -213,8 +213,9 @@ def test_a_generator_that_has_ended_makes_a_fiber_that_returns(scheduler):
     assert (fiber.state, fiber.result, fiber.error) == (FiberState.DONE, None, None)
 
 
-def test_a_generator_that_is_running_already_fails_alone(scheduler, network, clock, log):
-    inner = Scheduler(clock=clock, poller=type(network)(), file=io.StringIO())
+def test_a_generator_that_is_running_already_fails_alone(scheduler, network, log):
+    other = type(network)()
+    inner = Scheduler(clock=other.clock, poller=other, file=io.StringIO())
 
     def nested():
         fibers.append(inner.add(generator))

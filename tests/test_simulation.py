@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fiberlab.errors import Deadlock, FiberTimeout, SocketClosed
-from fiberlab.poller import READABLE
+from fiberlab.poller import READABLE, RealClock, RealPoller
 from fiberlab.scheduler import Scheduler
 from fiberlab.simulation import SimulatedClock, SimulatedNetwork
 from fiberlab.sockets import recv_exactly, send_all
@@ -553,6 +553,22 @@ def test_a_socket_of_another_network_is_refused(network):
 
 
 # -- Deadlock, closing and dropping -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [
+        lambda network: {"clock": network.clock},
+        lambda network: {"poller": network},
+        lambda network: {"clock": SimulatedClock(), "poller": network},
+        lambda network: {"clock": network.clock, "poller": RealPoller()},
+        lambda network: {"clock": RealClock(), "poller": network},
+    ],
+    ids=["no network", "no clock", "another clock", "real poller", "real clock"],
+)
+def test_a_scheduler_needs_a_simulated_clock_and_its_own_network_together(network, halves):
+    with pytest.raises(ValueError, match=r"Scheduler\(clock=network.clock, poller=network\)"):
+        Scheduler(**halves(network))
 
 
 def test_deadlock_names_the_fibers_that_wait_on_sockets(network, scheduler):
