@@ -363,5 +363,17 @@ def test_nothing_that_runs_in_a_thread_prints():
     }
 
 
+def test_the_library_neither_sleeps_nor_exits():
+    sleepers = {name for name in modules_that_call("time.sleep") if "lessons/" not in name}
+    on_purpose = {"lab/demo.py"}  # a fiber that holds the loop, and clients that take their time
+
+    assert sleepers == on_purpose
+    assert modules_that_call("sys.exit") == {
+        "__main__.py",
+        "lab/notebooks.py",
+        "replicator/__main__.py",
+    }
+
+
 def test_the_scheduler_is_short_enough_to_be_read_whole():
     assert len((PACKAGE / "scheduler.py").read_text("utf-8").splitlines()) <= 300
