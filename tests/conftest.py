@@ -6,6 +6,7 @@ import io
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "posix" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="needs SIGHUP, epoll, poll or fork"))
+
+
+@pytest.fixture(autouse=True)
+def _only_live_tests_sleep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test that sleeps fail, unless it is marked `live`."""
+    if "live" not in request.keywords:
+        monkeypatch.setattr(time, "sleep", _refuse_to_sleep)
+
+
+def _refuse_to_sleep(seconds: float) -> None:
+    raise AssertionError("only tests marked live sleep: use simulated time")
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
-"""docs/contract.md: each promise has a test, and that test is there."""
+"""docs/contract.md: each promise has a test, that test is there, and it does not sleep."""
 
 from __future__ import annotations
 
 import ast
 import re
+import time
 from pathlib import Path
+
+import pytest
 
 TESTS = Path(__file__).parent
 CONTRACT = TESTS.parent / "docs" / "contract.md"
@@ -47,3 +50,13 @@ def test_every_test_that_the_contract_names_is_there():
     there = {file: names_in(file) for file, _ in named}
 
     assert [f"{file}::{name}" for file, name in named if name not in there[file]] == []
+
+
+def test_a_test_that_sleeps_fails():
+    with pytest.raises(AssertionError, match="only tests marked live sleep"):
+        time.sleep(0)
+
+
+@pytest.mark.live
+def test_one_that_is_marked_live_may_sleep():
+    time.sleep(0)
