@@ -60,7 +60,9 @@ class _Finder:
         for number, row in enumerate(self.spans.rows):
             t, ev, fid = row[:3]
             if ev == "wake":
-                if row[3]:
+                if row[4] == "yield":
+                    pass  # after WAIT(0): it has been ready since it yielded
+                elif row[3]:
                     self.from_fiber(number, row)
                 else:
                     self.since = self.since if self.woken else before

@@ -200,6 +200,17 @@ def test_who_wakes_itself_by_wait_zero_gets_no_arrow(export):
     assert [a for a in arrows(events) if a[0] == a[2]] == []
 
 
+def test_nor_does_one_that_the_scheduler_is_said_to_have_woken(export):
+    events = export(
+        "0 start 0 schema=1",
+        "0 spawn 1 name=a", "0 wake 1 by=0 why=spawn q=1",
+        "0 resume 1 q=0", "0 yield 1 op=WAIT dt=0", "1 wake 1 by=0 why=yield q=1",
+        "1 poll 0 q=1", "2 polled 0 n=1",
+    )  # fmt: skip
+
+    assert (arrows(events), problems(events)) == ([], [])
+
+
 def test_an_arrow_to_a_parked_fiber_leaves_just_before_the_wakers_step_ends(export):
     events = export(
         "0 start 0 schema=1",
