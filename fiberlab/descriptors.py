@@ -70,7 +70,7 @@ class _Selector:
     def modify(self, fileno: int, wanted: int) -> None:
         self._selector.modify(fileno, self._mask(wanted))
 
-    def poll(self, seconds: float) -> list[tuple[int, int]]:
+    def poll(self, seconds: float, _most: int = -1) -> list[tuple[int, int]]:
         return [
             (key.fd, READABLE * bool(mask & 1) | WRITABLE * bool(mask & 2))
             for key, mask in self._selector.select(seconds)

@@ -323,7 +323,8 @@ class RealPoller:
     def _events(self, seconds: float) -> Any:
         """Return what the system reports: pairs of a number and its events."""
         try:
-            return self._set.poll(seconds)
+            # All of them: epoll tells 1,023 if not asked, and who is left out may be timed out.
+            return self._set.poll(seconds, len(self._watches) + 1)
         except (OSError, ValueError) as error:  # select() refuses a set with a closed descriptor
             before = len(self._watches)
             self._sweep()

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections import Counter
 
 import pytest
 
@@ -585,6 +586,38 @@ def test_high_descriptor_numbers_are_served_like_any_other(live, pair, log, numb
 
     assert high_enough
     assert log == ["drained", ("sender", "resumed"), ("receiver", "resumed")]
+
+
+@pytest.mark.posix
+def test_data_wins_over_the_deadline_however_many_have_data(live, pair, log):
+    """epoll tells of 1,023 at once if it is not asked for more."""
+    import resource
+
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 1500:
+        pytest.skip(f"this system allows {soft} descriptors")
+    copies = [pair[0].dup() for _ in range(1100)]
+
+    def receives(sock):
+        try:
+            yield RECV(sock, timeout=0.05)
+            log.append("data")
+        except FiberTimeout:
+            log.append("timed out")
+
+    def sends():
+        yield WAIT(0)
+        pair[1].send(b"x")
+        time.sleep(0.1)  # until after all the deadlines
+
+    for sock in copies:
+        live.add(receives(sock))
+    live.add(sends())
+    live.run()
+    for sock in copies:
+        sock.close()
+
+    assert Counter(log) == {"data": 1100}
 
 
 @pytest.mark.posix
