@@ -204,7 +204,8 @@ class Fiber:
         """Drop what a fiber held that has ended, and close the socket it owned."""
         self.wait = self.watch = self.pending = self.log = None
         if self.owned is not None:
-            self.owned.close()
+            with contextlib.suppress(OSError):  # its number was closed behind its back
+                self.owned.close()
 
     def __repr__(self) -> str:
         return f"<Fiber {self.id} {self.name!r} {self.state.value}>"
@@ -273,7 +274,7 @@ def join(fiber: Fiber) -> Generator[Wait, None, Any]:
 
 
 @contextlib.contextmanager
-def mark(name: str, **args: Any) -> Iterator[None]:
+def mark(name: str, /, **args: Any) -> Iterator[None]:
     """Name a piece of work in the trace, across yields: ``with mark("request 7"):``.
 
     The same name in several fibers groups what they do for one request. args: told with it.

@@ -37,12 +37,12 @@ def marks(trace: Trace) -> list[tuple[int, int, dict[str, object]]]:
 
 def test_a_mark_brackets_work_across_yields(network):
     def work():
-        with mark("request 7", path="/", size=3, ratio=float("nan")):
+        with mark("request 7", path="/", size=3, ratio=float("nan"), name="get"):
             yield WAIT(1)
 
     told = marks(run(network, work()))
 
-    args = {"path": "/", "size": 3, "ratio": "nan"}
+    args = {"path": "/", "size": 3, "ratio": "nan", "name": "get"}
     assert told == [
         (0, 1, {"name": "request 7", "ph": "b", "id": 1, "args": args}),
         (1000 * MS, 1, {"name": "request 7", "ph": "e", "id": 1}),
