@@ -4,7 +4,7 @@ In an ``async def`` they are awaited instead.
 
 The rule kept here: each waits by RECV and SEND only, so a fiber that uses them blocks nobody,
 and everything that holds for a yield (time-outs, cancelling, closed sockets) holds for them.
-They work on real and simulated sockets alike; only `in_thread` needs real time.
+They work on real and simulated sockets alike; only `connect` and `in_thread` need real ones.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import socket
 import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from .coroutines import awaitable
@@ -174,6 +175,8 @@ def recv_until(sock: Any, delimiter: bytes, limit: int = CHUNK) -> Steps[bytes]:
         raise TypeError(f"recv_until() needs a delimiter in bytes, got {delimiter!r}")
     if not delimiter:
         raise ValueError("recv_until() needs a delimiter of at least one byte")
+    if not isinstance(limit, int):
+        raise TypeError(f"recv_until() needs a limit in bytes, got {limit!r}")
     got = bytearray()
     while True:
         data = yield from _recv(sock, CHUNK, socket.MSG_PEEK)
@@ -219,7 +222,11 @@ def in_thread(function: Callable[..., T], *args: Any) -> Steps[T]:
         except BaseException as error:
             done.append((False, error))
         finally:
-            theirs.close()  # end of file is the signal, whether or not anybody still listens
+            # End of file is the signal, whether or not anybody still listens; closing alone
+            # gives none while a child that was forked meanwhile holds a copy.
+            with suppress(OSError):
+                theirs.shutdown(socket.SHUT_RDWR)
+            theirs.close()
 
     ours.setblocking(False)
     started = False

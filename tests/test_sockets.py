@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import math
+import os
 import re
 import socket
 import threading
@@ -232,6 +233,10 @@ def test_send_all_takes_any_bytes(scheduler, network, data):
     [
         (lambda sock: recv_until(sock, "\n"), r"recv_until() needs a delimiter in bytes, got '\n'"),
         (lambda sock: recv_until(sock, 10), "recv_until() needs a delimiter in bytes, got 10"),
+        (
+            lambda sock: recv_until(sock, b"x", None),
+            "recv_until() needs a limit in bytes, got None",
+        ),
         (lambda sock: recv_exactly(sock, 2.5), "recv_exactly() needs a size in bytes, got 2.5"),
         (lambda sock: recv_exactly(sock, "2"), "recv_exactly() needs a size in bytes, got '2'"),
     ],
@@ -555,6 +560,33 @@ def test_many_in_thread_at_once_come_back_each_to_its_own(live):
     assert result_of(live, boss()) == [number**2 for number in range(50)]
 
 
+@pytest.mark.live
+def test_in_thread_returns_though_a_child_process_holds_copies_of_all_descriptors(
+    live, monkeypatch
+):
+    make, copies = socket.socketpair, []
+
+    def copied():
+        pair = make()
+        copies.extend(end.dup() for end in pair)
+        return pair
+
+    monkeypatch.setattr(socket, "socketpair", copied)
+
+    waits = threading.Event()
+
+    def releases():
+        yield WAIT(0.02)
+        waits.set()
+
+    live.add(releases())
+    result = result_of(live, in_thread(waits.wait, 20))
+    for end in copies:
+        end.close()
+
+    assert result is True
+
+
 def test_in_thread_under_simulated_time_is_a_clear_error(scheduler):
     with pytest.raises(RuntimeError, match=r"in_thread\(\) needs real time"):
         result_of(scheduler, in_thread(print))
@@ -593,6 +625,27 @@ def test_listen_makes_a_fiber_of_each_connection_and_closes_its_socket_at_the_en
 
     assert log == [(False, True), (b"hello", b"")]
     assert [sock.fileno() for sock in served] == [-1]
+
+
+@pytest.mark.live
+@pytest.mark.posix
+def test_a_handler_that_closes_the_number_of_its_socket_disturbs_nobody(live, log):
+    def handler(sock, _address):
+        yield WAIT(0)
+        os.close(sock.fileno())
+
+    def visits():
+        yield RECV(client, timeout=10)
+        yield WAIT(0.01)
+        log.append("the server goes on")
+        live.stop()
+
+    address = live.listen(handler)
+    with socket.create_connection(address) as client:
+        live.add(visits())
+        live.run()
+
+    assert log == ["the server goes on"]
 
 
 class Unprintable(Exception):
