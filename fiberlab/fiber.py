@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from enum import Enum
 from typing import Any, Protocol
@@ -223,6 +224,17 @@ class RunQueue(Protocol):
         ...
 
     def __len__(self) -> int: ...
+
+
+def make_queue(given: RunQueue | None) -> RunQueue:
+    """Return `given`, or for None a deque; TypeError for what cannot be a run queue."""
+    if given is None:
+        return deque()
+    if not all(hasattr(given, verb) for verb in ("append", "popleft", "__len__")):
+        raise TypeError(
+            f"run_queue= needs append, popleft and a length, as a deque has them; got {given!r}"
+        )
+    return given
 
 
 _here = threading.local()

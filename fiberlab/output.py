@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any, TextIO
@@ -49,6 +50,7 @@ class Output:
         self._file = file
         self._clock = clock
         self._writing = False
+        self._warned = False
 
     def catch(self, running: Callable[[], Any], *leaving: contextlib.ExitStack) -> None:
         """Catch what the fiber `running()` prints in this thread, until `leaving` are closed."""
@@ -109,16 +111,34 @@ class Output:
                 file.write(text)
             except UnicodeEncodeError as error:  # a file that knows fewer characters
                 file.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
-            file.flush()
+            if hasattr(file, "flush"):
+                file.flush()
+        except Exception as error:  # a full disk, a reader that has gone: no fiber's fault
+            self._warn(file, error)
         finally:
             self._writing = False
+
+    def _warn(self, file: Any, error: Exception) -> None:
+        """Say once that `file` cannot be written."""
+        if self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"what fibers print cannot be written to {file!r}: {one_line(error)}; the scheduler "
+            "goes on without it",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
     # -- Caught prints --------------------------------------------------------
 
     def _caught(self, fiber: Any, text: str, stream: str) -> bool:
         """Take `text` if a fiber is running; say whether it was taken."""
-        # During a write it is the file that prints, or a signal handler.
+        # During a write it is the file that prints, or a signal handler; and a trace's observer
+        # is no fiber, either.
         if fiber is None or fiber.log is None or self._writing:
+            return False
+        if self.report is not None and self.report.telling:
             return False
         self._lines(fiber, fiber.log, text, stream)
         return True
@@ -141,11 +161,12 @@ class Output:
         return f"{seconds:10.3f}  {printable(line)}\n"
 
     def _error_lines(self, fiber: Any, error: BaseException) -> list[str]:
-        if not self.debug:
-            return [f"error: {one_line(error)} (fiber {fiber.name!r})"]
-        return "".join(
-            traceback.format_exception(type(error), error, error.__traceback__)
-        ).splitlines()
+        if self.debug:
+            # Some cannot be formatted: a SyntaxError with numbers for its text.
+            with contextlib.suppress(Exception):
+                whole = traceback.format_exception(type(error), error, error.__traceback__)
+                return "".join(whole).splitlines()
+        return [f"error: {one_line(error)} (fiber {fiber.name!r})"]
 
     def _header(self, fiber: Any, log: _Log) -> str:
         if self._clock.name == "simulated":
@@ -234,7 +255,8 @@ class _Stream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         catchers = self._catchers.get(threading.get_ident())
-        if catchers and catchers[-1](text, self._stream):
+        # The innermost first: a fiber may run a scheduler that is not running a fiber just now.
+        if catchers and any(catch(text, self._stream) for catch in reversed(catchers)):
             return len(text)
         return self.original.write(text)
 

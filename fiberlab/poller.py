@@ -198,9 +198,11 @@ class RealPoller:
         """Return a non-blocking socket that listens at `address` on this machine.
 
         Raises ValueError for a host that other machines can reach and for what is no port,
-        OSError as bind does.
+        TypeError for a host that is no text, OSError as bind does.
         """
         host, port = address
+        if not isinstance(host, str):
+            raise TypeError(f"a host is text, such as 'localhost', got {host!r}")
         if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
             raise ValueError(f"a port is a whole number from 0 to 65535, got {port!r}")
         host = "127.0.0.1" if host == "localhost" else host
@@ -419,10 +421,14 @@ class RealPoller:
 def clock_and_poller(clock: Clock | None, poller: Poller | None) -> tuple[Clock, Poller]:
     """Return both, the system's for None.
 
-    Raises ValueError unless both are real or both simulated: only its network moves a simulated
-    clock, and no other.
+    Raises TypeError for what is none, and ValueError unless both are real or both simulated:
+    only its network moves a simulated clock, and no other.
     """
-    clock, poller = clock or RealClock(), poller or RealPoller()
+    clock = RealClock() if clock is None else clock
+    poller = RealPoller() if poller is None else poller
+    for name, given, verb in (("clock", clock, "now_ns"), ("poller", poller, "poll")):
+        if not callable(getattr(given, verb, None)):
+            raise TypeError(f"Scheduler({name}=) needs a {name} with {verb}(), got {given!r}")
     stands_still = isinstance(poller, RealPoller) and clock.name == "simulated"
     if stands_still or getattr(poller, "clock", clock) is not clock:
         raise ValueError(

@@ -41,6 +41,7 @@ class Reporter:
         self._observer = observer
         self._now = clock.now_ns
         self._clock = clock
+        self.telling = False  # whether the observer is being called, by other than its rows
         self._trace = observer if isinstance(observer, Trace) else None
         self._record: Callable[[Row], Any] = self._tell
         self._begun = 0  # the clock when run() was entered
@@ -62,7 +63,8 @@ class Reporter:
         if self._trace is not None:
             if len(self._trace):
                 raise ValueError("this trace already holds a run; give each run its own Trace()")
-            self._record = self._trace.rows.append
+            if type(self._trace).__call__ is Trace.__call__:
+                self._record = self._trace.rows.append
         real = self._clock.name != "simulated"
         # The watchdog knows one clock only.
         watched = self._clock.name == RealClock.name
@@ -85,11 +87,11 @@ class Reporter:
         if self._trace is None:
             self._record((self._t(), "stop", 0, reason, 0))
             return
-        ended = self._t()
+        ended, record = self._t(), self._record
         self._trace.trim(slack=0)
         if self._clock.name != "simulated":
             self._trace.cost = self._estimated_cost(len(self._trace) + self._trace.dropped)
-        self._trace.rows.append((ended, "stop", 0, reason, self._trace.dropped))
+        record((ended, "stop", 0, reason, self._trace.dropped))
 
     def turn(self) -> None:
         """Begin a pass: the moment to drop what is too old."""
@@ -179,6 +181,11 @@ class Reporter:
         """The poller has answered: `n` fibers can go on."""
         self._record((self._t(), "polled", 0, n))
 
+    def refuse_while_telling(self, deed: str) -> None:
+        """Raise RuntimeError if it is the observer that would do `deed`."""
+        if self.telling:
+            raise RuntimeError(f"the trace's observer cannot {deed}: it is told in the midst of it")
+
     # -- How it is told -------------------------------------------------------
 
     def _t(self) -> int:
@@ -228,7 +235,8 @@ class Reporter:
         return cpu
 
     def _tell(self, row: Row) -> None:
-        """Give `row` as an event to an observer that is no Trace."""
+        """Give `row` as an event to an observer that is no Trace, or has a __call__ of its own."""
+        before, self.telling = self.telling, True
         try:
             self._observer(TraceEvent.from_row(row))
         except Exception as error:
@@ -239,6 +247,8 @@ class Reporter:
                 RuntimeWarning,
                 stacklevel=2,
             )
+        finally:
+            self.telling = before
 
 
 def _ignore(_row: Row) -> None:

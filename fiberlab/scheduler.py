@@ -12,13 +12,12 @@ listens to the trace (reporter) and where prints go (output).
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import ExitStack, suppress
 from typing import Any, TextIO
 
 from .alarms import Alarms, deadline_of, nanoseconds
 from .errors import Deadlock, FiberTimeout, InvalidYield
-from .fiber import Fiber, FiberGenerator, Handler, RunQueue, set_scheduler_of_thread
+from .fiber import Fiber, FiberGenerator, Handler, RunQueue, make_queue, set_scheduler_of_thread
 from .output import Output
 from .poller import READABLE, WRITABLE, Clock, Poller, clock_and_poller
 from .reporter import Observer, Reporter
@@ -30,10 +29,9 @@ class Scheduler:
     """Runs fibers, one at a time, each until its next yield.
 
     timeout: seconds of inactivity until a RECV or SEND raises FiberTimeout; None: never. trace:
-    called with each TraceEvent. clock, poller, run_queue: None: the system's, and a deque.
-    output: None leaves print alone, "withheld" keeps it until the fiber ends, "direct" writes it
-    at once; to `file` (None: sys.stdout). debug: report errors with their complete traceback.
-    Raises ValueError if only one of clock and poller is simulated.
+    called with each TraceEvent. clock, poller: both real (None) or both simulated. run_queue:
+    None is a deque. output: None leaves print alone, "withheld" keeps it until the fiber ends,
+    "direct" writes it at once; to `file` (None: sys.stdout). debug: with complete tracebacks.
     """
 
     def __init__(
@@ -52,7 +50,7 @@ class Scheduler:
         self.running: Fiber | None = None
         self._patience = nanoseconds(timeout)
         self._clock, self._poller = clock_and_poller(clock, poller)
-        self._queue: RunQueue = deque() if run_queue is None else run_queue
+        self._queue = make_queue(run_queue)
         self._output = Output(output, file, self._clock, debug)
         self._reporter = None if trace is None else Reporter(trace, self._clock)
         self._report: Reporter | None = None  # the reporter, while run() is under way
@@ -115,8 +113,6 @@ class Scheduler:
         """End run() after this pass, or at its start; from any thread, fiber or signal handler."""
         self._stopping = True
         self._poller.wake()
-
-    # -- The pass -------------------------------------------------------------
 
     def run_once(self) -> None:
         """Make one pass; run() does, again and again."""
@@ -251,6 +247,8 @@ class Scheduler:
 
     def throw(self, fiber: Fiber, error: BaseException) -> None:
         """Throw `error` into `fiber` at its yield; use ``fiber.cancel()`` instead."""
+        if self._report is not None:
+            self._report.refuse_while_telling("cancel a fiber")
         fiber.pending = error
         if fiber.wait is not None:
             if fiber.wait.__class__ is not WAIT:
@@ -268,12 +266,13 @@ class Scheduler:
         fiber.let_go()  # last: who sees the socket closed finds what was printed
         del self._alive[fiber.id]
         self._alarms.forget_old()
-        if how == "error" and not isinstance(fiber.error, Exception):
-            raise fiber.error  # type: ignore[misc]
+        if isinstance(fiber.error, (KeyboardInterrupt, SystemExit)):
+            raise fiber.error
 
     def _close_fibers(self) -> None:
         """Close every fiber that is alive, in the order of adding, whatever they raise."""
         fatal = self.running = None
+        failed: list[Fiber] = []
         for fiber in self._alive.values():
             self.throw(fiber, GeneratorExit())
         while self._alive:
@@ -281,13 +280,14 @@ class Scheduler:
             with suppress(Exception):  # a run queue that a student has broken
                 self._queue.popleft()
             try:
-                if not fiber.ended and self._report is not None:
+                if not fiber.ended and fiber not in failed and self._report is not None:
                     self._report.resume(fiber, len(self._alive) - 1)
                 fiber.close()
                 self._finish(fiber)
             except BaseException as error:
                 fatal = fatal or error
-                if isinstance(error, Exception):  # not ^C, but what would fail for ever
+                failed.append(fiber)
+                if isinstance(error, Exception) or failed.count(fiber) > 3:  # would for ever
                     self._alive.pop(fiber.id, None)
         self.running = None
         if fatal is not None:

@@ -21,6 +21,12 @@ _PEEK = int(socket.MSG_PEEK)
 _DONTWAIT = int(getattr(socket, "MSG_DONTWAIT", 0))  # what Windows has not
 _SEND_FLAGS = _DONTWAIT | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
+_WITHOUT_EFFECT = {
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+    (socket.SOL_SOCKET, socket.SO_REUSEADDR),
+}
+
 
 class Network(Protocol):
     """What a socket needs of its network."""
@@ -88,6 +94,8 @@ class SimulatedSocket:
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Receive into `buffer`, `nbytes` at most (0: what it holds); return how many came."""
         with memoryview(buffer) as view, view.cast("B") as room:
+            if view.readonly:
+                raise TypeError(f"recv_into() needs a buffer to write to, got {buffer!r}")
             data = self.recv(min(nbytes, len(room)) or len(room), flags)
             room[: len(data)] = data
         return len(data)
@@ -171,6 +179,12 @@ class SimulatedSocket:
         if (level, option) != (socket.SOL_SOCKET, socket.SO_ERROR):
             raise os_error(errno.ENOPROTOOPT, ": of the options, SO_ERROR alone is simulated")
         return self._end.told_error() if isinstance(self._end, End) else 0
+
+    def setsockopt(self, level: int, option: int, value: Any) -> None:
+        """Accept what would change nothing here: TCP_NODELAY, SO_KEEPALIVE and SO_REUSEADDR."""
+        self._alive()
+        if (level, option) not in _WITHOUT_EFFECT:
+            raise os_error(errno.ENOPROTOOPT, ": this option is not simulated")
 
     def setblocking(self, flag: bool) -> None:
         """Accept False, which it is; refuse True: there is no time in which it could block."""

@@ -8,6 +8,7 @@ import io
 import re
 import sys
 import threading
+import warnings
 import weakref
 
 import pytest
@@ -417,6 +418,108 @@ def test_a_scheduler_inside_a_fiber_of_another_keeps_its_own_prints(make, file):
     scheduler.run()
 
     assert (file.getvalue(), inner_file.getvalue()) == ("[1] before\n[1] after\n", "[1] inside\n")
+
+
+def test_what_an_observer_prints_is_not_the_fibers(network, clock, file, capsys):
+    def observer(event):
+        if event.ev in ("resume", "output"):
+            print(event.ev, event.fid)
+
+    scheduler = Scheduler(trace=observer, clock=clock, poller=network, output="withheld", file=file)
+    scheduler.add(prints("mine"), "f")
+    scheduler.run()
+
+    assert file.getvalue() == "--- 0.000 s  f\n     0.000  mine\n"
+    assert capsys.readouterr().out == "resume 1\noutput 1\nresume 1\n"
+
+
+def test_what_the_observer_of_an_inner_scheduler_prints_is_the_outer_fibers(make, file):
+    network = SimulatedNetwork()
+
+    def observer(event):
+        if event.ev == "start":
+            print("start")
+
+    def outer():
+        inner = Scheduler(
+            trace=observer,
+            clock=network.clock,
+            poller=network,
+            output="withheld",
+            file=io.StringIO(),
+        )
+        inner.add(prints("inside"))
+        inner.run()
+        yield WAIT(0)
+
+    scheduler = make("direct")
+    scheduler.add(outer())
+    scheduler.run()
+
+    assert file.getvalue() == "[1] start\n"
+
+
+def test_the_warning_of_an_observer_that_fails_is_not_withheld(network, clock, file, capsys):
+    def observer(event):
+        if event.ev == "resume":
+            raise ValueError("tired")
+
+    def shows(message, *_rest, **_options):
+        print(message, file=sys.stderr)
+
+    scheduler = Scheduler(trace=observer, clock=clock, poller=network, output="withheld", file=file)
+    scheduler.add(prints("mine"), "f")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = shows
+        scheduler.run()
+
+    assert file.getvalue() == "--- 0.000 s  f\n     0.000  mine\n"
+    assert "raised ValueError('tired') and was removed" in capsys.readouterr().err
+
+
+class FullDisk(io.StringIO):
+    """A file that takes nothing."""
+
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+
+def closed():
+    """Return a file that is closed."""
+    file = io.StringIO()
+    file.close()
+    return file
+
+
+@pytest.mark.parametrize("make_file", [FullDisk, io.BytesIO, closed])
+@pytest.mark.parametrize("output", ["withheld", "direct", None])
+def test_a_file_that_cannot_be_written_disturbs_no_fiber_and_is_told_once(
+    network, clock, make_file, output
+):
+    def fails():
+        yield WAIT(0)
+        raise RuntimeError("no")
+
+    scheduler = Scheduler(clock=clock, poller=network, output=output, file=make_file())
+    scheduler.add(fails())
+    good = scheduler.add(prints("one", "two", pause=1))
+    scheduler.add(fails())
+    with pytest.warns(RuntimeWarning, match="cannot be written to .* goes on") as warned:
+        scheduler.run()
+
+    assert (len(warned), good.error, good.state.value) == (1, None, "done")
+
+
+def test_a_file_needs_to_write_only(network, clock):
+    class Writes:
+        write = [].append
+
+    scheduler = Scheduler(clock=clock, poller=network, output="withheld", file=Writes())
+    scheduler.add(prints("one"), "f")
+    scheduler.run()
+
+    assert Writes.write.__self__ == ["--- 0.000 s  f\n     0.000  one\n"]
 
 
 def test_redirect_stdout_around_run_takes_what_the_server_writes(network, clock):

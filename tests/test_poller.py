@@ -779,6 +779,12 @@ def test_listening_for_other_machines_is_refused(host):
         RealPoller().listen((host, 0))
 
 
+@pytest.mark.parametrize("host", [2130706433, b"127.0.0.1", None])
+def test_a_host_that_is_no_text_is_refused(host):
+    with pytest.raises(TypeError, match="a host is text"):
+        RealPoller().listen((host, 0))
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.5"])
 def test_listeners_listen_on_this_machine_and_do_not_block(host):
     if host == "127.0.0.5" and not hasattr(os, "fork"):

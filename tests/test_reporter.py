@@ -213,3 +213,22 @@ def test_a_run_leaves_no_thread_behind():
     scheduler.run()
 
     assert threading.active_count() == before
+
+
+def test_a_trace_with_a_call_of_its_own_is_told_each_event_and_keeps_them(network, clock):
+    told = []
+
+    class Watched(Trace):
+        def __call__(self, event):
+            told.append(event.ev)
+            super().__call__(event)
+
+    plain, watched = Trace(), Watched()
+    for trace in (plain, watched):
+        network = SimulatedNetwork()
+        scheduler = Scheduler(trace=trace, clock=network.clock, poller=network)
+        scheduler.add(yields(WAIT(1), WAIT(0)), "f")
+        scheduler.run()
+
+    assert told == [event.ev for event in watched]
+    assert list(watched) == list(plain)

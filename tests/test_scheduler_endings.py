@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gc
 import io
@@ -49,6 +50,25 @@ def test_a_fiber_that_fails_does_not_stop_the_others(reporting, log):
     reporting.add(guarded(log, "other", WAIT(0), WAIT(1)))
     reporting.run()
 
+    assert log == [("other", "returned"), ("other", "finally")]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, FiberCancelled, BaseException])
+def test_only_keyboard_interrupt_and_system_exit_disturb_the_others(reporting, log, error):
+    bad = reporting.add(raises(error("no"), WAIT(0)))
+    reporting.add(guarded(log, "other", WAIT(0), WAIT(1)))
+    reporting.run()
+
+    assert (type(bad.error), log) == (error, [("other", "returned"), ("other", "finally")])
+
+
+def test_an_error_that_cannot_be_formatted_is_one_line_for_debug_too(network, file, log):
+    scheduler = Scheduler(clock=network.clock, poller=network, debug=True, file=file)
+    scheduler.add(raises(SyntaxError("no", ("f", 1, 2, 3, 4, 5)), WAIT(0)), "bad")
+    scheduler.add(guarded(log, "other", WAIT(1)))
+    scheduler.run()
+
+    assert file.getvalue().startswith("error: SyntaxError: no")
     assert log == [("other", "returned"), ("other", "finally")]
 
 

@@ -190,6 +190,45 @@ def test_an_object_that_only_acts_like_a_generator_is_closed_like_one(scheduler)
 
 
 @pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
+def test_an_observer_that_goes_on_raising_a_fatal_exception_keeps_nobody_open(
+    network, clock, log, fatal
+):
+    def observer(event):
+        if event.t > 0:
+            log.append(event.ev)
+            raise fatal
+
+    scheduler = Scheduler(trace=observer, clock=clock, poller=network, file=io.StringIO())
+    for name in "ab":
+        scheduler.add(guarded(log, name, WAIT(1), WAIT(1)))
+
+    with pytest.raises(fatal):
+        scheduler.run()
+    ends = [each for each in log if isinstance(each, tuple)]
+    assert ends == [
+        ("a", "GeneratorExit"),
+        ("a", "finally"),
+        ("b", "GeneratorExit"),
+        ("b", "finally"),
+    ]
+    assert len(log) < 20
+
+
+@pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
+def test_an_error_whose_message_raises_a_fatal_exception_keeps_nobody_open(reporting, log, fatal):
+    class Evil(Exception):
+        def __str__(self):
+            raise fatal
+
+    reporting.add(raises(Evil(), WAIT(0)))
+    reporting.add(guarded(log, "other", WAIT(1)))
+
+    with pytest.raises(fatal):
+        reporting.run()
+    assert log == [("other", "GeneratorExit"), ("other", "finally")]
+
+
+@pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
 def test_a_fatal_exception_while_closing_leaves_run_when_all_are_closed(scheduler, log, fatal):
     def fiber():
         try:

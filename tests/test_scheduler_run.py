@@ -94,6 +94,25 @@ def test_an_observer_that_raises_is_removed_with_one_warning(network, clock, log
     assert (len(told), len(warned), log) == (3, 1, [("fiber", "returned"), ("fiber", "finally")])
 
 
+@pytest.mark.parametrize("kind", ["resume", "yield", "polled"])
+def test_an_observer_cannot_cancel_a_fiber(network, clock, log, kind):
+    """It is told in the midst of a pass, and telling never changes what the scheduler does."""
+
+    def observer(event):
+        if event.ev == kind:
+            log.append(kind)
+            fiber.cancel()
+
+    scheduler = Scheduler(trace=observer, clock=clock, poller=network)
+    left, right = network.socketpair(latency=1)
+    right.send(b"x")
+    fiber = scheduler.add(guarded(log, "fiber", RECV(left), WAIT(1)))
+
+    with pytest.warns(RuntimeWarning, match="the trace's observer cannot cancel a fiber"):
+        scheduler.run()
+    assert log == [kind, ("fiber", "returned"), ("fiber", "finally")]
+
+
 def test_an_observer_that_cannot_be_called_is_refused():
     with pytest.raises(TypeError, match="trace= needs something to call"):
         Scheduler(trace=[])
@@ -168,6 +187,20 @@ def test_a_timeout_that_makes_no_sense_is_refused(timeout):
 def test_arguments_that_make_no_sense_are_refused(kwargs):
     with pytest.raises((TypeError, ValueError)):
         Scheduler(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("run_queue", "needs append, popleft and a length"),
+        ("clock", r"needs a clock with now_ns\(\)"),
+        ("poller", r"needs a poller with poll\(\)"),
+    ],
+)
+@pytest.mark.parametrize("thing", [[], 5, "late"])
+def test_what_cannot_do_its_part_is_refused_with_what_it_lacks(argument, words, thing):
+    with pytest.raises(TypeError, match=words):
+        Scheduler(**{argument: thing})
 
 
 # -- add ----------------------------------------------------------------------

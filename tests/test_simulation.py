@@ -512,10 +512,31 @@ def test_flags_and_options_that_are_not_simulated_are_refused(network):
         (left.recv, 1, socket.MSG_OOB),
         (left.send, b"x", socket.MSG_OOB),
         (left.getsockopt, socket.SOL_SOCKET, socket.SO_TYPE),
+        (left.setsockopt, socket.SOL_SOCKET, socket.SO_RCVBUF, 1),
     ]
     for function, *arguments in calls:
         with pytest.raises(OSError, match="simulated"):
             function(*arguments)
+
+
+def test_options_that_would_change_nothing_are_accepted(network):
+    left, _right = network.socketpair()
+
+    left.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    left.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    left.close()
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        left.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def test_a_buffer_that_cannot_be_written_is_refused_and_no_byte_lost(network):
+    left, right = network.socketpair()
+    right.send(b"hello")
+
+    with pytest.raises(TypeError, match="needs a buffer to write to"):
+        left.recv_into(b"12345")
+    assert left.recv(9) == b"hello"
 
 
 def test_a_socket_shows_what_it_is(network):
