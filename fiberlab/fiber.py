@@ -136,7 +136,7 @@ class Fiber:
 
         A fiber that cancels itself gets it at its next yield. Call it in the scheduler's own
         thread, in or outside a fiber; in a signal handler, which may come in the middle of a
-        pass, call ``scheduler.stop()`` instead.
+        pass, call ``scheduler.stop()`` instead. RuntimeError in a trace's observer, likewise.
         """
         if self.generator is not None:
             self._scheduler.throw(self, FiberCancelled(f"fiber {self.name!r} was cancelled"))
