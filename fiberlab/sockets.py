@@ -222,11 +222,9 @@ def in_thread(function: Callable[..., T], *args: Any) -> Steps[T]:
         except BaseException as error:
             done.append((False, error))
         finally:
-            # End of file is the signal, whether or not anybody still listens; closing alone
-            # gives none while a child that was forked meanwhile holds a copy.
-            with suppress(OSError):
+            with suppress(OSError):  # a child that was forked meanwhile may hold a copy
                 theirs.shutdown(socket.SHUT_RDWR)
-            theirs.close()
+            theirs.close()  # end of file is the signal, whether or not anybody still listens
 
     ours.setblocking(False)
     started = False
