@@ -25,11 +25,8 @@ INSTRUCTIONS = 1_000_000
 _PACKAGE = __name__.partition(".")[0]
 
 
-class Endless(BaseException):
-    """Raised in a learner's code that has run on for too long.
-
-    No Exception, so that it ends the whole run at once.
-    """
+class Endless(KeyboardInterrupt):
+    """Raised in a learner's code that has run on for too long: it ends the whole run at once."""
 
 
 class Trial:
