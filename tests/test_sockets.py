@@ -628,6 +628,20 @@ def test_listen_makes_a_fiber_of_each_connection_and_closes_its_socket_at_the_en
 
 
 @pytest.mark.live
+def test_listen_returns_host_and_port_for_both_families(live):
+    hosts = ["127.0.0.1"]
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        hosts.append("::1")
+
+    addresses = [live.listen(guarded, host=host) for host in hosts]
+    live.stop()
+    live.run()
+
+    assert [address[0] for address in addresses] == hosts
+    assert {len(address) for address in addresses} == {2}
+
+
+@pytest.mark.live
 @pytest.mark.posix
 def test_a_handler_that_closes_the_number_of_its_socket_disturbs_nobody(live, log):
     def handler(sock, _address):
