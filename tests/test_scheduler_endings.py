@@ -268,14 +268,16 @@ def test_a_fiber_that_cancels_itself_gets_it_at_its_next_yield(network, log, tra
         except FiberCancelled:
             log.append("cancelled")
 
-    me = []
+    me, wakes = [], []
     for wait in (WAIT(0), WAIT(5), WAIT(None), RECV(network.socketpair()[0])):
         trace = Trace() if traced else None
         scheduler = Scheduler(trace=trace, clock=network.clock, poller=network)
         me.append(scheduler.add(fiber(wait)))
         scheduler.run()
+        wakes += [event.why for event in trace or () if event.ev == "wake"]
 
     assert log == ["still here", "cancelled"] * 4
+    assert wakes == (["spawn", "cancel"] * 4 if traced else [])
 
 
 def test_a_fiber_that_cancels_itself_and_returns_has_returned(scheduler):

@@ -7,18 +7,14 @@ import re
 import traceback
 
 import pytest
-from fibers import raises
+from fibers import raises, yields
 from stories import story
 
 from fiberlab.errors import Deadlock, FiberCancelled
 from fiberlab.fiber import join, start
 from fiberlab.scheduler import Scheduler
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
-
-
-def yields(*waits):
-    """Yield `waits` one after the other."""
-    yield from waits
 
 
 def told_of_waking(events):
@@ -141,6 +137,31 @@ def test_two_fibers_that_only_look_do_not_keep_each_other_spinning(scheduler, cl
     resumes = [event.fid for event in events if event.ev == "resume"]
 
     assert (clock.now(), resumes) == (5, [1, 2, 3, 1, 2, 3, 1, 2])
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_who_has_sent_since_it_looked_did_more_than_look(network, clock, log, traced):
+    """Without a trace a SEND that need not wait goes a way of its own."""
+    sock = network.socketpair()[0]
+
+    def looks_then_sends():
+        yield WAIT(None)
+        yield SEND(sock)
+        yield WAIT(None)
+        log.append("sender")
+
+    def parks_behind_the_sender():
+        yield WAIT(0)
+        yield WAIT(None)
+        log.append("parked")
+
+    trace = Trace() if traced else None
+    scheduler = Scheduler(trace=trace, clock=clock, poller=network)
+    for fiber in (looks_then_sends(), yields(), parks_behind_the_sender()):
+        scheduler.add(fiber)
+    scheduler.run()
+
+    assert log == ["parked", "sender"]
 
 
 def test_a_wake_up_between_looking_and_waiting_is_not_lost(scheduler, log):
