@@ -41,7 +41,7 @@ class Reporter:
         self._observer = observer
         self._now = clock.now_ns
         self._clock = clock
-        self.telling = False  # whether the observer is being called, by other than its rows
+        self.telling = False  # whether the observer is being called just now
         self._trace = observer if isinstance(observer, Trace) else None
         self._record: Callable[[Row], Any] = self._tell
         self._begun = 0  # the clock when run() was entered
@@ -181,12 +181,12 @@ class Reporter:
         """The poller has answered: `n` fibers can go on."""
         self._record((self._t(), "polled", 0, n))
 
+    # -- How it is told -------------------------------------------------------
+
     def refuse_while_telling(self, deed: str) -> None:
         """Raise RuntimeError if it is the observer that would do `deed`."""
         if self.telling:
             raise RuntimeError(f"the trace's observer cannot {deed}: it is told in the midst of it")
-
-    # -- How it is told -------------------------------------------------------
 
     def _t(self) -> int:
         return self._now() - self._begun

@@ -272,7 +272,7 @@ class Scheduler:
     def _close_fibers(self) -> None:
         """Close every fiber that is alive, in the order of adding, whatever they raise."""
         fatal = self.running = None
-        failed: list[Fiber] = []
+        failures: dict[Fiber, int] = {}
         for fiber in self._alive.values():
             self.throw(fiber, GeneratorExit())
         while self._alive:
@@ -280,14 +280,14 @@ class Scheduler:
             with suppress(Exception):  # a run queue that a student has broken
                 self._queue.popleft()
             try:
-                if not fiber.ended and fiber not in failed and self._report is not None:
+                if not fiber.ended and fiber not in failures and self._report is not None:
                     self._report.resume(fiber, len(self._alive) - 1)
                 fiber.close()
                 self._finish(fiber)
             except BaseException as error:
                 fatal = fatal or error
-                failed.append(fiber)
-                if isinstance(error, Exception) or failed.count(fiber) > 3:  # would for ever
+                failures[fiber] = failures.get(fiber, 0) + 1
+                if isinstance(error, Exception) or failures[fiber] > 3:  # not ^C: it goes on so
                     self._alive.pop(fiber.id, None)
         self.running = None
         if fatal is not None:
