@@ -33,7 +33,7 @@ from pathlib import Path
 
 from .processes import ROOT
 
-MODULES = ("waits", "fiber", "scheduler", "spans")
+MODULES = ("waits", "fiber", "scheduler", "spans.build")
 HOOK = ROOT / "bench" / "mutated"
 LESSONS = 50
 SEED = 6
@@ -45,7 +45,7 @@ NEAREST = {
     "fiber": ["tests/test_fiber.py", "tests/test_scheduler_endings.py", "tests/test_oracle.py"],
     "scheduler": [f"tests/test_scheduler_{part}.py"
                   for part in ("run", "waits", "parking", "endings", "leaving")],
-    "spans": ["tests/test_spans.py", "tests/test_trace_files.py"],
+    "spans.build": ["tests/test_spans.py", "tests/test_trace_files.py"],
 }  # fmt: skip
 
 # These are slow and look at other modules, or at the sources on disk.
@@ -66,7 +66,7 @@ NAMED = {
     "time-outs ignored": (
         "scheduler", "fiber.pending = FiberTimeout.of(fiber)", "pass",
     ),
-    "ready spans lost": ("spans", "READY", "RUNNING"),
+    "ready spans lost": ("spans.build", "READY", "RUNNING"),
     "output misrouted": ("output", "self._caught(running(), text, stream)", "False"),
 }  # fmt: skip
 
@@ -99,7 +99,7 @@ def mutants_of(module: str) -> Iterator[Mutant]:
     """Yield each mutant of a module that mutmut thinks up, in the order of the source."""
     from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
-    path = ROOT / "fiberlab" / f"{module}.py"
+    path = ROOT / "fiberlab" / f"{module.replace('.', '/')}.py"
     before = path.read_text(encoding="utf-8")
     tree, mutations, _, _ = create_mutations(path.name, before)
     # Outside functions it would misspell names in __all__ and __slots__: mutmut leaves that out.
@@ -113,7 +113,7 @@ def mutants_of(module: str) -> Iterator[Mutant]:
 def named_mutants() -> Iterator[Mutant]:
     """Yield the mutants that the lessons have to notice whatever else they do."""
     for name, (module, old, new) in NAMED.items():
-        before = (ROOT / "fiberlab" / f"{module}.py").read_text(encoding="utf-8")
+        before = (ROOT / "fiberlab" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
         if old not in before:
             raise ValueError(f"{module}.py has changed: look for {old!r} anew")
         after = before.replace(old, new)

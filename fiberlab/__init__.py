@@ -2,31 +2,39 @@
 
     generator -> Fiber -> Scheduler -> TraceEvent -> Span -> timeline figure
 
-Where each word of that line lives, in reading order:
+Where each word of that line lives. At the top, what a student reads, in this order:
 
     waits.py       RECV, SEND, WAIT: what a fiber may yield
-    fiber.py       Fiber, FiberState, LEGAL_TRANSITIONS, start, join, mark
-    scheduler.py   Scheduler: resume all that are ready, poll, expire deadlines
-    poller.py      when a socket is ready; the clock
+    states.py      FiberState, LEGAL_TRANSITIONS: where a fiber can be, and which event leads where
+    fiber.py       Fiber, start, join, mark
     alarms.py      deadlines
+    scheduler.py   Scheduler: resume all that are ready, poll, expire deadlines
     sockets.py     accept, connect, recv_until, send_all, in_thread: for ``yield from``
     coroutines.py  as_fiber: run an async def
     output.py      where the prints of fibers go
     server.py      spawn: a server in one call
-    events.py      TraceEvent: the kinds of event, and what each tells
-    trace.py       Trace: what happened, kept in memory and on disk (tracefile.py)
-    reporter.py    from the scheduler to the trace
-    watchdog.py    the line that holds the loop
-    spans.py       build_spans: from events to stretches of time
-    summary.py     summarize: from spans to sums
-    comparison.py  compare: two runs side by side
-    diagnosis.py   diagnose: from spans to sentences
-    timeline.py    plot_timeline: from spans to a picture
-    figures.py     plot_comparison, and the other pictures: latency, steps, queue, states
-    perfetto.py    write_perfetto: from spans to a file for ui.perfetto.dev
-    simulation.py  the same with a clock and a network that are only computed
-    elsewhere      other schedulers told in the same events: asyncio, or yours by hand
-    lab            what the lessons use
+    errors.py      one class for each mistake
+
+Then a folder for each noun:
+
+    io/            when a socket is ready: clock.py, poller.py, descriptors.py
+    simulation/    the same, computed: network.py, socket.py, connection.py, delivery.py, clock.py
+    recording/     from the scheduler to a trace: reporter.py, watchdog.py, culprit_line.py,
+                   data_age.py
+    trace/         what happened: events.py, trace.py, file.py, line.py
+    spans/         from events to stretches of time: spans.py, build.py, check.py, wakes.py,
+                   stalls.py, numbers.py
+    report/        from spans to numbers and files: summary.py, comparison.py, tables.py,
+                   perfetto.py
+    diagnosis/     from spans to sentences: diagnose.py, evidence.py, finding.py, and rules/ with
+                   long_steps.py, delays.py, conduct.py
+    figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
+                   draw_timeline.py, draw_charts.py, canvas.py and pixels.py; palette.py has the
+                   colours
+    commands/      the command line: cli.py, arguments.py
+    lab/           what notebooks use; lab/lessons/ has the props of each lesson
+    elsewhere/     other schedulers told in the same events: asyncio, or yours by hand
+    replicator/    the application: a caching proxy made of fibers
 
 The names below are loaded when they are first used, so that ``import fiberlab`` is quick and
 needs no matplotlib.
@@ -40,7 +48,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from .comparison import compare
     from .coroutines import as_fiber
     from .diagnosis import Diagnosis, assert_no_stall, diagnose
     from .errors import (
@@ -52,7 +59,7 @@ if TYPE_CHECKING:
         SocketClosed,
         TraceError,
     )
-    from .fiber import LEGAL_TRANSITIONS, Fiber, FiberState, join, mark, start
+    from .fiber import Fiber, join, mark, start
     from .figures import (
         plot_comparison,
         plot_latency,
@@ -60,20 +67,19 @@ if TYPE_CHECKING:
         plot_starvation,
         plot_states,
         plot_steps,
+        plot_timeline,
     )
-    from .perfetto import write_perfetto
+    from .report import compare, summarize, write_perfetto
     from .scheduler import Scheduler
     from .server import spawn
     from .simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket
     from .sockets import accept, connect, in_thread, recv_exactly, recv_until, send_all
     from .spans import Span, build_spans
-    from .summary import summarize
-    from .timeline import plot_timeline
+    from .states import LEGAL_TRANSITIONS, FiberState
     from .trace import EventKind, Trace, TraceEvent
     from .waits import RECV, SEND, WAIT
 
 _HOMES = {
-    "comparison": ("compare",),
     "coroutines": ("as_fiber",),
     "diagnosis": ("Diagnosis", "assert_no_stall", "diagnose"),
     "errors": (
@@ -85,8 +91,7 @@ _HOMES = {
         "SocketClosed",
         "TraceError",
     ),
-    "fiber": ("LEGAL_TRANSITIONS", "Fiber", "FiberState", "join", "mark", "start"),
-    "perfetto": ("write_perfetto",),
+    "fiber": ("Fiber", "join", "mark", "start"),
     "figures": (
         "plot_comparison",
         "plot_latency",
@@ -94,14 +99,15 @@ _HOMES = {
         "plot_starvation",
         "plot_states",
         "plot_steps",
+        "plot_timeline",
     ),
+    "report": ("compare", "summarize", "write_perfetto"),
     "scheduler": ("Scheduler",),
     "server": ("spawn",),
     "simulation": ("SimulatedClock", "SimulatedNetwork", "SimulatedSocket"),
     "sockets": ("accept", "connect", "in_thread", "recv_exactly", "recv_until", "send_all"),
     "spans": ("Span", "build_spans"),
-    "summary": ("summarize",),
-    "timeline": ("plot_timeline",),
+    "states": ("LEGAL_TRANSITIONS", "FiberState"),
     "trace": ("EventKind", "Trace", "TraceEvent"),
     "waits": ("RECV", "SEND", "WAIT"),
 }

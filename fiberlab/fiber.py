@@ -14,42 +14,18 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
-from enum import Enum
 from typing import Any, Protocol
 
 from .coroutines import awaitable
 from .errors import FiberCancelled, without_frames_of
-from .waits import RECV, SEND, WAIT, Wait
+from .states import FiberState, state_after
+from .waits import WAIT, Wait
 
 FiberGenerator = Generator[Wait, None, Any]
 """A generator that yields waits and nothing else."""
 
 Handler = Callable[[Any, Any], FiberGenerator]
 """A generator function that is called with a connection's socket and the peer's address."""
-
-
-class FiberState(Enum):
-    """Where a fiber is."""
-
-    READY = "ready"  # in the run queue
-    RUNNING = "running"  # between its resume and its next yield
-    RECV = "recv"  # waits for data
-    SEND = "send"  # waits for room to send
-    SLEEP = "sleep"  # waits for a deadline
-    PARKED = "parked"  # waits for another fiber to run
-    DONE = "done"  # returned, raised or closed
-
-
-LEGAL_TRANSITIONS: dict[FiberState, frozenset[FiberState]] = {
-    FiberState.READY: frozenset({FiberState.RUNNING}),
-    FiberState.RUNNING: frozenset(set(FiberState) - {FiberState.RUNNING}),
-    FiberState.RECV: frozenset({FiberState.READY}),
-    FiberState.SEND: frozenset({FiberState.READY}),
-    FiberState.SLEEP: frozenset({FiberState.READY}),
-    FiberState.PARKED: frozenset({FiberState.READY}),
-    FiberState.DONE: frozenset(),
-}
-"""From each state, where a fiber can go. A fiber is born READY."""
 
 
 class Fiber:
@@ -118,18 +94,11 @@ class Fiber:
         """Where the fiber is now."""
         if self.generator is None:
             return FiberState.DONE
-        match self.wait:
-            case None:
-                running = self._scheduler.running is self
-                return FiberState.RUNNING if running else FiberState.READY
-            case RECV():
-                return FiberState.RECV
-            case SEND():
-                return FiberState.SEND
-            case WAIT(seconds=None):
-                return FiberState.PARKED
-            case _:
-                return FiberState.SLEEP
+        if self.wait is None:
+            running = self._scheduler.running is self
+            return FiberState.RUNNING if running else FiberState.READY
+        kind, seconds = type(self.wait).__name__, getattr(self.wait, "seconds", None)
+        return state_after("yield", kind, seconds) or FiberState.READY
 
     def cancel(self) -> None:
         """Throw FiberCancelled into the fiber at its yield; of no effect once it is done.

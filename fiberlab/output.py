@@ -26,8 +26,8 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from .errors import one_line
-from .poller import Clock
-from .trace import printable
+from .io.clock import Clock
+from .trace.events import printable
 
 
 class Output:

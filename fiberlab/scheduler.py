@@ -18,9 +18,9 @@ from typing import Any, TextIO
 from .alarms import Alarms, deadline_of, nanoseconds
 from .errors import Deadlock, FiberTimeout, InvalidYield
 from .fiber import Fiber, FiberGenerator, Handler, RunQueue, make_queue, set_scheduler_of_thread
+from .io import READABLE, WRITABLE, Clock, Poller, clock_and_poller
 from .output import Output
-from .poller import READABLE, WRITABLE, Clock, Poller, clock_and_poller
-from .reporter import Observer, Reporter
+from .recording.reporter import Observer, Reporter
 from .sockets import accept_all
 from .waits import RECV, SEND, WAIT, check_seconds
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .fiber import FiberGenerator
-from .reporter import Observer
+from .recording.reporter import Observer
 from .scheduler import Scheduler
 
 

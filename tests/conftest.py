@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation import SimulatedClock, SimulatedNetwork
-from fiberlab.trace import TraceEvent
+from fiberlab.simulation.network import SimulatedClock, SimulatedNetwork
+from fiberlab.trace.events import TraceEvent
 
 
 def pytest_report_header() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fiberlab.trace import TraceEvent
+from fiberlab.trace.events import TraceEvent
 
 _TOLD = {
     "spawn": ("by",),

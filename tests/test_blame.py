@@ -19,9 +19,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from fiberlab.diagnosis import Diagnosis, diagnose
+from fiberlab.diagnosis.diagnose import diagnose
+from fiberlab.diagnosis.finding import Diagnosis
 from fiberlab.scheduler import Scheduler
-from fiberlab.trace import Trace
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 HELD = 0.4

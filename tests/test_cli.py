@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fiberlab import Trace, __version__, build_spans
-from fiberlab.cli import main
+from fiberlab.commands.cli import main
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -9,10 +9,11 @@ import matplotlib
 import pytest
 from matplotlib import pyplot as plt
 
-from fiberlab.comparison import Difference, compare, moment, paired, shifted
-from fiberlab.figures import plot_comparison
-from fiberlab.spans import build_spans, check_story
-from fiberlab.trace import EventKind, TraceEvent
+from fiberlab.figures.charts import plot_comparison
+from fiberlab.report.comparison import Difference, compare, moment, paired, shifted
+from fiberlab.spans.build import build_spans
+from fiberlab.spans.check import check_story
+from fiberlab.trace.events import EventKind, TraceEvent
 
 MS = 1_000_000
 

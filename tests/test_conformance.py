@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from fiberlab.errors import SocketBusy, SocketClosed
-from fiberlab.poller import READABLE, WRITABLE, RealPoller
-from fiberlab.simulation import SimulatedNetwork
+from fiberlab.io.descriptors import READABLE, WRITABLE
+from fiberlab.io.poller import RealPoller
+from fiberlab.simulation.network import SimulatedNetwork
 from fiberlab.waits import RECV, SEND
 
 SECOND = 1_000_000_000  # in which poll() counts

@@ -16,8 +16,9 @@ from fiberlab.errors import FiberCancelled, FiberTimeout, InvalidYield
 from fiberlab.fiber import join, start
 from fiberlab.scheduler import Scheduler
 from fiberlab.sockets import in_thread, recv_exactly, recv_until, send_all
-from fiberlab.spans import build_spans, check_story
-from fiberlab.trace import Trace
+from fiberlab.spans.build import build_spans
+from fiberlab.spans.check import check_story
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from fiberlab import FiberState, Trace, build_spans, diagnose, write_perfetto
-from fiberlab.diagnosis import Diagnosis
-from fiberlab.spans import check_story
+from fiberlab.diagnosis.finding import Diagnosis
+from fiberlab.spans.check import check_story
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fiberlab.columns import readable
-from fiberlab.diagnosis import Victim, diagnose
-from fiberlab.evidence import called
-from fiberlab.fiber import FiberState
-from fiberlab.trace import EventKind, TraceEvent
+from fiberlab.diagnosis.diagnose import diagnose
+from fiberlab.diagnosis.evidence import Victim
+from fiberlab.spans.spans import readable
+from fiberlab.spans.stalls import called
+from fiberlab.states import FiberState
+from fiberlab.trace.events import EventKind, TraceEvent
 
 MS = 1_000_000
 

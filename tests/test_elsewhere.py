@@ -10,8 +10,9 @@ import pytest
 from fiberlab.elsewhere.asyncio_ import run
 from fiberlab.elsewhere.notes import Notes
 from fiberlab.lab import stories, story
-from fiberlab.spans import build_spans, check_story
-from fiberlab.trace import Trace
+from fiberlab.spans.build import build_spans
+from fiberlab.spans.check import check_story
+from fiberlab.trace.trace import Trace
 
 pytestmark = pytest.mark.live
 

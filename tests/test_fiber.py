@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from fibers import raises, yields
 
-from fiberlab.fiber import LEGAL_TRANSITIONS, FiberState
 from fiberlab.scheduler import Scheduler
-from fiberlab.spans import build_spans, check_story
-from fiberlab.trace import Trace
+from fiberlab.spans.build import build_spans
+from fiberlab.spans.check import check_story
+from fiberlab.states import LEGAL_TRANSITIONS, FiberState
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

@@ -8,8 +8,8 @@ import matplotlib
 import pytest
 from matplotlib import pyplot as plt
 
-from fiberlab import figures
-from fiberlab.trace import EventKind, TraceEvent
+from fiberlab.figures import charts as figures
+from fiberlab.trace.events import EventKind, TraceEvent
 
 MS = 1_000_000
 KINDS = ("latency", "steps", "queue", "states", "starvation")

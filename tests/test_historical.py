@@ -54,11 +54,11 @@ BUGS = {
         ("if parks and runner.looked:", "if False:"),
     ),
     "a second receiver replaces the first": (
-        "simulation",
+        "simulation.network",
         ('raise SocketBusy.of(end.receiver, fiber, "receive", sock.fileno())', "pass"),
     ),
     "a second sender replaces the first": (
-        "simulation",
+        "simulation.network",
         ('raise SocketBusy.of(end.sender, fiber, "send", sock.fileno())', "pass"),
     ),
     "who is added is resumed in the same pass": (
@@ -83,7 +83,7 @@ BUGS = {
         ("if fiber.entry is not None:\n            self._alarms.clear(fiber)", "if False: pass"),
     ),
     "a closed socket is woken without an error": (
-        "simulation",
+        "simulation.network",
         ("fiber.pending = SocketClosed.of(fiber, fiber.wait.sock)", "pass"),
     ),
 }  # fmt: skip
@@ -99,7 +99,7 @@ def copy_of(tmp_path, monkeypatch):
         names.append(name)
         ignored = shutil.ignore_patterns("__pycache__", "lab", "replicator", "elsewhere")
         shutil.copytree(PACKAGE, tmp_path / name, ignore=ignored)
-        path = tmp_path / name / f"{module}.py"
+        path = tmp_path / name / f"{module.replace('.', '/')}.py"
         text = path.read_text(encoding="utf-8")
         for before, after in changes:
             assert text.count(before) == 1, f"{module}.py has changed: look for {before!r} anew"
@@ -162,12 +162,12 @@ def test_the_model_finds_nothing_in_a_copy_without_a_bug(copy_of, programs):
 
 REAL_BUGS = {
     "a high number is taken for a low one": (
-        "poller",
+        "io.poller",
         ("self._set.register(watch.fileno, wanted)",
          "self._set.register(watch.fileno & 255, wanted)"),
     ),
     "a high number is too high for select()": (
-        "descriptors",
+        "io.descriptors",
         ('return select.epoll() if hasattr(select, "epoll") else _Selector()',
          "return _Selector()"),
         ("self._selector = selectors.DefaultSelector()",

@@ -18,9 +18,10 @@ import pytest
 from fibers import yields
 
 import fiberlab
-from fiberlab.fiber import FiberState, start
+from fiberlab.fiber import start
 from fiberlab.scheduler import Scheduler
-from fiberlab.trace import Trace
+from fiberlab.states import FiberState
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 PACKAGE = str(Path(fiberlab.__file__).parent)

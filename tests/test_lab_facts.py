@@ -6,7 +6,7 @@ import pytest
 
 from fiberlab import RECV, SEND, WAIT, Scheduler, Trace, TraceEvent, start
 from fiberlab.lab import culprits, longest_step, printed, stories, story
-from fiberlab.trace import EventKind
+from fiberlab.trace.events import EventKind
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The layers of the package: what each module may import, read from the sources."""
+"""The rooms of the package: what each module may import, read from the sources."""
 
 from __future__ import annotations
 
@@ -15,73 +15,52 @@ import fiberlab
 
 PACKAGE = Path(fiberlab.__file__).parent
 
-# Imports run to lower lines only. A package (lab, replicator, elsewhere) is one place.
-LAYERS = [
-    {
-        *("waits", "poller", "descriptors", "alarms", "errors", "delivery"),
-        "coroutines",
-        *("watchdog", "whereabouts"),
-        *("events", "traceline", "tracefile", "trace", "arrivals"),
+EVERYTHING: set[str] = set()  # filled below: the rooms that may import any other
+# What each room may import besides itself: a folder, or a file at the top.
+# A room stands below those that it imports, so that the table reads from top to bottom.
+ROOMS = {
+    # what a student reads
+    "errors": set(),
+    "waits": set(),
+    "states": set(),
+    "alarms": set(),
+    "coroutines": {"waits"},
+    "fiber": {"errors", "waits", "states", "coroutines"},
+    "sockets": {"errors", "waits", "coroutines"},
+    # between the scheduler, the world and the trace
+    "io": {"errors", "waits"},
+    "simulation": {"errors", "waits", "io"},
+    "trace": {"errors"},
+    "recording": {"errors", "waits", "alarms", "io", "trace"},
+    "output": {"errors", "io", "trace"},
+    "scheduler": {
+        *("errors", "waits", "alarms", "fiber", "sockets"),
+        *("io", "recording", "output"),
     },
-    {"fiber", "sockets", "output", "reporter", "connection"},
-    {
-        *("scheduler", "simulation", "simulated_socket"),
-        *("columns", "spans", "evidence", "measures", "tables", "summary", "comparison"),
-        "arrows",
-        *("finding", "long_steps", "delays", "conduct", "diagnosis"),
-    },
-    {
-        *("timeline", "figures", "drawing", "canvas", "bars", "overlays", "charts", "looks"),
-        *("pixels", "perfetto", "server"),
-    },
-    {"lab", "replicator", "elsewhere"},
-    {"cli", "__main__", "arguments"},
-]
-
-# Neighbours do not import each other, but for these.
-MAY_USE = {
-    "diagnosis": {"spans", "columns", "evidence", "finding", "long_steps", "delays", "conduct"},
-    "finding": {"columns", "evidence"},  # a finding shows its spans and victims
-    "long_steps": {"columns", "evidence", "finding"},  # its sentences are made of spans
-    "delays": {"columns", "evidence", "finding", "measures"},
-    "conduct": {"columns", "evidence", "finding"},
-    "evidence": {"columns"},
-    "measures": {"columns", "evidence"},  # the line of a step is where it was seen
-    "summary": {"columns", "measures", "spans", "tables"},
-    "comparison": {"columns", "measures", "spans", "summary", "tables"},
-    "spans": {"columns"},  # where they are kept
-    "looks": {"pixels"},
-    "canvas": {"looks", "pixels"},
-    "bars": {"canvas", "looks", "pixels"},
-    "overlays": {"canvas", "looks", "pixels"},
-    "drawing": {"bars", "canvas", "looks", "overlays", "pixels"},  # it puts them together
-    "charts": {"canvas", "drawing", "looks", "pixels"},  # the same looks, rows and words
-    "timeline": {"canvas", "drawing"},  # what needs matplotlib, loaded when a figure is drawn
-    "figures": {"charts", "timeline"},
-    "poller": {"descriptors", "errors", "waits"},  # it raises SocketBusy; it watches a Socket
-    "arrows": {"columns"},  # they go from span to span
-    "coroutines": {"waits"},  # what they yield
-    "arrivals": {"waits"},  # it asks a Socket
-    "traceline": {"events"},  # a line is an event
-    "tracefile": {"errors", "events", "traceline"},  # a file is lines; it raises TraceError
-    "trace": {"events", "tracefile"},  # it keeps events and saves them
-    "watchdog": {"whereabouts"},  # where a stack is
-    "whereabouts": {"trace", "events"},  # a path is shortened in one way
-    "simulation": {"simulated_socket"},  # what its network hands out
-    "lab": {"elsewhere", "replicator"},  # what the lessons show
-    "__main__": {"cli"},
-    "cli": {"arguments"},  # what they mean
+    "server": {"fiber", "recording", "scheduler"},
+    # what is made of a trace; no scheduler is needed for it
+    "spans": {"errors", "states", "trace"},
+    "report": {"states", "trace", "spans"},
+    "diagnosis": {"states", "trace", "spans"},
+    "figures": {"waits", "states", "alarms", "trace", "spans", "report"},
+    # what uses it all
+    "replicator": {"fiber", "sockets", "waits", "trace", "server"},
+    "elsewhere": {"coroutines", "recording", "trace"},
+    "lab": None,
+    "commands": None,
+    "__main__": {"commands"},
 }
 
 # Generators only: they yield to whatever runs them.
 NEVER = {"replicator.proxy": {"scheduler", "server"}}
 
-DRAWING = {"drawing", "canvas", "bars", "overlays", "charts", "looks", "pixels"}
+DRAWING = {"figures.draw_timeline", "figures.draw_charts", "figures.canvas", "figures.pixels"}
+DRAWING |= {"figures.bars", "figures.overlays"}
 
-# Each library has its places; "inside functions" keeps `import fiberlab` free of it.
+# Each library has its rooms or modules; "inside functions" keeps `import fiberlab` free of it.
 LIBRARIES = {
-    "matplotlib": {"timeline", "figures", *DRAWING},
-    "mpl_toolkits": {"timeline"},
+    "matplotlib": {"figures"},
+    "mpl_toolkits": {"figures"},
     "numpy": DRAWING,
     "ipywidgets": {"lab.widgets"},
     "IPython": {"lab"},
@@ -94,7 +73,7 @@ LIBRARIES = {
     "greenlet": {"lab"},
 }
 ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio", "greenlet"}
-# Drawing through and through: `timeline` imports it inside a function.
+# Drawing through and through: `timeline` and `charts` import it inside a function.
 NEEDS_ITS_LIBRARY = DRAWING
 
 
@@ -168,9 +147,13 @@ def inside(target: str) -> str | None:
 # -- The rules -------------------------------------------------------------------------
 
 
-def level(module: str) -> int | None:
-    place = module.partition(".")[0]
-    return next((n for n, names in enumerate(LAYERS) if place in names), None)
+def may_import(room: str, other: str) -> bool:
+    """Whether a room may import another one; both have a place in ROOMS."""
+    allowed = ROOMS[room]
+    if allowed is None:
+        order = list(ROOMS)
+        return order.index(other) < order.index(room)
+    return other in allowed
 
 
 def offences(module: str, source: str, *, package: bool = False) -> list[str]:
@@ -189,15 +172,14 @@ def _offence(module: str, each: Import) -> str | None:
         return _library_offence(module, each)
     if target == "":
         return None if each.target.endswith(":__version__") else "imports from the package's front"
-    place, other = module.partition(".")[0], target.partition(".")[0]
-    mine, theirs = level(module), level(target)
-    if mine is None or theirs is None:
-        return f"imports {target}: one of the two has no place in LAYERS"
+    room, other = module.partition(".")[0], target.partition(".")[0]
+    if not {room, other} <= set(ROOMS):
+        return f"imports {target}: one of the two has no place in ROOMS"
     if other in NEVER.get(module, ()):
         return f"imports {target}, which it must not know"
-    if place == other or theirs < mine or other in MAY_USE.get(place, ()):
+    if room == other or may_import(room, other):
         return None
-    return f"imports {target}, which is not below it"
+    return f"imports {target}, and {room} may not import {other}"
 
 
 def _library_offence(module: str, each: Import) -> str | None:
@@ -220,12 +202,42 @@ def _library_offence(module: str, each: Import) -> str | None:
 
 
 def test_every_module_has_a_place():
-    without = [name for name in modules() if name and level(name) is None]
+    rooms = {name.partition(".")[0] for name in modules() if name}
 
-    assert without == []
+    assert rooms == set(ROOMS)
 
 
-def test_imports_run_to_lower_layers_only():
+def test_the_table_allows_no_circle():
+    order = list(ROOMS)
+    upwards = [
+        (room, other)
+        for room, allowed in ROOMS.items()
+        for other in allowed or ()
+        if order.index(other) >= order.index(room)
+    ]
+
+    assert upwards == []
+
+
+def test_the_table_allows_nothing_that_nobody_uses():
+    used: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for name, path in modules().items():
+        package = (
+            f"fiberlab.{name}"
+            if path.name == "__init__.py"
+            else f"fiberlab.{name}".rpartition(".")[0]
+        )
+        for each in imports_of(path.read_text(encoding="utf-8"), package):
+            if (target := inside(each.target)) and name:
+                used[name.partition(".")[0]].add(target.partition(".")[0])
+    stale = {
+        room: left for room, allowed in ROOMS.items() if (left := (allowed or set()) - used[room])
+    }
+
+    assert stale == {}
+
+
+def test_every_import_is_one_that_the_table_allows():
     found = [
         sentence
         for name, path in sorted(modules().items())
@@ -248,27 +260,27 @@ def test_the_front_of_the_package_imports_nothing_of_it_at_once():
 @pytest.mark.parametrize(
     ("module", "source", "sentence"),
     [
-        ("waits", "import fiberlab.scheduler", "imports scheduler, which is not below it"),
-        ("fiber", "from .sockets import accept", "imports sockets, which is not below it"),
-        ("fiber", "from . import sockets", "imports sockets, which is not below it"),
-        ("trace", "from fiberlab.timeline import draw", "imports timeline, which is not below it"),
-        ("spans", "from .diagnosis import diagnose", "imports diagnosis, which is not below it"),
+        ("waits", "import fiberlab.scheduler", "waits may not import scheduler"),
+        ("fiber", "from .scheduler import Scheduler", "fiber may not import scheduler"),
+        ("fiber", "from . import scheduler", "fiber may not import scheduler"),
+        ("trace.trace", "from fiberlab.figures import timeline", "trace may not import figures"),
+        ("spans.build", "from ..diagnosis import diagnose", "spans may not import diagnosis"),
         ("server", "from . import Scheduler", "imports from the package's front"),
         (
             "waits",
             "def f():\n    from importlib import import_module\n"
             "    import_module('fiberlab.fiber')",
-            "imports fiber, which is not below it",
+            "waits may not import fiber",
         ),
-        ("lab.load", "from ..cli import main", "imports cli, which is not below it"),
-        ("elsewhere.trio_", "from ..lab import x", "imports lab, which is not below it"),
+        ("lab.load", "from ..commands.cli import main", "lab may not import commands"),
+        ("elsewhere.trio_", "from ..lab import x", "elsewhere may not import lab"),
         ("replicator.proxy", "from ..scheduler import Scheduler", "which it must not know"),
-        ("novelty", "from .waits import RECV", "one of the two has no place in LAYERS"),
+        ("novelty", "from .waits import RECV", "one of the two has no place in ROOMS"),
         ("scheduler", "def f():\n    import trio", "which belongs to elsewhere"),
-        ("timeline", "import matplotlib", "imports matplotlib outside a function"),
+        ("figures.timeline", "import matplotlib", "imports matplotlib outside a function"),
         ("lab.load", "from h11 import Request", "which belongs to replicator"),
         ("lab.load", "import ipywidgets", "which belongs to lab.widgets"),
-        ("cli", "import requests", "imports requests, which has no place in LIBRARIES"),
+        ("commands.cli", "import requests", "imports requests, which has no place in LIBRARIES"),
     ],
 )
 def test_a_module_that_leaves_its_place_is_named(module, source, sentence):
@@ -282,10 +294,10 @@ def test_a_module_that_leaves_its_place_is_named(module, source, sentence):
     ("module", "source"),
     [
         ("scheduler", "from .fiber import Fiber\nfrom .waits import RECV\nimport heapq"),
-        ("diagnosis", "from .spans import Span"),
-        ("lab.load", "from .background import serving\nfrom ..timeline import plot_timeline"),
-        ("spans", "def f():\n    import heapq"),
-        ("reporter", "from . import __version__"),
+        ("diagnosis.evidence", "from ..spans.spans import Span"),
+        ("lab.load", "from .background import serving\nfrom ..figures import plot_timeline"),
+        ("spans.build", "def f():\n    import heapq\n    from .check import check_story"),
+        ("recording.reporter", "from .. import __version__"),
         ("lab.story", "if TYPE_CHECKING:\n    from matplotlib.axes import Axes"),
         ("replicator.proxy", "from ..waits import RECV\nfrom ..sockets import send_all"),
     ],
@@ -315,7 +327,7 @@ def test_importing_the_package_loads_no_library():
 
 @pytest.mark.live
 def test_a_program_that_serves_loads_no_library():
-    loaded = loaded_after("from fiberlab import *\nimport fiberlab.cli, fiberlab.lab")
+    loaded = loaded_after("from fiberlab import *\nimport fiberlab.commands.cli, fiberlab.lab")
 
     assert loaded & set(LIBRARIES) == set()
 
@@ -353,7 +365,7 @@ def test_only_spawn_installs_signal_handlers():
 
 
 def test_nothing_that_runs_in_a_thread_prints():
-    commands = {"cli.py", "lab/notebooks.py", "replicator/__main__.py"}
+    commands = {"commands/cli.py", "lab/notebooks.py", "replicator/__main__.py"}
     answers = {"lab/exercises.py"}  # the lines of predict, reveal and check
     fibers = {"replicator/proxy.py"}  # a fiber's print is withheld
     said = {"server.py"}  # where it listens

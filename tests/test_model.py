@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from programs import PROGRAMS, both, kinds
 
-from fiberlab.spans import check_story
+from fiberlab.spans.check import check_story
 
 EXAMPLES = int(os.environ.get("FIBERLAB_EXAMPLES", "0"))
 

@@ -13,10 +13,10 @@ import weakref
 
 import pytest
 
+from fiberlab.io.clock import RealClock
 from fiberlab.output import Output
-from fiberlab.poller import RealClock
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation import SimulatedNetwork
+from fiberlab.simulation.network import SimulatedNetwork
 from fiberlab.waits import RECV, WAIT
 
 

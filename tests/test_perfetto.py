@@ -21,11 +21,11 @@ from perfetto_checker import problems, read
 from test_spans import event, stories, story
 
 from fiberlab import RECV, SEND, WAIT, Scheduler, Trace
-from fiberlab.cli import main
+from fiberlab.commands.cli import main
 from fiberlab.errors import TraceError
 from fiberlab.fiber import mark
-from fiberlab.perfetto import write_perfetto
-from fiberlab.spans import build_spans
+from fiberlab.report.perfetto import write_perfetto
+from fiberlab.spans.build import build_spans
 
 NOTES = 2**30  # the track of a fiber's notes is that much further on
 

@@ -19,7 +19,8 @@ import pytest
 
 from fiberlab.errors import Deadlock, FiberCancelled, FiberTimeout, SocketBusy, SocketClosed
 from fiberlab.fiber import start
-from fiberlab.poller import RealClock, RealPoller
+from fiberlab.io.clock import RealClock
+from fiberlab.io.poller import RealPoller
 from fiberlab.scheduler import Scheduler
 from fiberlab.sockets import recv_exactly, send_all
 from fiberlab.waits import RECV, SEND, WAIT

@@ -9,11 +9,11 @@ import time
 import pytest
 
 from fiberlab import RECV, WAIT, Scheduler, Trace, start
-from fiberlab.arrivals import waited_ns
 from fiberlab.fiber import mark
-from fiberlab.simulation import SimulatedNetwork
-from fiberlab.spans import check_story
-from fiberlab.trace import TraceEvent
+from fiberlab.recording.data_age import waited_ns
+from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.spans.check import check_story
+from fiberlab.trace.events import TraceEvent
 
 MS = 1_000_000
 

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 import pytest
 
-from fiberlab.diagnosis import Diagnosis, assert_no_stall, diagnose
+from fiberlab.diagnosis.diagnose import assert_no_stall, diagnose
+from fiberlab.diagnosis.finding import Diagnosis
 from fiberlab.errors import Deadlock
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation import SimulatedClock, SimulatedNetwork
-from fiberlab.spans import build_spans
-from fiberlab.trace import EventKind, Trace, TraceEvent
+from fiberlab.simulation.network import SimulatedClock, SimulatedNetwork
+from fiberlab.spans.build import build_spans
+from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, WAIT
 
 MS = 1_000_000

@@ -13,9 +13,10 @@ from fibers import guarded, raises, yields
 from stories import story
 
 from fiberlab.errors import FiberCancelled
-from fiberlab.fiber import FiberState, start
+from fiberlab.fiber import start
 from fiberlab.scheduler import Scheduler
-from fiberlab.trace import Trace
+from fiberlab.states import FiberState
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

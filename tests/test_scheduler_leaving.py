@@ -14,10 +14,11 @@ from fibers import guarded, raises, yields
 from stories import story
 
 from fiberlab.errors import Deadlock
-from fiberlab.fiber import FiberState, start
-from fiberlab.poller import RealPoller
+from fiberlab.fiber import start
+from fiberlab.io.poller import RealPoller
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation import SimulatedNetwork
+from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.states import FiberState
 from fiberlab.waits import RECV, SEND, WAIT
 
 

@@ -12,9 +12,10 @@ from fibers import guarded, yields
 from stories import story
 
 from fiberlab.errors import SocketClosed
-from fiberlab.fiber import FiberState, start
+from fiberlab.fiber import start
 from fiberlab.scheduler import Scheduler
-from fiberlab.trace import Trace
+from fiberlab.states import FiberState
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, WAIT
 
 # -- run() --------------------------------------------------------------------

@@ -10,9 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fiberlab.errors import TraceError
-from fiberlab.fiber import FiberState
-from fiberlab.spans import Life, Poll, Span, Stall, Unwatched, build_spans, check_story
-from fiberlab.trace import FIELDS, EventKind, Trace, TraceEvent
+from fiberlab.spans.build import build_spans
+from fiberlab.spans.check import check_story
+from fiberlab.spans.spans import Life, Poll, Span, Unwatched
+from fiberlab.spans.stalls import Stall
+from fiberlab.states import FiberState
+from fiberlab.trace.events import FIELDS, EventKind, TraceEvent
+from fiberlab.trace.trace import Trace
 
 READY, RUNNING, RECV, SEND, SLEEP, PARKED, _DONE = FiberState
 

@@ -7,13 +7,14 @@ from io import StringIO
 
 import pytest
 
-from fiberlab.measures import Holders, Quantiles, Request, group_of, requests, starved_by
+from fiberlab.report.summary import FiberSummary, MarkSummary, summarize
+from fiberlab.report.tables import csv_text, html_table, text_table
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation import SimulatedNetwork
-from fiberlab.spans import build_spans
-from fiberlab.summary import FiberSummary, MarkSummary, summarize
-from fiberlab.tables import csv_text, html_table, text_table
-from fiberlab.trace import EventKind, Trace, TraceEvent
+from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.spans.build import build_spans
+from fiberlab.spans.numbers import Holders, Quantiles, Request, group_of, requests, starved_by
+from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import WAIT
 
 MS = 1_000_000

@@ -14,14 +14,17 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch
 
-from fiberlab.columns import READY, RECV, RUNNING, STATES, Spans
-from fiberlab.looks import LOOKS, MARKED, STALLED, UNWATCHED, cut
-from fiberlab.pixels import Columns, Window, highest, in_window, shares, split, stacks
-from fiberlab.spans import build_spans
-from fiberlab.timeline import describe_timeline, plot_timeline
-from fiberlab.trace import EventKind, TraceEvent
+from fiberlab.figures.canvas import cut
+from fiberlab.figures.palette import LOOKS, MARKED, STALLED, UNWATCHED
+from fiberlab.figures.pixels import Columns, Window, highest, in_window, shares, split, stacks
+from fiberlab.figures.timeline import describe_timeline, plot_timeline
+from fiberlab.spans.build import build_spans
+from fiberlab.spans.spans import Spans
+from fiberlab.states import READY, RUNNING, STATES, FiberState
+from fiberlab.trace.events import EventKind, TraceEvent
 
 MS = 1_000_000
+RECV = FiberState.RECV.code
 
 
 @pytest.fixture(autouse=True)
@@ -218,7 +221,7 @@ def test_the_timeline_in_words():
         "",
         "longest steps:",
         "  300 ms by #2 echo-2, at server.py:12",
-        "  1.0 ms by #1 accept-1, from server.py:1 to server.py:3",
+        "  1.0 ms by #1 accept-1, at server.py:1 to server.py:3",
     ]
 
 

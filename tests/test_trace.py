@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from fiberlab.errors import TraceError
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation import SimulatedNetwork
-from fiberlab.trace import EventKind, Trace, TraceEvent
+from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, WAIT
 
 

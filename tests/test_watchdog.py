@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, TraceEvent, whereabouts
-from fiberlab.watchdog import Watchdog
+from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, TraceEvent
+from fiberlab.recording import culprit_line as whereabouts
+from fiberlab.recording.watchdog import Watchdog
 
 HOLD = 0.25  # seconds: five times as long as it takes to be seen
 

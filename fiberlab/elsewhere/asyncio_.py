@@ -26,7 +26,7 @@ from types import CodeType
 from typing import Any, TypeVar
 
 from ..coroutines import frames_of
-from ..reporter import Observer
+from ..recording.reporter import Observer
 from .notes import Notes
 
 T = TypeVar("T")

@@ -21,9 +21,9 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
-from ..events import SCHEMA, Row, TraceEvent
-from ..reporter import Observer
-from ..trace import Trace
+from ..recording.reporter import Observer
+from ..trace.events import SCHEMA, Row, TraceEvent
+from ..trace.trace import Trace
 
 
 class Notes:

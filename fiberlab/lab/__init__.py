@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .background import Server, serving
-    from .clients import ClientError, Record, Recording, load, record
+    from .clients import ClientError, Recording, load, record
+    from .crowd import Record
     from .exercises import Exercise, Finding, Predictions, Question, check, examine, predict, reveal
     from .facts import Step, culprits, longest_step, printed, stories, story
     from .source import Source, show_source

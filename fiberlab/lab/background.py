@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..fiber import Handler
-from ..reporter import Observer
+from ..recording.reporter import Observer
 from ..scheduler import Scheduler
-from ..trace import Trace
+from ..trace.trace import Trace
 
 STOP_SECONDS = 5.0
 SETTLE_SECONDS = 0.2  # how long fibers may take to see that their clients have left

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..fiber import Handler
 from ..scheduler import Scheduler
-from ..trace import Trace
+from ..trace.trace import Trace
 from .background import Connections, look_until
 from .crowd import Client, Crowd, Record, plans_of
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..columns import RUNNING, Spans
-from ..diagnosis import Diagnosis, diagnose
-from ..evidence import Verdict, stalls_of
-from ..spans import Story, build_spans
-from ..trace import Trace, TraceEvent, rows_of
+from ..diagnosis.diagnose import diagnose
+from ..diagnosis.evidence import Verdict
+from ..diagnosis.finding import Diagnosis
+from ..spans.build import Story, build_spans
+from ..spans.spans import Spans
+from ..states import RUNNING
+from ..trace.events import TraceEvent
+from ..trace.trace import Trace, rows_of
 
 _OF_OP = {"RECV": "recv", "SEND": "send", "invalid": "invalid"}
 
@@ -22,8 +25,8 @@ class Step(NamedTuple):
     """What one fiber did between two yields.
 
     fiber: its name. seconds: how long it ran. cpu: how long a processor worked for it, None if
-    that was not measured. src: the line that held the loop, if it was seen, else the line at
-    which the step ended.
+    that was not measured. src: the line that was seen to hold the loop, else the lines between
+    which the step ran.
     """
 
     fiber: str
@@ -70,12 +73,12 @@ def longest_step(trace: Story, fiber: str | int | None = None) -> Step:
             "no fiber has run in this trace" if fiber is None else f"{fiber} never ran"
         )
     longest = max(steps, key=lambda i: spans.end[i] - spans.start[i])
-    span, looks = spans[longest], stalls_of(spans, longest)
+    span = spans[longest]
     return Step(
         spans.life(span.fiber).name,
         span.length / 1e9,
         None if span.cpu is None else span.cpu / 1e9,
-        looks[-1].src if looks else span.src,
+        spans.held_at(longest).text,
     )
 
 

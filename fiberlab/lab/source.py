@@ -10,7 +10,7 @@ import inspect
 import textwrap
 from typing import Any
 
-from ..trace import short_name
+from ..trace.events import short_name
 
 
 class Source:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from ..server import spawn
-from ..trace import Trace
+from ..trace.trace import Trace
 from .cache import Cache
 from .proxy import Proxy
 

@@ -25,9 +25,9 @@ from typing import Any
 import h11
 
 from ..fiber import join, start
+from ..replicator import http
 from ..sockets import CHUNK, Steps, connect, send_all
 from ..waits import RECV, WAIT
-from . import http
 from .cache import About, Cache, Download, Entry, storing
 from .http import Channel, Failure, Headers, Url, field
 

@@ -16,14 +16,12 @@ from fiberlab.lab.lessons.l06 import (
     draw_visits,
     draw_waits,
     returns,
-    visit_museum,
-    visit_ours,
     when_zero_returns,
 )
 from fiberlab.lab.lessons.l06_exercises import pausing
 from fiberlab.lab.lessons.museum import OldLoop
-from fiberlab.lab.lessons.museum_visits import Visit
-from fiberlab.trace import EventKind
+from fiberlab.lab.lessons.museum_visits import Visit, visit_museum, visit_ours
+from fiberlab.trace.events import EventKind
 
 
 def asker(*waits):

@@ -11,11 +11,11 @@ import pytest
 from misconceptions import Wrong
 
 from fiberlab import Scheduler, SimulatedNetwork, Trace, TraceError, build_spans
-from fiberlab.fiber import LEGAL_TRANSITIONS, FiberState
 from fiberlab.lab import examine
 from fiberlab.lab.lessons import l08
 from fiberlab.lab.lessons.l08_exercises import CHANGES
 from fiberlab.lab.normal_form import read_notebook
+from fiberlab.states import LEGAL_TRANSITIONS, FiberState
 
 LESSON = Path(__file__).parent.parent.parent / "notebooks" / "08_scheduler_read_whole.ipynb"
 METHODS = [name for name, each in vars(Scheduler).items() if inspect.isfunction(each)]

@@ -22,7 +22,7 @@ from fiberlab.lab.lessons.coats import (
     in_threads,
 )
 from fiberlab.lab.lessons.l14 import queue_up, sell, shout, who_switches
-from fiberlab.spans import check_story
+from fiberlab.spans.check import check_story
 
 # -- The question ----------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fiberlab.lab.lessons.concepts import CONCEPTS
+from fiberlab.lab.lessons.concept_list import CONCEPTS
 from fiberlab.lab.normal_form import read_notebook
 from fiberlab.lab.notebooks import main
 

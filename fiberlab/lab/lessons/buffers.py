@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...simulation import SimulatedNetwork
+from ...simulation.network import SimulatedNetwork
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,10 +20,10 @@ from typing import Any
 from ...elsewhere.asyncio_ import run as run_asyncio
 from ...elsewhere.notes import Notes
 from ...fiber import FiberGenerator, start
+from ...figures.timeline import plot_timeline
 from ...scheduler import Scheduler
 from ...sockets import accept
-from ...timeline import plot_timeline
-from ...trace import Trace
+from ...trace.trace import Trace
 from ..clients import Recording
 from ..crowd import Client, Crowd, plans_of
 from .greenlet_hub import Hub

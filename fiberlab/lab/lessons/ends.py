@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from ...errors import one_line
 from ...fiber import Fiber, FiberGenerator
 from ...scheduler import Scheduler
-from ...simulation import SimulatedNetwork
-from ...spans import build_spans
-from ...trace import Trace
+from ...simulation.network import SimulatedNetwork
+from ...spans.build import build_spans
+from ...trace.trace import Trace
 from ...waits import WAIT
 
 Steps = Generator[Any, Any, Any]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ...fiber import FiberGenerator
 from ...scheduler import Scheduler
-from ...simulated_socket import SimulatedSocket
-from ...simulation import SimulatedClock, SimulatedNetwork
-from ...trace import Trace
+from ...simulation.network import SimulatedClock, SimulatedNetwork
+from ...simulation.socket import SimulatedSocket
+from ...trace.trace import Trace
 from ...waits import RECV, WAIT
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import greenlet
 
 from ...elsewhere.notes import Notes
-from ...trace import Trace
+from ...trace.trace import Trace
 
 
 class Hub:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ...trace import TraceEvent
+from ...trace.events import TraceEvent
 from ..exercises import Exercise, Question
 
 if TYPE_CHECKING:

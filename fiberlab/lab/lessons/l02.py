@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ...simulation import SimulatedClock
+from ...simulation.network import SimulatedClock
 from ..exercises import Exercise, Finding, Question
 
 Toy = Generator[Any, None, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...columns import READY, RUNNING, SLEEP
-from ...looks import LOOKS
+from ...figures.palette import LOOKS
+from ...states import READY, RUNNING, SLEEP
 from .l02 import Step
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _bar(ax: Axes, row: int, start: float, end: float, state: int) -> None:
 
 
 def _add_legend(ax: Axes) -> None:
-    from ...looks import swatch
+    from ...figures.canvas import swatch
 
     words = {RUNNING: "running", READY: "ready", SLEEP: "sleeps"}
     patches = [swatch(LOOKS[state], word) for state, word in words.items()]

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...columns import RECV as RECV_STATE
-from ...fiber import FiberGenerator, FiberState
-from ...looks import ARRIVED, UNWATCHED
+from ...fiber import FiberGenerator
+from ...figures.palette import ARRIVED, UNWATCHED
 from ...scheduler import Scheduler
-from ...simulation import SimulatedClock, SimulatedNetwork
-from ...spans import build_spans
-from ...trace import Trace
+from ...simulation.network import SimulatedClock, SimulatedNetwork
+from ...spans.build import build_spans
+from ...states import FiberState
+from ...trace.trace import Trace
 from ...waits import RECV
 from ..exercises import Question
 from .l05_exercises import EXERCISES
@@ -187,7 +187,7 @@ def unseen(trace: Trace) -> dict[str, tuple[int, int]]:
     found = {}
     for name in ARRIVALS:
         [life] = [life for life in spans.lives if life.name == name]
-        [wait] = [i for i in spans.indexes(life.id) if spans.state[i] == RECV_STATE]
+        [wait] = [i for i in spans.indexes(life.id) if spans.state[i] == FiberState.RECV.code]
         went_on = min(each.start for each in spans.of(life.id) if each.start >= spans.end[wait]
                       and each.state is FiberState.RUNNING)  # fmt: skip
         arrived = spans.end[wait] - hidden.get(wait, 0)

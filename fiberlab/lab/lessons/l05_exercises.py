@@ -15,10 +15,11 @@ from typing import Any
 
 from ...errors import Deadlock, one_line
 from ...fiber import FiberGenerator
-from ...poller import RealClock
+from ...io.clock import RealClock
 from ...scheduler import Scheduler
-from ...simulation import SimulatedNetwork
-from ...trace import Trace, TraceEvent
+from ...simulation.network import SimulatedNetwork
+from ...trace.events import TraceEvent
+from ...trace.trace import Trace
 from ...waits import RECV, WAIT
 from ..exercises import Exercise, Finding
 from ..facts import story

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...columns import RUNNING, SLEEP
 from ...fiber import FiberGenerator
-from ...looks import LOOKS
+from ...figures.palette import LOOKS
 from ...scheduler import Scheduler
-from ...simulation import SimulatedClock, SimulatedNetwork
-from ...spans import Spans, build_spans
-from ...trace import Trace
+from ...simulation.network import SimulatedClock, SimulatedNetwork
+from ...spans.build import build_spans
+from ...spans.spans import Spans
+from ...states import RUNNING, SLEEP
+from ...trace.trace import Trace
 from ...waits import WAIT
 from ..exercises import Question
 from .l06_exercises import EXERCISES

@@ -13,8 +13,9 @@ from typing import Any
 from ...errors import Deadlock
 from ...fiber import FiberGenerator
 from ...scheduler import Scheduler
-from ...simulation import SimulatedClock, SimulatedNetwork
-from ...trace import Trace, TraceEvent
+from ...simulation.network import SimulatedClock, SimulatedNetwork
+from ...trace.events import TraceEvent
+from ...trace.trace import Trace
 from ...waits import RECV, SEND, WAIT, Wait
 from ..exercises import Exercise, Finding
 from ..facts import story

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from ...columns import RUNNING, Spans, readable
-from ...evidence import stalls_of
 from ...fiber import Fiber
 from ...scheduler import Scheduler
-from ...simulation import SimulatedNetwork
-from ...spans import build_spans
-from ...trace import Trace
+from ...simulation.network import SimulatedNetwork
+from ...spans.build import build_spans
+from ...spans.spans import Spans, readable
+from ...states import RUNNING
+from ...trace.trace import Trace
 from ...waits import RECV, WAIT, Wait
 from ..clients import Recording
 from ..exercises import Exercise, Finding, Question
@@ -167,7 +167,7 @@ def judge_culprit(answer: Any, trace: Trace) -> Finding:
         return Finding(False, f"the answer {answer!r}", 'a fiber and a line, as in ("find-9", 99)')
     if name != culprit.name:
         return _not_that_fiber(spans, name)
-    lines = {int((look.src or ":0").rpartition(":")[2]) for look in stalls_of(spans, longest)}
+    lines = {int((look.src or ":0").rpartition(":")[2]) for look in spans.looks(longest)}
     if number in lines:
         return Finding(True, f"{name} held the loop at line {number}")
     ended = (spans[longest].src or "").rpartition(":")[2]

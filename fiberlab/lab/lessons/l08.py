@@ -12,8 +12,9 @@ from collections.abc import Callable, Generator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from ...columns import RUNNING, Spans
-from ...spans import Story, build_spans
+from ...spans.build import Story, build_spans
+from ...spans.spans import Spans
+from ...states import RUNNING
 from ...waits import RECV, SEND, WAIT, Wait
 from ..clients import Recording, record
 from ..crowd import Client

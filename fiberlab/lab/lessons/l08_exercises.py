@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from ...columns import RUNNING
 from ...fiber import Fiber
 from ...scheduler import Scheduler
-from ...simulation import SimulatedNetwork
-from ...spans import build_spans
-from ...trace import Trace, TraceEvent
+from ...simulation.network import SimulatedNetwork
+from ...spans.build import build_spans
+from ...states import RUNNING
+from ...trace.events import TraceEvent
+from ...trace.trace import Trace
 from ...waits import WAIT
 from ..exercises import Exercise, Finding
 from .changes import change_line

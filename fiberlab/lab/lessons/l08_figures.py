@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...columns import DONE, RUNNING, STATES, Span, Spans
-from ...fiber import LEGAL_TRANSITIONS, FiberState
-from ...looks import LOOKS, POLLING
-from ...spans import Story, build_spans
-from ...trace import Trace
+from ...figures.palette import LOOKS, POLLING
+from ...spans.build import Story, build_spans
+from ...spans.spans import Span, Spans
+from ...states import DONE, LEGAL_TRANSITIONS, RUNNING, STATES, FiberState
+from ...trace.trace import Trace
 from .rows import FONT, draw_bars, draw_rows
 from .stepper import Moment, at_event, sentence
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...columns import Spans
-from ...fiber import FiberState
 from ...scheduler import Scheduler
-from ...simulation import SimulatedNetwork
-from ...spans import build_spans
-from ...trace import Trace
+from ...simulation.network import SimulatedNetwork
+from ...spans.build import build_spans
+from ...spans.spans import Spans
+from ...states import FiberState
+from ...trace.trace import Trace
 from ...waits import WAIT, Wait
 from ..exercises import Exercise, Finding, Question
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
-from ...spans import build_spans
-from ...trace import Trace
+from ...spans.build import build_spans
+from ...trace.trace import Trace
 from ...waits import WAIT, Wait
 from ..exercises import Exercise, Finding, Question
 from .counter import Counter, updates

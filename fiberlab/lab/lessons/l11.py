@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...columns import RECV, RUNNING
-from ...looks import LOOKS
-from ...spans import build_spans
-from ...trace import Trace
+from ...figures.palette import LOOKS
+from ...spans.build import build_spans
+from ...states import RUNNING, FiberState
+from ...trace.trace import Trace
 from ..exercises import Question
 from .l11_exercises import EXERCISES
 from .rows import FONT, draw_rows
@@ -70,7 +70,14 @@ _COLOURS = {"return": "#DDEFE8", "error": "#F6D5D0", "cancel": "#E6E6E6"}
 def draw_endings(ax: Axes) -> None:
     """Draw the five ways in which a fiber ends: what happens, what is raised, what is told."""
     _box(ax, (0, 16), (-0.4, 1.4), LOOKS[RUNNING].colour, "runs", color="white")
-    _box(ax, (0, 16), (1.6, 4.4), LOOKS[RECV].colour, "waits\nat a yield", color="black")
+    _box(
+        ax,
+        (0, 16),
+        (1.6, 4.4),
+        LOOKS[FiberState.RECV.code].colour,
+        "waits\nat a yield",
+        color="black",
+    )
     for row, (cause, error, how) in enumerate(_PATHS):
         _arrow(ax, (16.5, row), (62, row))
         ax.text(18, row - 0.12, cause, size=FONT, va="bottom")

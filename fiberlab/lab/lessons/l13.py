@@ -11,8 +11,8 @@ from typing import Any
 
 from ...fiber import Fiber, RunQueue, start
 from ...scheduler import Scheduler
-from ...simulation import SimulatedClock, SimulatedNetwork
-from ...trace import Trace
+from ...simulation.network import SimulatedClock, SimulatedNetwork
+from ...trace.trace import Trace
 from ...waits import WAIT, Wait
 from ..exercises import Exercise, Finding, Question
 

@@ -15,9 +15,9 @@ from typing import Any
 from ...coroutines import as_fiber
 from ...errors import InvalidYield
 from ...scheduler import Scheduler
-from ...simulation import SimulatedNetwork
+from ...simulation.network import SimulatedNetwork
 from ...sockets import recv_until, send_all
-from ...trace import Trace
+from ...trace.trace import Trace
 from ...waits import SEND, WAIT, Wait
 from ..exercises import Exercise, Finding, Question
 from ..facts import story

@@ -12,9 +12,9 @@ from typing import Any
 from ...errors import Deadlock
 from ...replicator.cache import Download
 from ...scheduler import Scheduler
-from ...simulation import SimulatedNetwork
-from ...spans import build_spans
-from ...trace import Trace
+from ...simulation.network import SimulatedNetwork
+from ...spans.build import build_spans
+from ...trace.trace import Trace
 from ...waits import RECV, WAIT, Wait
 from ..exercises import Exercise, Finding, Question
 from ..facts import story

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...columns import DONE, STATES, Spans
-from ...looks import ARRIVED, LOOKS, UNWATCHED, Look, swatch
+from ...figures.canvas import swatch
+from ...figures.palette import ARRIVED, LOOKS, UNWATCHED, Look
+from ...spans.spans import Spans
+from ...states import DONE, STATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...errors import TraceError
-from ...fiber import FiberState
-from ...trace import Trace, TraceEvent, rows_of
+from ...states import FiberState
+from ...trace.events import TraceEvent
+from ...trace.trace import Trace, rows_of
 
 _OF_OP = {"RECV": FiberState.RECV, "SEND": FiberState.SEND, "invalid": FiberState.READY}
 _FOR = {FiberState.RECV: "data", FiberState.SEND: "room to send"}

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Generator
 from typing import Any
 
-from ...simulation import SimulatedClock
+from ...simulation.network import SimulatedClock
 
 Fiber = Generator[Any, None, Any]
 

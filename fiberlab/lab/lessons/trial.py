@@ -17,8 +17,9 @@ from typing import Any
 from ...errors import Deadlock
 from ...fiber import Fiber
 from ...scheduler import Scheduler
-from ...simulation import SimulatedNetwork
-from ...trace import Trace, TraceEvent
+from ...simulation.network import SimulatedNetwork
+from ...trace.events import TraceEvent
+from ...trace.trace import Trace
 
 EVENTS = 5_000
 INSTRUCTIONS = 1_000_000

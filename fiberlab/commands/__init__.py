@@ -1,0 +1,1 @@
+"""The command line: `cli` has the commands, `arguments` says what their arguments mean."""

@@ -1,0 +1,116 @@
+"""What the arguments of the command line mean: functions, numbers and files.
+
+The rule kept here: what cannot be meant is refused before any work is done, in one sentence that
+says what came and what is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from ..fiber import Handler
+
+
+class UserError(Exception):
+    """What the user can mend; its message is the one line that is shown."""
+
+
+def load_function(name: str) -> Handler:
+    """Return the generator function that ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` names.
+
+    Raises UserError if there is none.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not colon or not place or not attribute:
+        raise UserError(f"{name!r} is no MODULE:FUNCTION, such as server:echo or server.py:echo")
+    module = _load_module(place)
+    function = getattr(module, attribute, None)
+    if function is None:
+        raise UserError(f"{place} has no function {attribute!r}")
+    if not inspect.isgeneratorfunction(function):
+        raise UserError(f"{name} is no generator function: it must yield RECV, SEND or WAIT")
+    handler: Handler = function
+    return handler
+
+
+def _load_module(place: str) -> ModuleType:
+    try:
+        if place.endswith(".py"):
+            return _load_file(Path(place))
+        sys.path.insert(0, os.getcwd())
+        return importlib.import_module(place)
+    except FileNotFoundError:
+        raise UserError(f"{place}: there is no such file") from None
+    except ModuleNotFoundError as error:
+        raise UserError(f"{place}: no module named {error.name!r} here or installed") from None
+    except Exception as error:
+        raise UserError(f"{place} cannot be imported: {type(error).__name__}: {error}") from None
+
+
+def _load_file(path: Path) -> ModuleType:
+    """Import a file, which finds the files beside it as a script does."""
+    sys.path.insert(0, os.fspath(path.absolute().parent))
+    # A file may be called like a module that Python itself needs: select.py, say.
+    name = path.stem if path.stem not in sys.modules else f"served_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def port(text: str) -> int:
+    """Read the number of a port."""
+    return _whole(text, 0, 65535)
+
+
+def clients(text: str) -> int:
+    """Read how many clients the demo has: enough to see who waits, few enough to draw."""
+    return _whole(text, 8, 500)
+
+
+def count(text: str) -> int:
+    """Read how many findings are wanted."""
+    return _whole(text, 1, 1_000_000)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    if text.isdecimal() and least <= int(text) <= most:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"a whole number from {least} to {most} is needed, got {text!r}"
+    )
+
+
+def seconds(text: str) -> float:
+    """Read a length of time."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"seconds > 0 are needed, got {text!r}")
+    return number
+
+
+def check_writable(path: Path) -> None:
+    """Raise UserError now rather than after the work is done."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder")
+    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+        raise UserError(f"{path}: cannot be written here")
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """Return the name of a trace with another ending."""
+    name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".fiber")
+    return path.with_name(f"{name}{ending}")

@@ -1,0 +1,165 @@
+"""Evidence: what a long step was doing, and who paid for it.
+
+The rule kept here: a program is blamed for what was seen. A step that was long because the
+machine was busy elsewhere is told from one that blocked or computed by its processor time and
+by what the watchdog saw; where neither decides, the verdict is UNCLEAR.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from enum import Enum
+from typing import NamedTuple
+
+from ..spans.spans import Spans
+from ..spans.stalls import BLOCKING, called, last_part
+from ..states import READY, UNTIL_POLLED
+from ..trace.events import Row
+
+
+class Verdict(Enum):
+    """What made a step long."""
+
+    BLOCKED = "blocking call"
+    COMPUTED = "CPU hog"
+    PREEMPTED = "OS preemption"
+    UNCLEAR = "long step"
+
+
+class Limits(NamedTuple):
+    """The thresholds of `diagnose`; seconds, shares of 1, or a number a second."""
+
+    step: float = 0.05
+    cpu_low: float = 0.2
+    cpu_high: float = 0.8
+    first_step: float = 1.0
+    ready: float = 0.05
+    ready_share: float = 0.5
+    ready_least: float = 0.05
+    hidden: float = 0.05
+    late: float = 0.01
+    late_share: float = 0.5
+    turn: float = 0.1
+    self_wakes: float = 100.0
+    self_wake_share: float = 0.5
+    self_wake_step: float = 0.001
+
+
+class Victim(NamedTuple):
+    """A fiber that could have gone on while another one ran.
+
+    waited: nanoseconds, within that step. how: "ready", "late" (its deadline passed) or "data"
+    (the first look at the sockets after the step found some for it). exact: False if it may
+    have been less: when the data came is not known.
+    """
+
+    fiber: int
+    name: str
+    waited: int
+    how: str
+    exact: bool = True
+
+
+# On a fiber's own sockets these return at once; on another socket they may not.
+_ON_SOCKETS = {"recv", "recv_into", "recvfrom", "send", "sendto", "accept"}
+
+
+def judge(spans: Spans, step: int, limits: Limits) -> Verdict:
+    """Decide what made the step at `step` long."""
+    span, looks = spans[step], spans.looks(step)
+    calls = [name for look in looks if (name := called(look.func)) is not None]
+    blocking = any(last_part(name) in BLOCKING for name in calls)
+    if span.cpu is None:
+        return Verdict.BLOCKED if blocking else Verdict.UNCLEAR
+    if span.cpu >= limits.cpu_high * span.length:
+        return Verdict.COMPUTED
+    if blocking:
+        return Verdict.BLOCKED
+    if span.cpu >= limits.step * 1e9:
+        return Verdict.COMPUTED
+    if span.cpu >= limits.cpu_low * span.length or not looks:
+        return Verdict.PREEMPTED if looks else Verdict.UNCLEAR
+    if len(calls) < len(looks):
+        return Verdict.PREEMPTED
+    # Seen in the same call twice, the second time ten times as late: that is no bad luck. And
+    # what blocks uses no processor; what computes on a busy machine does, if little.
+    doubtful = all(last_part(name) in _ON_SOCKETS for name in calls)
+    doubtful = doubtful or span.cpu >= 0.1 * limits.cpu_low * span.length
+    return Verdict.PREEMPTED if doubtful and len(looks) < 2 else Verdict.BLOCKED
+
+
+def simulated(spans: Spans) -> bool:
+    """Whether the clock was simulated: then no machine was busy, and a step's length is its own."""
+    return spans.header.get("clock") == "simulated"
+
+
+def victims_of(spans: Spans, step: int) -> list[Victim]:
+    """Return the fibers that could have run during the step at `step`; who waited most, first."""
+    begun, ended = spans.start[step], spans.end[step]
+    found_data = _first_poll_after(spans, step)
+    victims = []
+    for life in spans.lives:
+        mine = spans.indexes(life.id)
+        if life.id == spans.lives[spans.row[step]].id or not mine:
+            continue
+        at = max(0, bisect_right(mine, begun, key=spans.start.__getitem__) - 1)
+        found = [
+            victim
+            for i in mine[at : at + 3]
+            if spans.start[i] < ended and spans.end[i] >= begun
+            if (victim := _victim(spans, i, begun, ended, found_data)) is not None
+        ]
+        victims += [max(found, key=_waited)] if found else []
+    return sorted(victims, key=_waited, reverse=True)
+
+
+def _waited(victim: Victim) -> int:
+    return victim.waited
+
+
+def _victim(
+    spans: Spans, i: int, begun: int, ended: int, found_data: dict[int, Row]
+) -> Victim | None:
+    """Return how the fiber of the span at `i` suffered from a step from `begun` to `ended`."""
+    life, state = spans.lives[spans.row[i]], spans.state[i]
+    since = max(begun, spans.start[i])
+    if state == READY:
+        waited = min(ended, spans.end[i]) - since
+        return Victim(life.id, life.name, waited, "ready") if waited > 0 else None
+    if state not in UNTIL_POLLED or spans.end[i] < ended or spans.last[i] < 0:
+        return None
+    row = spans.rows[spans.last[i]]
+    if row[4] == "timer":
+        due = row[0] - row[6] if row[6] is not None else (spans[i].duration or 0) + spans.start[i]
+        waited = ended - max(due, since)
+        return Victim(life.id, life.name, waited, "late") if waited > 0 else None
+    if found_data.get(life.id) is not row:
+        return None
+    hidden = row[7]
+    arrived = since if hidden is None else max(since, row[0] - hidden)
+    if arrived >= ended:
+        return None
+    return Victim(life.id, life.name, ended - arrived, "data", hidden is not None)
+
+
+def _first_poll_after(spans: Spans, step: int) -> dict[int, Row]:
+    """Return the wakes of the first poll after a step, if it found data without waiting for it."""
+    wakes: dict[int, Row] = {}
+    asked: Row | None = None
+    answered = False
+    for number in range(spans.last[step], len(spans.rows)) if spans.last[step] >= 0 else ():
+        row = spans.rows[number]
+        if row[1] == "poll":
+            if answered:
+                break
+            asked = row
+        elif row[1] == "polled":
+            # A poll that blocked brought what came while it waited, not what came before.
+            if asked is None or (asked[3] != 0 and row[0] - asked[0] > 1_000_000):
+                break
+            answered = True
+        elif answered and row[1] == "wake" and row[4] == "io":
+            wakes[row[2]] = row
+        elif answered and row[1] == "resume":
+            break
+    return wakes

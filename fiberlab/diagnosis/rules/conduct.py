@@ -1,0 +1,226 @@
+"""Conduct: the rules about what fibers did or failed to do, whatever it cost others.
+
+Busy waiting, lost fiber, deadlock, socket pitfalls, crash; and what the tracer itself has to
+say. The rule kept here: what may be the other side's doing, or just the end of the run, is told
+and blamed on nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from ...spans.spans import Life, Spans, readable
+from ...states import ON_SOCKETS, PARKED, READY, RUNNING, STATES, WAITING
+from ...trace.events import place
+from ..evidence import Limits
+from ..finding import Diagnosis, counted, listed, more, shown
+
+_SOCKET_ERRORS = ("SocketBusy", "SocketClosed")
+# The other side went away, or was slow.
+_OUTSIDE = (
+    "ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError", "ConnectionError",
+    "FiberTimeout", "TimeoutError",
+)  # fmt: skip
+
+
+def busy_waiting(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+    """Find the fibers that ask again and again instead of waiting."""
+    for life in spans.lives:
+        mine = spans.indexes(life.id)
+        wakes = [i for i in mine if spans.state[i] == READY]
+        own = sum(spans.rows[spans.first[i]][4] == "yield" for i in wakes if _is_wake(spans, i))
+        steps = [i for i in mine if spans.state[i] == RUNNING]
+        ran = sum(spans.end[i] - spans.start[i] for i in steps)
+        lived = sum(spans.totals(life.id).values()) / 1e9
+        if own <= limits.self_wakes or own <= limits.self_wake_share * len(wakes):
+            continue
+        if own <= limits.self_wakes * lived or ran >= limits.self_wake_step * 1e9 * len(steps):
+            continue
+        waits = sum(spans.state[i] in WAITING for i in mine)
+        slept = "slept never" if not waits else f"waited for something {counted(waits, 'time')}"
+        yield Diagnosis(
+            kind="busy waiting",
+            text=f"{shown(life.name)} woke itself {own:,} times ({100 * own / len(wakes):.0f} % of "
+            f"its wakes are WAIT(0)) and {slept}. Let it wait for what it looks for: "
+            "`yield RECV(sock)`, `yield WAIT(None)` or `yield WAIT(0.01)`.",
+            fiber=life.id,
+            name=life.name,
+            src=_last_wait_zero(spans, life.id),
+            cost=ran,
+            spans=tuple(spans[i] for i in steps[:100]),
+            numbers={"self_wakes": own, "wakes": len(wakes), "ran": ran},
+        )  # fmt: skip
+
+
+def _is_wake(spans: Spans, i: int) -> bool:
+    return bool(spans.rows[spans.first[i]][1] == "wake")
+
+
+def _last_wait_zero(spans: Spans, fiber: int) -> str | None:
+    rows = (row for row in reversed(spans.rows) if row[2] == fiber and row[1] == "yield")
+    return next((place(row[6]) for row in rows if row[3] == "WAIT" and row[5] == 0), None)
+
+
+# -- Fibers that nobody woke --------------------------------------------------
+
+
+def never_woken(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+    """Find a deadlock, or else the fibers that were parked when the run ended."""
+    waiting = dict(_left_waiting(spans))
+    reason = _reason(spans)
+    if reason == "deadlock":
+        yield _deadlock(spans, waiting)
+        return
+    for fiber, i in waiting.items() if reason is not None else ():
+        if spans.state[i] == PARKED:
+            life, span = spans.life(fiber), spans[i]
+            yield Diagnosis(
+                kind="lost fiber",
+                text=f"{shown(life.name)} waited with WAIT(None) at {span.src or '?'} from "
+                f"{readable(span.start)} on, for {readable(span.length)}, and was not woken before "
+                "the run ended; it never ran again. If it should have, somebody must run for it.",
+                fiber=fiber,
+                name=life.name,
+                src=span.src,
+                spans=(span,),
+                numbers={"parked": span.length},
+                certainty="unclear",
+                blames=False,
+            )  # fmt: skip
+
+
+def _left_waiting(spans: Spans) -> Iterator[tuple[int, int]]:
+    """Yield each fiber whose wait the end of the run ended, and where that wait is."""
+    for life in spans.lives:
+        mine = spans.indexes(life.id)
+        waits = [i for i in mine if spans.state[i] in WAITING]
+        if not waits:
+            continue
+        i = waits[-1]
+        last = spans.rows[spans.last[i]] if spans.last[i] >= 0 else None
+        closed = last is None or (last[1] == "wake" and last[4] == "cancel" and last[3] == 0)
+        if closed:
+            yield life.id, i
+
+
+def _reason(spans: Spans) -> str | None:
+    return spans.rows[-1][3] if spans.rows and spans.rows[-1][1] == "stop" else None
+
+
+def _deadlock(spans: Spans, waiting: dict[int, int]) -> Diagnosis:
+    names = [f"{spans.life(fiber).name} at {spans[i].src or '?'}" for fiber, i in waiting.items()]
+    sockets = any(spans.state[i] in ON_SOCKETS for i in waiting.values())
+    how = "parked or waiting on sockets where nothing comes" if sockets else "parked"
+    all_of_them = f"All {len(waiting)} fibers are" if len(waiting) != 1 else "The only fiber is"
+    return Diagnosis(
+        kind="deadlock",
+        text=f"{all_of_them} {how}; nothing can wake them ({listed(names, 5)}). "
+        "Somebody must be left to run: let one of them wait for a socket or a time.",
+        fiber=next(iter(waiting), 0),
+        name=spans.life(next(iter(waiting))).name if waiting else "",
+        src=spans[next(iter(waiting.values()))].src if waiting else None,
+        cost=sum(spans.end[i] - spans.start[i] for i in waiting.values()),
+        spans=tuple(spans[i] for i in waiting.values()),
+        numbers={"fibers": len(waiting)},
+        severity="error",
+    )
+
+
+# -- Errors -------------------------------------------------------------------
+
+
+def crashes(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+    """Find the fibers that ended with an error; one finding for each error and line."""
+    groups: dict[tuple[str, str | None], list[Life]] = {}
+    for life in spans.lives:
+        if life.how == "error":
+            error = (life.err or "an error").partition(":")[0].strip()
+            groups.setdefault((error, life.last_src), []).append(life)
+    for (error, src), lives in groups.items():
+        yield _crash(spans, error, src, lives)
+
+
+def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Diagnosis:
+    first = lives[0]
+    died = first.died or 0
+    others = sum(
+        life.id not in {each.id for each in lives}
+        and (life.born or life.known or 0) <= died
+        and (life.died is None or life.died > died)
+        for life in spans.lives
+    )
+    pitfall, outside = error in _SOCKET_ERRORS, error in _OUTSIDE
+    at = f" at {src}" if src else ""
+    told = shown((first.err or "").partition(":")[2].strip(), 160)
+    text = f"{listed([life.name for life in lives])} ended with {shown(error)}{at}"
+    text += f" ({told})" if told else ""
+    text += f"; {counted(others, 'other')} went on." if others else "; no other was left."
+    if outside:
+        text += " The other side was slow or went away; catch it where that is to be expected."
+    return Diagnosis(
+        kind="fd pitfalls" if pitfall else "crash",
+        text=text,
+        fiber=first.id,
+        name=first.name,
+        src=src,
+        spans=tuple(spans[i] for life in lives[:100] for i in spans.indexes(life.id)[-1:]),
+        numbers={"fibers": len(lives), "others": others},
+        severity="warning" if outside else "error",
+        blames=not outside,
+    )
+
+
+def shared_sockets(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+    """Find two fibers that waited for the same direction of the same socket at once."""
+    waits: dict[tuple[int, int], list[int]] = {}
+    for i in range(len(spans)):
+        if spans.state[i] in ON_SOCKETS and spans.end[i] > spans.start[i]:
+            fileno = spans.rows[spans.first[i]][4]
+            if isinstance(fileno, int) and fileno >= 0:
+                waits.setdefault((fileno, spans.state[i]), []).append(i)
+    for (fileno, state), among in waits.items():
+        overlapping = [
+            (one, other)
+            for one, other in pairwise(among)
+            if spans.start[other] < spans.end[one] and spans.row[one] != spans.row[other]
+        ]
+        if overlapping:
+            yield _shared(spans, fileno, state, overlapping)
+
+
+def _shared(spans: Spans, fileno: int, state: int, overlapping: list[tuple[int, int]]) -> Diagnosis:
+    one, other = overlapping[0]
+    first, second = (spans.lives[spans.row[i]] for i in (one, other))
+    again = f" {more(len(overlapping) - 1, 'time')}." if len(overlapping) > 1 else ""
+    return Diagnosis(
+        kind="fd pitfalls",
+        text=f"Two fibers wait for {STATES[state].name} on fd {fileno} "
+        f"({listed([first.name, second.name])}); only one of them gets what comes.{again} "
+        "Give each its own socket, or let one of them hand the data on.",
+        fiber=second.id,
+        name=second.name,
+        src=spans[other].src,
+        cost=min(spans.end[one], spans.end[other]) - spans.start[other],
+        spans=(spans[one], spans[other]),
+        numbers={"fd": fileno, "times": len(overlapping)},
+        certainty="likely",
+    )
+
+
+# -- The trace ----------------------------------------------------------------
+
+
+def dropped_events(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+    """Say that the trace has lost its beginning."""
+    if not spans.dropped:
+        return
+    known = next((row[0] for row in spans.rows if row[1] not in ("start", "spawn")), 0)
+    yield Diagnosis(
+        kind="tracer",
+        text=f"{counted(spans.dropped, 'event')} {'was' if spans.dropped == 1 else 'were'} "
+        f"dropped; the picture before {readable(known)} is incomplete. Record with a larger "
+        "Trace(limit).",
+        numbers={"dropped": spans.dropped, "known_from": known},
+        blames=False,
+    )

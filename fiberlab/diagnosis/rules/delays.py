@@ -1,0 +1,290 @@
+"""Delays: the rules about fibers that came too late, and who kept them.
+
+Starved, late timer, hidden ready, slow turn. The rule kept here: somebody is blamed only for
+time in which he was seen at work or blocked: a long step by its verdict, a short one by its
+processor time. What remains is the machine's, and is called so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import NamedTuple
+
+from ...spans.numbers import Holders
+from ...spans.spans import Spans, readable
+from ...states import READY, RUNNING, SLEEP
+from ..evidence import Limits, Verdict, judge, simulated
+from ..finding import Diagnosis, listed, more, shown
+
+Stretch = tuple[int, int]
+
+MOST_DELAYS = 100  # of each kind, the longest, are looked into
+
+
+class Cause(NamedTuple):
+    """Who ran most during some stretches of time: `held` of `whole` nanoseconds.
+
+    proven: how much of `whole` steps were at work or blocked, whoever's. known: whether that
+    was measured. long: the longest of his steps there held the loop.
+    """
+
+    fiber: int
+    name: str
+    src: str | None
+    held: int
+    whole: int
+    proven: int
+    known: bool
+    long: bool
+
+    @property
+    def blames(self) -> bool:
+        """Whether the program can be blamed: for half the time at least."""
+        return self.whole > 0 and 2 * self.proven >= self.whole
+
+    @property
+    def alone(self) -> bool:
+        """Whether one fiber accounts for half the time at least."""
+        return self.fiber > 0 and 2 * self.held >= self.whole
+
+    def __str__(self) -> str:
+        if not self.blames and (self.known or not self.held):
+            return "The machine was probably busy. Not your code."
+        if not self.alone:
+            return f"Many short steps filled that time, the most of them {shown(self.name)}'s."
+        unseen = "" if self.blames else "; what it did was not measured"
+        at = f" ({self.src})" if self.src else ""
+        return f"{shown(self.name)} alone accounts for {readable(self.held)} of it{at}{unseen}."
+
+    def certainty(self) -> str:
+        """Say how sure it is."""
+        return ("certain" if self.alone else "likely") if self.blames else "unclear"
+
+
+class Causes:
+    """Finds the causes of delays in one run; looks at each step once."""
+
+    def __init__(self, spans: Spans, limits: Limits) -> None:
+        self.spans, self.limits = spans, limits
+        self.holders = Holders(spans)
+        self._known = simulated(spans)
+        parts = [self._proven(step) for step in self.holders.steps]
+        # Sums up to each step, so that a stretch of many steps costs two look-ups.
+        self._proofs = list(accumulate((part or 0 for part in parts), initial=0))
+        self._unknown = list(accumulate((part is None for part in parts), initial=0))
+
+    def of(self, stretches: Iterable[Stretch]) -> Cause:
+        """Return the cause of what happened in `stretches`, which do not overlap."""
+        stretches = list(stretches)
+        held: dict[int, int] = {}
+        whole = proven = unknown = 0
+        for begin, end in stretches:
+            whole += end - begin
+            first, last = self.holders.range(begin, end)
+            self.holders.add_up(begin, end, held)
+            unknown += self._unknown[last] - self._unknown[first]
+            proven += self._proofs[last] - self._proofs[first]
+            for at in {first, last - 1} if first < last else ():
+                part = self._proofs[at + 1] - self._proofs[at]
+                proven -= part - min(part, self.holders.overlap(at, begin, end))
+        if not held:
+            return Cause(0, "", None, 0, whole, 0, True, False)
+        most = max(held, key=held.__getitem__)
+        life, step = self.spans.lives[most], self._longest(most, stretches)
+        src, long = self.spans.held_at(step).text, self._is_long(step)
+        return Cause(life.id, life.name, src, held[most], whole, proven, not unknown, long)
+
+    def _longest(self, owner: int, stretches: list[Stretch]) -> int:
+        """Return the step of `owner` that took most of `stretches`."""
+        holders = self.holders
+        lengths = (
+            (holders.overlap(at, begin, end), holders.steps[at])
+            for begin, end in stretches
+            for at in range(*holders.range(begin, end))
+            if holders.owners[at] == owner
+        )
+        return max(lengths)[1]
+
+    def _is_long(self, step: int) -> bool:
+        return self.spans.end[step] - self.spans.start[step] >= self.limits.step * 1e9
+
+    def _proven(self, step: int) -> int | None:
+        """Return for how long the step was at work or blocked; None if nobody knows."""
+        length = self.spans.end[step] - self.spans.start[step]
+        if self._known:
+            return length
+        if not self._is_long(step):
+            number = self.spans.last[step]
+            row = self.spans.rows[number]
+            cpu = row[-1] if number >= 0 and row[1] in ("yield", "exit") else None
+            return None if cpu is None else min(length, cpu)
+        verdict = judge(self.spans, step, self.limits)
+        if verdict is Verdict.UNCLEAR:
+            return None
+        return length if verdict in (Verdict.BLOCKED, Verdict.COMPUTED) else 0
+
+
+class Delay(NamedTuple):
+    """A delay that a rule has found: whose, how long, and the words for it."""
+
+    fiber: int
+    length: int
+    text: str
+    stretches: list[Stretch]
+    span: int
+
+
+def delays(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+    """Find who was starved, woken late, or had data that nobody looked for."""
+    causes = Causes(spans, limits)
+    for kind, rule in (("starved", _starved), ("late timer", _late), ("hidden ready", _hidden)):
+        groups: dict[tuple[int, bool], list[tuple[Delay, Cause]]] = {}
+        worst = sorted(rule(spans, limits), key=lambda delay: -delay.length)
+        for delay in worst[:MOST_DELAYS]:
+            cause = causes.of(delay.stretches)
+            key = (cause.fiber if cause.alone else 0, cause.blames)
+            groups.setdefault(key, []).append((delay, cause))
+        yield from (_finding(spans, kind, members) for members in groups.values())
+
+
+def _finding(spans: Spans, kind: str, members: list[tuple[Delay, Cause]]) -> Diagnosis:
+    """Make one finding of the delays of a kind that have the same cause, told by the worst."""
+    delay, cause = max(members, key=lambda member: member[0].length)
+    fibers = {member.fiber: None for member, _ in members}
+    life = spans.life(delay.fiber)
+    numbers: dict[str, float] = {"longest": delay.length, "fibers": len(fibers)}
+    numbers |= {"delays": len(members), "held": cause.held, "culprit": cause.fiber}
+    return Diagnosis(
+        kind=kind,
+        text=_told(spans, kind, delay, cause, list(fibers)),
+        fiber=life.id,
+        name=life.name,
+        src=cause.src if cause.alone else None,
+        cost=sum(member.length for member, _ in members),
+        spans=tuple(spans[member.span] for member, _ in members[:100]),
+        numbers=numbers,
+        certainty=cause.certainty(),
+        severity="note" if cause.long else "warning",
+        blames=cause.blames,
+    )
+
+
+def _told(spans: Spans, kind: str, delay: Delay, cause: Cause, fibers: list[int]) -> str:
+    text = f"{delay.text} {cause}"
+    others = [spans.life(fiber).name for fiber in fibers if fiber != delay.fiber]
+    if others:
+        did = {"starved": "was starved", "late timer": "woke late"}.get(kind, "had data there")
+        did = did.replace("was", "were") if len(others) > 1 else did
+        text += f" {listed(others)} {did} too."
+    return f"{text} {_remedy(cause)}" if cause.blames and cause.alone else text
+
+
+def _remedy(cause: Cause) -> str:
+    if cause.long:
+        return f"Mend the long step of {shown(cause.name)}."
+    return f"Let {shown(cause.name)} do less, or `yield WAIT(seconds)` between its steps."
+
+
+def _starved(spans: Spans, limits: Limits) -> Iterator[Delay]:
+    """Yield the fibers that were ready too long, at once or in all."""
+    for life in spans.lives:
+        ready = [i for i in spans.indexes(life.id) if spans.state[i] == READY]
+        times = spans.totals(life.id)
+        whole, total = sum(times.values()), sum(spans.end[i] - spans.start[i] for i in ready)
+        if not total:
+            continue
+        worst = max(ready, key=lambda i: spans.end[i] - spans.start[i])
+        length = spans.end[worst] - spans.start[worst]
+        often = total > limits.ready_share * whole and total >= limits.ready_least * 1e9
+        if length >= limits.ready * 1e9 or often:
+            text = (
+                f"{shown(life.name)} was ready for {readable(total)} in total "
+                f"({total / whole:.0%} of its life)".replace("%", " %")
+                + "."
+            )
+            yield Delay(
+                life.id, total, text, [(spans.start[i], spans.end[i]) for i in ready], worst
+            )
+
+
+def _late(spans: Spans, limits: Limits) -> Iterator[Delay]:
+    """Yield the sleeps that ended too late."""
+    for i in range(len(spans)):
+        if spans.state[i] != SLEEP or spans.last[i] < 0:
+            continue
+        row, asked = spans.rows[spans.last[i]], spans.rows[spans.first[i]][5]
+        if row[4] != "timer" or asked is None:
+            continue
+        late = row[6] if row[6] is not None else max(0, row[0] - spans.start[i] - asked)
+        if late >= max(limits.late * 1e9, limits.late_share * asked):
+            life = spans.lives[spans.row[i]]
+            text = f"WAIT({asked / 1e9:g}) in {shown(life.name)} woke {readable(late)} late."
+            yield Delay(life.id, late, text, [(row[0] - late, row[0])], i)
+
+
+def _hidden(spans: Spans, limits: Limits) -> Iterator[Delay]:
+    """Yield the waits whose data had lain in the kernel; only what was measured."""
+    for i, hidden in spans.hidden:
+        if hidden >= limits.hidden * 1e9:
+            life, end = spans.lives[spans.row[i]], spans.end[i]
+            text = (
+                f"The data for {shown(life.name)} lay in the kernel for at least "
+                f"{readable(hidden)} before the loop looked."
+            )
+            yield Delay(life.id, hidden, text, [(end - hidden, end)], i)
+
+
+# -- Slow turns ---------------------------------------------------------------
+
+
+def slow_turns(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+    """Find the turns of the loop that took long, though no single step did."""
+    slow = []
+    for turn in _turns(spans):
+        lengths = [spans.end[i] - spans.start[i] for i in turn]
+        if sum(lengths) >= limits.turn * 1e9 and max(lengths) < limits.step * 1e9:
+            slow.append((sum(lengths), turn))
+    if not slow:
+        return
+    length, turn = max(slow)
+    cause = Causes(spans, limits).of((spans.start[i], spans.end[i]) for i in turn)
+    begun = spans.start[turn[0]]
+    text = (
+        f"This turn of the loop took {readable(length)} in {len(turn):,} short steps, from "
+        f"{readable(begun)} on; no single fiber is to blame."
+    )
+    if len(slow) > 1:
+        text += f" {more(len(slow) - 1, 'turn')} did."
+    if cause.blames:
+        text += " Do less in each step, or have fewer fibers at work at once."
+    elif cause.known:
+        text += f" {cause}"
+    yield Diagnosis(
+        kind="slow turn",
+        text=text,
+        cost=sum(took for took, _ in slow),
+        spans=tuple(spans[i] for i in turn[:100]),
+        numbers={"took": length, "steps": len(turn), "turns": len(slow)},
+        certainty="certain" if cause.blames else "unclear",
+        blames=cause.blames,
+    )
+
+
+def _turns(spans: Spans) -> Iterator[list[int]]:
+    """Yield the steps of each turn: of those who were ready when it began, each once."""
+    at = {spans.first[i]: i for i in range(len(spans)) if spans.state[i] == RUNNING}
+    turn: list[int] = []
+    left: int | None = 0
+    for number, row in enumerate(spans.rows):
+        if row[1] == "resume" and number in at:
+            if left == 0 or any(spans.row[i] == spans.row[at[number]] for i in turn[:1]):
+                if turn:
+                    yield turn
+                turn, left = [], None if row[4] is None else row[4] + 1
+            turn.append(at[number])
+            left = None if left is None else left - 1
+        elif row[1] == "poll":
+            left = 0
+    if turn:
+        yield turn

@@ -1,0 +1,178 @@
+"""Long steps: the rule that finds who held the loop, where, and what others paid for it.
+
+The rule kept here: a machine that was busy is never blamed on the program (see ``evidence``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from ...spans.spans import Spans, readable
+from ...spans.stalls import HeldAt, called, last_part
+from ...states import RUNNING
+from ..evidence import (
+    Limits,
+    Verdict,
+    Victim,
+    judge,
+    simulated,
+    victims_of,
+)
+from ..finding import Diagnosis, listed, more, shown
+
+
+def long_steps(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+    """Find the steps that held the loop; one finding for each line, with its worst step."""
+    groups: dict[tuple[Verdict, str | None], list[int]] = {}
+    for step in spans.steps(limits.step):
+        verdict = judge(spans, step, limits)
+        held = spans.held_at(step)
+        groups.setdefault((verdict, held.line if held.seen else None), []).append(step)
+    for (verdict, src), steps in groups.items():
+        worst = max(steps, key=lambda step: spans.end[step] - spans.start[step])
+        yield _long_step(spans, worst, verdict, src, steps, limits)
+
+
+def _long_step(
+    spans: Spans, step: int, verdict: Verdict, src: str | None, steps: list[int], limits: Limits
+) -> Diagnosis:
+    span, life = spans[step], spans.lives[spans.row[step]]
+    victims = tuple(victims_of(spans, step))
+    total = sum(spans.end[i] - spans.start[i] for i in steps)
+    longest = victims[0].waited if victims else 0
+    cpu = {} if span.cpu is None else {"cpu": span.cpu}
+    known = simulated(spans)
+    endless = _only_step(spans, step) and span.length >= 1e9 * limits.first_step
+    endless = endless and verdict is not Verdict.PREEMPTED
+    unclear = verdict in (Verdict.UNCLEAR, Verdict.PREEMPTED) and not known and not endless
+    text = _FACTS[verdict](spans, step, src)
+    # Whoever did it, the others waited; but when nobody is to blame there is nothing to mend.
+    text += " " + _victims_in_words(victims)
+    if len(steps) > 1:
+        text += f" {more(len(steps) - 1, 'step')} held there, {readable(total)} in all."
+    text += " " + _remedy(spans, step, verdict)
+    return Diagnosis(
+        kind="never yielded" if endless else verdict.value,
+        text=text.strip(),
+        fiber=life.id,
+        name=life.name,
+        src=src,
+        cost=total,
+        victims=victims,
+        spans=tuple(spans[i] for i in steps[:100]),
+        numbers={"ran": span.length, "longest_wait": longest, "steps": len(steps), **cpu},
+        certainty=_certainty(unclear, span.cpu is None and not known),
+        severity="error" if span.length >= 10e9 * limits.step else "warning",
+        blames=not unclear,
+    )
+
+
+def _certainty(unclear: bool, unmeasured: bool) -> str:
+    return "unclear" if unclear else "likely" if unmeasured else "certain"
+
+
+def _ran(spans: Spans, step: int) -> str:
+    span, life = spans[step], spans.lives[spans.row[step]]
+    still = " and had not yielded when the trace ended" if span.unfinished else " without yielding"
+    if _only_step(spans, step):
+        still = " and has not yielded once"
+    return f"{shown(life.name)} ran {readable(span.length)}{still}"
+
+
+def _only_step(spans: Spans, step: int) -> bool:
+    """Whether the fiber's whole life was this one step: it ended, or is at it still."""
+    life = spans.lives[spans.row[step]]
+    ended = spans.last[step] < 0 or spans.rows[spans.last[step]][1] == "exit"
+    codes = (spans.state[i] for i in spans.indexes(life.id))
+    return ended and life.known == life.born and sum(code == RUNNING for code in codes) == 1
+
+
+def _between(held: HeldAt) -> str:
+    """Say where a step was: at a line, or between two if it was never seen."""
+    if held.seen:
+        return f" at {held.text}"
+    if held.first is None:
+        return ""
+    return f" after {held.first}" if held.line else f" between {held.first} and {held.last}"
+
+
+def _blocked(spans: Spans, step: int, src: str | None) -> str:
+    looks = [look for look in spans.looks(step) if called(look.func) is not None]
+    cpu = spans[step].cpu
+    used = "" if cpu is None else f" (CPU {readable(cpu)})"
+    return f"{_ran(spans, step)}; at {src} it was inside {shown(looks[0].func, 60)}{used}."
+
+
+def _computed(spans: Spans, step: int, src: str | None) -> str:
+    span = spans[step]
+    at = _between(spans.held_at(step))
+    return f"{_ran(spans, step)}, computing{at} (CPU {readable(span.cpu or 0)})."
+
+
+def _preempted(spans: Spans, step: int, src: str | None) -> str:
+    span, looks = spans[step], len(spans.looks(step))
+    name = shown(spans.lives[spans.row[step]].name)
+    return (
+        f"{name}'s step took {readable(span.length)} but used {readable(span.cpu or 0)} of CPU, "
+        f"and no blocking call was seen ({looks} {'look' if looks == 1 else 'looks'}); "
+        "the machine was probably busy. Not your code."
+    )
+
+
+def _unclear(spans: Spans, step: int, src: str | None) -> str:
+    span, at = spans[step], _between(spans.held_at(step))
+    if simulated(spans):
+        return f"{_ran(spans, step)}{at}."
+    cpu = "CPU not measured" if span.cpu is None else f"CPU {readable(span.cpu)}"
+    return f"{_ran(spans, step)}{at} ({cpu}); what it did there was not seen."
+
+
+_FACTS: dict[Verdict, Callable[[Spans, int, str | None], str]] = {
+    Verdict.BLOCKED: _blocked,
+    Verdict.COMPUTED: _computed,
+    Verdict.PREEMPTED: _preempted,
+    Verdict.UNCLEAR: _unclear,
+}
+
+
+def _victims_in_words(victims: tuple[Victim, ...]) -> str:
+    if not victims:
+        return "Nobody else was ready or due meanwhile."
+    who = listed([victim.name for victim in victims])
+    up_to = "" if victims[0].exact else "up to "
+    waited = f"{up_to}{readable(victims[0].waited)}"
+    if len(victims) == 1:
+        return f"1 fiber was ready or due meanwhile ({who}); it waited {waited}."
+    return (
+        f"{len(victims)} fibers were ready or due meanwhile ({who}); the longest waited {waited}."
+    )
+
+
+_REMEDIES = (
+    ({"recv", "recv_into", "recvfrom", "accept"}, "Use `yield RECV(sock)` before it."),
+    ({"send", "sendto", "sendall"}, "Use `yield from send_all(sock, data)`."),
+    ({"connect", "create_connection"}, "Use `yield from connect(address)`."),
+)
+
+
+def _remedy(spans: Spans, step: int, verdict: Verdict) -> str:
+    if verdict is Verdict.PREEMPTED:
+        return ""
+    if verdict is Verdict.COMPUTED:
+        return "Add `yield WAIT(0)` inside the loop."
+    if verdict is Verdict.UNCLEAR:
+        if simulated(spans):
+            return (
+                "Use `yield WAIT(seconds)` to wait, or `yield WAIT(0)` between parts of the work."
+            )
+        return "Record with Trace(cpu=True), which tells blocking from computing."
+    func = next(look.func or "" for look in spans.looks(step) if called(look.func))
+    name = last_part(called(func) or "")
+    if name == "sleep":
+        number = re.search(r"sleep\(\s*([\d.]+)\s*\)", func)
+        return f"Use `yield WAIT({number[1] if number else 'seconds'})`."
+    for names, remedy in _REMEDIES:
+        if name in names:
+            return remedy
+    return f"Use `yield from in_thread({shown(called(func), 40)}, ...)`."

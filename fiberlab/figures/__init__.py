@@ -1,0 +1,28 @@
+"""Figures: spans as pictures, each with its text alternative.
+
+`timeline` and `charts` have the public functions; they load matplotlib when a figure is drawn.
+`palette` says how states look, `canvas` has the rows, and `pixels` finds what can be seen.
+
+This folder measures nothing of its own: numbers come from spans and reports.
+"""
+
+from .charts import (
+    plot_comparison,
+    plot_latency,
+    plot_queue,
+    plot_starvation,
+    plot_states,
+    plot_steps,
+)
+from .timeline import describe_timeline, plot_timeline
+
+__all__ = [
+    "describe_timeline",
+    "plot_comparison",
+    "plot_latency",
+    "plot_queue",
+    "plot_starvation",
+    "plot_states",
+    "plot_steps",
+    "plot_timeline",
+]

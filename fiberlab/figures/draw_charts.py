@@ -1,0 +1,218 @@
+"""Charts: the figures beside the timeline, with matplotlib; loaded only when one is drawn.
+
+The rule kept here: states look as they do in the timeline, and values that matter are written
+beside their marks, so that a figure can be read in grey.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from ..report.comparison import Comparison, paired
+from ..spans.numbers import Quantiles, starved_by
+from ..spans.spans import Spans, readable
+from ..states import DONE, READY, STATES
+from .canvas import cut, in_order, swatch
+from .draw_timeline import Drawing
+from .palette import FONT, LOOKS, PLAIN
+from .pixels import Columns, totals_by_row
+
+LEAST = 1_000  # nanoseconds; shorter times are counted here on a logarithmic axis
+
+
+def _axes(ax: Axes | None, width: float = 8, height: float = 4) -> Axes:
+    if ax is None:
+        ax = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=FONT)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def histogram(times: list[int], ax: Axes | None, state: int, what: str, unit: str) -> Axes:
+    """Draw how long something took, on a logarithmic axis, with its percentiles."""
+    ax = _axes(ax)
+    ax.set_xscale("log")
+    values = np.maximum(np.asarray(times, float), LEAST)
+    low, high = (LEAST, 1e6) if not times else (values.min(), max(values.max(), 1e4))
+    edges = np.geomspace(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high * 1.001)), 49)
+    ax.hist(values, edges.tolist(), color=LOOKS[state].colour, edgecolor="white", linewidth=0.4)
+    ax.set_xlim(edges[0], edges[-1])
+    ax.set_xlabel(f"{what} (logarithmic)", fontsize=FONT + 1)
+    ax.set_ylabel(unit, fontsize=FONT + 1)
+    ax.grid(axis="y", color="#E4E4E4", linewidth=0.6)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _decade(x)))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _percentiles(ax, Quantiles.of(times))
+    return ax
+
+
+def _decade(nanoseconds: float) -> str:
+    for unit, size in (("s", 1e9), ("ms", 1e6)):
+        if nanoseconds >= 0.999 * size:
+            return f"{nanoseconds / size:.0f} {unit}"
+    return f"{nanoseconds / 1e3:g} µs"
+
+
+def _percentiles(ax: Axes, told: Quantiles) -> None:
+    """Draw a line for each percentile; its words stand above the axes, one under the other."""
+    if not told.times:
+        ax.text(0.5, 0.5, "none", transform=ax.transAxes, ha="center", fontsize=FONT)
+        return
+    marks = (("p50", told.p50, ":"), ("p95", told.p95, "--"), ("p99", told.p99, "-."),
+             ("max", told.longest, "-"))  # fmt: skip
+    for name, value, style in marks:
+        ax.axvline(
+            max(value, LEAST), color="black", linestyle=style, linewidth=1.2,
+            label=f"{name}: {readable(value)}",
+        )  # fmt: skip
+    ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=FONT, frameon=False,
+        handlelength=2.6,
+    )  # fmt: skip
+
+
+def queue(spans: Spans, ax: Axes | None) -> Axes:
+    """Draw the run queue's length over time as an area of steps."""
+    ax = _axes(ax, 9, 3)
+    unit, scale = ("s", 1e9) if spans.finish - spans.begin >= 2e9 else ("ms", 1e6)
+    times, sizes = (np.asarray(column) for column in spans.depth)
+    x = np.concatenate([[spans.begin], times, [spans.finish]]) / scale
+    y = np.concatenate([[0], sizes, sizes[-1:] if len(sizes) else [0]])
+    ax.fill_between(x, y, step="post", color=LOOKS[READY].colour, linewidth=0.5)
+    ax.set_xlim(spans.begin / scale, max(spans.finish, spans.begin + 1) / scale)
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.ticklabel_format(axis="x", style="plain", useOffset=False)
+    ax.set_xlabel(f"time ({unit})", fontsize=FONT + 1)
+    ax.set_ylabel("fibers in the run queue", fontsize=FONT + 1)
+    return ax
+
+
+def states(spans: Spans, ax: Axes | None) -> Axes:
+    """Draw the six times of each fiber, one after another."""
+    rows = len(spans.lives)
+    ax = _axes(ax, 9, min(14.0, max(2.4, 0.28 * rows + 1.4)))
+    totals = totals_by_row(Columns.of(spans), max(1, rows))
+    unit, scale = ("s", 1e9) if totals.sum(axis=1).max() >= 2e9 else ("ms", 1e6)
+    left = np.zeros(len(totals))
+    for state, look in LOOKS.items():
+        times = totals[:, state] / scale
+        if times.any():
+            ax.barh(
+                np.arange(len(totals)), times, 0.75, left, color=look.colour, hatch=look.hatch,
+                edgecolor=look.edge if look.hatch or look.colour == "none" else "none",
+                linewidth=0.5, linestyle="--" if look.colour == "none" else "-",
+            )  # fmt: skip
+        left += times
+    _states_axes(ax, spans, totals.sum(axis=0), unit)
+    return ax
+
+
+def _states_axes(ax: Axes, spans: Spans, sums: Any, unit: str) -> None:
+    order, labels = in_order(spans, "spawn")
+    every = max(1, len(order) // 45 + (len(order) > 45))
+    ax.set_yticks(order[::every], labels[::every], **PLAIN)
+    ax.set_ylim(max(1, len(order)) - 0.4, -0.6)
+    ax.set_xlabel(f"time in each state ({unit})", fontsize=FONT + 1)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(left=False)
+    entries = [
+        swatch(look, f"{STATES[state].value}: {readable(int(sums[state]))}")
+        for state, look in LOOKS.items()
+        if sums[state]
+    ]
+    ax.legend(
+        handles=entries, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=DONE, fontsize=FONT,
+        frameon=False, handlelength=1.8, columnspacing=1.0,
+    )  # fmt: skip
+
+
+def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
+    """Draw who ran while whom was ready, as a field of numbers."""
+    found = {fiber: by for fiber, by in starved_by(spans, most).items() if by}
+    victims = list(found)
+    held: dict[int, int] = {}
+    for fiber in victims:
+        for by, time in found[fiber].items():
+            held[by] = held.get(by, 0) + time
+    whole = sum(held.values())
+    culprits = [by for by in sorted(held, key=lambda by: -held[by]) if held[by] >= 0.005 * whole]
+    culprits = culprits[:most]
+    ax = _axes(ax, 3.2 + 0.75 * len(culprits), 2.2 + 0.36 * len(victims))
+    values = np.array([[found[v].get(c, 0) for c in culprits] for v in victims], float)
+    if not values.size:
+        ax.text(0.5, 0.5, "nobody was kept waiting", transform=ax.transAxes, ha="center")
+        ax.set_axis_off()
+        return ax
+    ax.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=max(1.0, values.max()))
+    for (row, column), value in np.ndenumerate(values):
+        if value >= 0.005 * values.max():
+            dark = value > 0.55 * values.max()
+            ax.text(
+                column, row, readable(value), ha="center", va="center", fontsize=FONT - 2,
+                color="white" if dark else "black",
+            )  # fmt: skip
+    names = {life.id: f"#{life.id} {cut(life.name, 16)}" for life in spans.lives}
+    names[0] = "nobody"
+    ax.set_yticks(range(len(victims)), [names[each] for each in victims], **PLAIN)
+    ax.set_xticks(range(len(culprits)), [names[each] for each in culprits], **PLAIN)
+    ax.tick_params(axis="x", rotation=40)
+    plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
+    ax.set_ylabel("was ready", fontsize=FONT + 1)
+    ax.set_xlabel("while this ran", fontsize=FONT + 1)
+    return ax
+
+
+# -- Two runs -----------------------------------------------------------------
+
+
+def two_runs(runs: tuple[Spans, Spans], comparison: Comparison, begin: int, end: int) -> Axes:
+    """Draw two runs with the same rows above each other, and the table of differences below."""
+    names = [[life.name for life in spans.lives] for spans in runs]
+    pairs = paired(names[0], names[1])
+    head, cells = comparison.table()
+    each = min(8.0, max(2.6, 0.24 * (len(pairs) + 3) + 1.5))
+    below = 0.22 * (len(cells) + 1) + 0.3
+    figure = plt.figure(figsize=(11, 2 * each + below), layout="constrained")
+    heights = {"height_ratios": [each, each, below]}
+    upper, lower, table = figure.subplots(3, 1, gridspec_kw=heights)
+    orders = [first for _, first, _ in pairs], [other for _, _, other in pairs]
+    for ax, spans, order, name in zip((upper, lower), runs, orders, comparison.names, strict=True):
+        ax.set_title(cut(name, 60), loc="left", fontsize=FONT + 2, fontweight="bold", **PLAIN)
+        labels = [
+            cut(pair[0]) if row is not None else f"({cut(pair[0])})"
+            for pair, row in zip(pairs, order, strict=True)
+        ]
+        Drawing(spans, ax, begin, end, 0.05, 0.01, order=order, labels=labels)
+    lower.sharex(upper)
+    _table(table, head, cells)
+    drawn: Axes = upper
+    return drawn
+
+
+def _table(ax: Axes, head: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
+    """Write a table of differences."""
+    ax.set_axis_off()
+    text = [[cut(str(cell), 40) for cell in row] for row in cells]
+    table = ax.table(
+        text, colLabels=[cut(cell) for cell in head], loc="upper left", edges="horizontal",
+        colWidths=[0.28, 0.18, 0.18, 0.18], cellLoc="right", colLoc="right",
+    )  # fmt: skip
+    table.auto_set_font_size(False)
+    table.set_fontsize(FONT)
+    for (row, column), cell in table.get_celld().items():
+        cell.set_edgecolor("#CCCCCC")
+        cell.set_height(1 / (len(cells) + 1))
+        cell.get_text().set_parse_math(False)
+        if column == 0:
+            cell.set_text_props(ha="left")
+        if row == 0:
+            cell.set_text_props(fontweight="bold")

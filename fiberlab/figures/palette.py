@@ -1,0 +1,53 @@
+"""Looks: how states are told apart in figures, and how names are made fit to be drawn.
+
+The rule kept here: each state differs from the others in colour, height and hatch; a test holds
+the colours against simulated colour blindness.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ..states import FiberState
+
+
+class Look(NamedTuple):
+    """How a state is told from the others: colour, height of its bar, hatch and its colour."""
+
+    colour: str
+    height: float
+    hatch: str = ""
+    edge: str = "none"
+
+
+_LOOKS = {
+    FiberState.RUNNING: Look("#1B4F8A", 0.80),
+    FiberState.READY: Look("#E69F00", 0.55),
+    FiberState.RECV: Look("#8CCBF0", 0.35, "///", "#3F86B5"),
+    FiberState.SEND: Look("#3FA98C", 0.35, "\\\\\\", "#17604C"),
+    FiberState.SLEEP: Look("#D9D9D9", 0.15, "...", "#8C8C8C"),
+    FiberState.PARKED: Look("none", 0.15, "", "#707070"),
+}
+LOOKS: dict[int, Look] = {state.code: look for state, look in _LOOKS.items()}
+"""How each state looks, by its code; in the order of the legend."""
+
+STACKED = tuple(sorted(LOOKS, key=lambda code: -LOOKS[code].height))
+"""The states that share a pixel, from its bottom to its top: the tallest bars are lowest."""
+
+STALLED = Look("none", 0.90, "xx", "#A50026")
+UNWATCHED = Look("none", 0.35, "\\\\\\\\", "#E69F00")
+ARRIVED = Look("#E69F00", 0.35)  # ready, had anybody looked
+POLLING = Look("#C4C4C4", 0.45)
+MERGED = 0.80  # the height of pixels that hold several spans
+
+MARKED = PRINTED = "#000000"  # signs are told apart by shape; black stands out from every bar
+
+FONT = 10
+SMALL = 8
+HATCHED_FROM = 12  # pixels; hatching narrower bars costs much and shows nothing
+MOST_HATCHED = 600
+MOST_BARS = 10_000  # more are merged, narrowest first
+MOST_LABELS = 12
+STALL_WIDTH = 3  # pixels, at least
+NAME_LENGTH = 24
+PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}

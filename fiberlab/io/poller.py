@@ -1,0 +1,405 @@
+"""Clock and Poller: the two seams between the scheduler and the world, and the real ones.
+
+The rule kept here: a fiber is woken only by an event on the very socket it waits on. Numbers
+of descriptors are used again, so each socket has one Watch, found by its number and believed
+only while it is of the same socket.
+
+A descriptor is registered once and stays registered from one wait to the next, level-triggered;
+it is taken out only when an event comes that nobody waits for. So an echo costs two system
+calls of its own, and its share in one epoll_wait. Two things epoll does not tell:
+
+- A closed descriptor leaves epoll in silence, and its fiber would wait for ever. So twice a
+  second, and whenever its number turns up with another socket, each socket waited on is asked
+  whether it is still open.
+- A descriptor that was closed while a copy of it lives (dup, fork) goes on reporting events
+  under its old number, and can no longer be taken out. So when a number is used again, its
+  events are looked into one by one until, at the next sweep, the whole set is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import time
+import weakref
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Protocol
+
+from ..errors import SocketBusy, SocketClosed
+from ..waits import Socket
+from .clock import Clock, RealClock
+from .descriptors import (
+    DAY,
+    HIGHEST,
+    READABLE,
+    TROUBLE,
+    WRITABLE,
+    exists,
+    make_probe,
+    make_set,
+    number_of,
+)
+
+SWEEP = 0.5  # seconds between two looks for sockets that were closed
+
+MOST_PROBES = 1024  # of sockets that send; one holds 300 bytes, which an idle connection can spare
+
+
+class Poller(Protocol):
+    """What the scheduler needs to know when a socket is ready."""
+
+    waiting: int
+    """How many fibers wait on sockets."""
+
+    def open(self) -> None:
+        """Take the descriptors it needs; run() calls it."""
+        ...
+
+    def close(self) -> None:
+        """Give them back, and forget every socket."""
+        ...
+
+    def listen(self, address: tuple[str, int]) -> Any:
+        """Return a non-blocking socket that listens at `address`."""
+        ...
+
+    def arm(self, fiber: Any, sock: Socket, direction: int) -> bool:
+        """Let `fiber` wait for `sock`; return True if it need not, since sending will not block.
+
+        direction: READABLE or WRITABLE.
+        Raises SocketBusy if another fiber waits there, SocketClosed if `sock` is closed.
+        """
+        ...
+
+    def disarm(self, fiber: Any) -> None:
+        """Let `fiber` no longer wait on its socket."""
+        ...
+
+    def poll(self, timeout: int | None) -> list[Any]:
+        """Return the fibers that need wait no longer, after `timeout` ns at the latest.
+
+        timeout: 0 returns at once; None waits for an event. May return early, with none.
+        A fiber whose socket was closed is among them, with its SocketClosed as `pending`.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Make a poll under way, or the next one, return at once; from any thread."""
+        ...
+
+
+class Watch:
+    """What is known of one socket: who waits on it, and what the system was asked to report."""
+
+    __slots__ = ("armed", "fileno", "receiver", "sender", "socket", "suspect")
+
+    def __init__(self, sock: Socket, fileno: int) -> None:
+        self.fileno = fileno
+        self.receiver: Any = None  # the fiber that waits to receive
+        self.sender: Any = None  # the fiber that waits to send
+        self.armed = 0  # READABLE | WRITABLE, as registered
+        self.suspect = False  # whether events under this number may be those of a closed socket
+        self.socket: Callable[[], Socket | None]
+        try:
+            # Weak: a socket that its fiber has dropped is closed, not kept alive from here.
+            self.socket = weakref.ref(sock)
+        except TypeError:
+            self.socket = _forgotten
+
+    def waiters(self) -> list[Any]:
+        """Return the fibers that wait here: none, one or two."""
+        return [fiber for fiber in (self.receiver, self.sender) if fiber is not None]
+
+    def is_open(self) -> bool:
+        """Whether the socket, or an object of the same number that somebody waits on, is open."""
+        if number_of(self.socket()) == self.fileno:
+            return True
+        waits = [fiber.wait for fiber in self.waiters()]
+        return any(wait is not None and number_of(wait.sock) == self.fileno for wait in waits)
+
+
+def _forgotten() -> None:
+    """Stand for a socket that cannot be referred to weakly: it is not remembered at all."""
+
+
+class RealPoller:
+    """The system's sockets: epoll where there is one, `selectors` elsewhere."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._watches: dict[int, Watch] = {}
+        self._closed: list[Any] = []  # fibers to be told at the next poll
+        self._set: Any = None
+        # One argument: a key of two would cost as much as it saves.
+        self._probe = lru_cache(MOST_PROBES)(make_probe)
+        self._pair: tuple[socket.socket, socket.socket] | None = None
+        self._next_sweep = 0.0
+
+    def open(self) -> None:
+        """Make the set of descriptors, and the pair of sockets by which `wake` is heard."""
+        self._set = make_set()
+        try:
+            self._pair = socket.socketpair()
+        except OSError:
+            self._set.close()
+            raise
+        for end in self._pair:
+            end.setblocking(False)
+        self._set.register(self._pair[0].fileno(), READABLE)
+
+    def close(self) -> None:
+        """Close what `open` made, and forget every socket."""
+        if self._pair is not None:
+            self._set.close()
+            for end in self._pair:
+                end.close()
+        self._pair = self._set = None
+        self._watches.clear()
+        self._closed.clear()
+        self._probe.cache_clear()
+        self.waiting = 0
+
+    def listen(self, address: tuple[str, int]) -> socket.socket:
+        """Return a non-blocking socket that listens at `address` on this machine.
+
+        Raises ValueError for a host that other machines can reach and for what is no port,
+        TypeError for a host that is no text, OSError as bind does.
+        """
+        host, port = address
+        if not isinstance(host, str):
+            raise TypeError(f"a host is text, such as 'localhost', got {host!r}")
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
+            raise ValueError(f"a port is a whole number from 0 to 65535, got {port!r}")
+        host = "127.0.0.1" if host == "localhost" else host
+        try:
+            local = ipaddress.ip_address(host)
+        except ValueError:
+            local = None
+        if local is None or not local.is_loopback:
+            raise ValueError(
+                f"fiberlab listens on this machine only: host is 'localhost' or a loopback "
+                f"address such as '127.0.0.1', got {host!r}"
+            )
+        family = socket.AF_INET6 if local.version == 6 else socket.AF_INET
+        # Room for a crowd that comes at once; the system cuts it to its own limit.
+        listener = socket.create_server((host, port), family=family, backlog=4096)
+        listener.setblocking(False)
+        # Its connections inherit it. Else the second of two short sends in a row waits for the
+        # peer's delayed acknowledgement, 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
+
+    def arm(self, fiber: Any, sock: Socket, direction: int) -> bool:
+        """Let `fiber` wait for `sock`; see Poller."""
+        fileno = sock.fileno()
+        watch = self._watches.get(fileno)
+        if watch is None or watch.socket() is not sock:
+            watch = self._watch(fiber, sock)
+        if direction == READABLE:
+            if watch.receiver is not None:
+                raise SocketBusy.of(watch.receiver, fiber, "receive", fileno)
+        else:
+            if watch.sender is not None:
+                raise SocketBusy.of(watch.sender, fiber, "send", fileno)
+            # One look is cheaper than registering, hearing, and taking out again: there is
+            # nearly always room.
+            if self._probe(fileno).poll(0):
+                return True
+        if not watch.armed & direction:
+            self._ask(watch, watch.armed | direction)
+        if direction == READABLE:
+            watch.receiver = fiber
+        else:
+            watch.sender = fiber
+        fiber.watch = watch
+        self.waiting += 1
+        return False
+
+    def disarm(self, fiber: Any) -> None:
+        """Let `fiber` no longer wait; the descriptor stays registered."""
+        watch = fiber.watch
+        if watch.receiver is fiber:
+            watch.receiver = None
+        elif watch.sender is fiber:
+            watch.sender = None
+        elif fiber in self._closed:
+            self._closed.remove(fiber)
+        else:
+            return  # a poll has returned it already, and ^C came before it was made ready
+        self.waiting -= 1
+
+    def poll(self, timeout: int | None) -> list[Any]:
+        """Wait for events and return the fibers they wake; see Poller."""
+        seconds = DAY if timeout is None else min(timeout / 1e9, DAY)
+        if self.waiting and seconds > SWEEP:
+            seconds = SWEEP
+        if self._closed:
+            seconds = 0
+        ready: list[Any] = []
+        watches = self._watches
+        for fileno, events in self._events(seconds):
+            watch = watches.get(fileno)
+            if watch is None:
+                self._hear(fileno)
+            elif events == READABLE and watch.receiver is not None and not watch.suspect:
+                # The commonest event is kept out of a call: an eighth of what an echo costs.
+                ready.append(watch.receiver)
+                watch.receiver = None
+            else:
+                self._sort_out(watch, events, ready)
+        if time.monotonic() >= self._next_sweep:
+            self._sweep()
+        if self._closed:
+            ready += self._closed
+            self._closed = []
+        self.waiting -= len(ready)
+        return ready
+
+    def wake(self) -> None:
+        """Make poll return at once; from any thread, or a signal handler."""
+        pair = self._pair
+        if pair is not None:
+            # Full: the poll will hear the earlier ones. Closed: there is no poll to wake.
+            with contextlib.suppress(OSError):
+                pair[1].send(b"\0")
+
+    # -- One socket -----------------------------------------------------------
+
+    def _watch(self, fiber: Any, sock: Socket) -> Watch:
+        """Return the Watch of `sock`, whose number is new or was another object's."""
+        fileno = number_of(sock)
+        if isinstance(fileno, bool) or not isinstance(fileno, int) or fileno > HIGHEST:
+            # Here, since the next sweep would ask the system about it, and fail for everybody.
+            raise TypeError(
+                f"fileno() of {sock!r} gave {fileno!r}, which is no descriptor's number"
+            )
+        if fileno < 0:
+            raise SocketClosed.of(fiber, sock)
+        old = self._watches.get(fileno)
+        new = Watch(sock, fileno)
+        if old is not None and old.is_open():
+            # Two objects with one number: the system knows only one descriptor.
+            old.socket = new.socket
+            return old
+        if old is not None:
+            self._tell_closed(old)
+            new.suspect = old.armed != 0
+        self._watches[fileno] = new
+        return new
+
+    def _events(self, seconds: float) -> Any:
+        """Return what the system reports: pairs of a number and its events."""
+        try:
+            # All of them: epoll tells 1,023 if not asked, and who is left out may be timed out.
+            return self._set.poll(seconds, len(self._watches) + 1)
+        except (OSError, ValueError) as error:  # select() refuses a set with a closed descriptor
+            before = len(self._watches)
+            self._sweep()
+            if isinstance(error, ValueError) and len(self._watches) == before:
+                raise  # none was closed: there are more, or higher ones, than select() can take
+            self._renew()
+            return ()
+
+    def _ask(self, watch: Watch, wanted: int) -> None:
+        """Have the system report `wanted` for a socket, nothing at all for 0."""
+        try:
+            if watch.armed and wanted:
+                self._set.modify(watch.fileno, wanted)
+            elif wanted:
+                try:
+                    self._set.register(watch.fileno, wanted)
+                except (FileExistsError, KeyError):
+                    self._set.modify(watch.fileno, wanted)
+            else:
+                self._set.unregister(watch.fileno)
+        except (OSError, KeyError, ValueError):
+            if wanted and exists(watch.fileno):
+                raise  # nothing that can be waited for, such as a file on disk
+            self._renew()
+        watch.armed = wanted
+
+    def _sort_out(self, watch: Watch, events: int, ready: list[Any]) -> None:
+        """Wake who waits for `events`, and stop asking for what nobody waits for."""
+        if watch.suspect and not make_probe(watch.fileno, events & ~TROUBLE).poll(0):
+            self._renew()  # they are of a descriptor closed long ago, of which a copy lives
+            return
+        receiver, sender = watch.receiver, watch.sender
+        if receiver is not None and events & (READABLE | TROUBLE):
+            ready.append(receiver)
+            watch.receiver = None
+        if sender is not None and events & (WRITABLE | TROUBLE):
+            ready.append(sender)
+            watch.sender = None
+        wanted = READABLE * (receiver is not None) | WRITABLE * (sender is not None)
+        if (events & TROUBLE and not wanted) or events & ~wanted & (READABLE | WRITABLE):
+            self._ask(watch, wanted)
+
+    def _hear(self, fileno: int) -> None:
+        """Empty the pair that `wake` writes to; or be rid of a number nobody knows."""
+        assert self._pair is not None
+        if fileno != self._pair[0].fileno():
+            self._renew()
+            return
+        with contextlib.suppress(BlockingIOError):
+            while self._pair[0].recv(4096):
+                pass
+
+    # -- Closed sockets -------------------------------------------------------
+
+    def _tell_closed(self, watch: Watch) -> None:
+        """Have who waits on a closed socket woken at the next poll, with an error."""
+        for fiber in watch.waiters():
+            fiber.pending = SocketClosed.of(fiber, fiber.wait.sock)
+            self._closed.append(fiber)
+        watch.receiver = watch.sender = None
+
+    def _sweep(self) -> None:
+        """Look for sockets that were closed, and forget them."""
+        self._next_sweep = time.monotonic() + SWEEP
+        ghosts = False
+        for fileno, watch in list(self._watches.items()):
+            gone = not watch.is_open() or not exists(fileno)
+            ghosts |= watch.suspect or (gone and watch.armed != 0)
+            if gone:
+                self._tell_closed(watch)
+                del self._watches[fileno]
+        if ghosts:
+            self._renew()
+
+    def _renew(self) -> None:
+        """Make the set anew, of what is open and waited for."""
+        assert self._pair is not None
+        self._set.close()
+        self._set = make_set()
+        self._set.register(self._pair[0].fileno(), READABLE)
+        for watch in self._watches.values():
+            watch.suspect = False
+            watch.armed = READABLE * (watch.receiver is not None)
+            watch.armed |= WRITABLE * (watch.sender is not None)
+            if watch.armed:
+                try:
+                    self._set.register(watch.fileno, watch.armed)
+                except (OSError, ValueError):
+                    watch.armed = 0  # closed: the sweep will find it
+
+
+def clock_and_poller(clock: Clock | None, poller: Poller | None) -> tuple[Clock, Poller]:
+    """Return both, the system's for None.
+
+    Raises TypeError for what is none, and ValueError unless both are real or both simulated:
+    only its network moves a simulated clock, and no other.
+    """
+    clock = RealClock() if clock is None else clock
+    poller = RealPoller() if poller is None else poller
+    for name, given, verb in (("clock", clock, "now_ns"), ("poller", poller, "poll")):
+        if not callable(getattr(given, verb, None)):
+            raise TypeError(f"Scheduler({name}=) needs a {name} with {verb}(), got {given!r}")
+    stands_still = isinstance(poller, RealPoller) and clock.name == "simulated"
+    if stands_still or getattr(poller, "clock", clock) is not clock:
+        raise ValueError(
+            "only its own network moves a simulated clock: write "
+            "Scheduler(clock=network.clock, poller=network)"
+        )
+    return clock, poller

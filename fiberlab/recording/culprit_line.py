@@ -1,0 +1,149 @@
+"""Whereabouts: which line of a stack is the user's own, and what it was calling.
+
+The rule kept here: a fiber that is stuck inside a library is stuck at a line of its own. That is
+the innermost line, as far as the step reaches, that is neither Python's, nor an installed
+package's, nor this package's. A fiber whose function is itself part of a package has no such
+line; then its outermost is named, the one in the fiber's own function.
+
+What this module does not know: threads, clocks, and why anybody asks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import linecache
+import os
+import re
+import sysconfig
+import tokenize
+from collections.abc import Iterable
+from itertools import islice
+from types import CodeType, FrameType
+from typing import NamedTuple
+
+from ..trace.events import short_name
+
+
+class Line(NamedTuple):
+    """One line of a stack: the code, the offset of the instruction in it, and the line."""
+
+    code: CodeType
+    offset: int
+    number: int
+
+
+def stack_of(frame: FrameType) -> list[Line]:
+    """Return the lines of the stack that ends at `frame`, the innermost first.
+
+    Does nothing by which the interpreter's lock could change hands, so the stack of another
+    thread is read as it stood.
+    """
+    lines = []
+    innermost: FrameType | None = frame
+    while innermost is not None:
+        code = innermost.f_code
+        # Some instructions belong to no line; Python then tells None.
+        lines.append(Line(code, innermost.f_lasti, innermost.f_lineno or code.co_firstlineno))
+        innermost = innermost.f_back
+    return lines
+
+
+def own_line(stack: Iterable[Line]) -> Line | None:
+    """Return the user's own line of a stack.
+
+    None if it is the scheduler that is at work, between two fibers.
+    """
+    within: list[tuple[str, Line]] = []
+    for line in stack:
+        path = _real(line.code.co_filename)
+        if path == _SCHEDULER:
+            # A fiber is resumed by the scheduler itself, or with an error by fiber.py.
+            while within and within[-1][0] == _FIBER:
+                within.pop()
+            return within[-1][1] if within and within[-1][0] not in _MACHINERY else None
+        if not _is_library(path):
+            return line
+        within.append((path, line))
+    return within[0][1] if within else None
+
+
+def calls(line: Line) -> bool:
+    """Whether a call is under way at `line`, or has just come back."""
+    code, at = line.code.co_code, line.offset
+    if at >= 2 and code[at] not in _CALLS:
+        at -= 2
+        while at >= 2 and code[at] == 0:  # an instruction's own cache, behind it
+            at -= 2
+    return at >= 0 and code[at] in _CALLS
+
+
+def told(line: Line) -> tuple[str, str]:
+    """Return (file:line, what is called there), the latter as the source has it.
+
+    The call can be told from the rest of its line since Python 3.11; before, it is the whole
+    line, without its comment. If there is no source it is the function's name.
+    """
+    filename = line.code.co_filename
+    source = _call(line) or without_comment(linecache.getline(filename, line.number)).strip()
+    return f"{short_name(filename)}:{line.number}", source or line.code.co_name
+
+
+def without_comment(row: str) -> str:
+    """Return one row of a source without the comment at its end."""
+    with contextlib.suppress(tokenize.TokenError, IndentationError):  # half a statement
+        for token in tokenize.generate_tokens(iter([row.lstrip()]).__next__):
+            if token.type == tokenize.COMMENT:
+                return row.lstrip()[: token.start[1]]
+    return row
+
+
+# -- Whose line it is ---------------------------------------------------------
+
+_LIBRARIES = tuple(
+    {
+        os.path.realpath(sysconfig.get_path(name)) + os.sep
+        for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
+)
+_INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
+_SCHEDULER = _PACKAGE + "scheduler.py"
+_FIBER = _PACKAGE + "fiber.py"
+# What the scheduler calls between two steps; all else that it calls belongs to a fiber.
+_MACHINERY = {
+    _PACKAGE + os.path.join(*parts)
+    for parts in (("recording", "reporter.py"), ("output.py",), ("io", "poller.py"), ("alarms.py",))
+}
+
+
+def _is_library(path: str) -> bool:
+    """Whether a file belongs to Python, to an installed package, or to this one."""
+    if path.startswith(("<frozen", *_LIBRARIES, _PACKAGE)):
+        return True
+    return _INSTALLED.search(path) is not None
+
+
+def _real(filename: str) -> str:
+    return filename if filename.startswith("<") else os.path.realpath(filename)
+
+
+# -- What it was calling -------------------------------------------------------
+
+_CALLS = {number for name, number in dis.opmap.items() if name.startswith("CALL")}
+
+
+def _call(line: Line) -> str:
+    """Return the source of the call that is under way, on one line; "" if it is not known."""
+    positions = getattr(line.code, "co_positions", None)
+    if positions is None:
+        return ""
+    here = next(islice(positions(), line.offset // 2, None), (None,) * 4)
+    first, last, start, end = here
+    if first != line.number or last is None or start is None or end is None:
+        return ""
+    filename = line.code.co_filename
+    rows = [linecache.getline(filename, number).encode() for number in range(first, last + 1)]
+    rows[-1] = rows[-1][:end]  # columns count bytes
+    rows[0] = rows[0][start:]
+    return " ".join(b" ".join(rows).decode(errors="replace").split())

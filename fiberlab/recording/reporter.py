@@ -1,0 +1,292 @@
+"""The reporter: one method for each kind of event, between the scheduler and its observer.
+
+The rule kept here: an event is told at the moment trace.py's kinds are defined for, and telling
+never changes what the scheduler does. An observer that raises is removed, with one warning, and
+the server goes on.
+
+A Trace is given rows, without a detour; any other callable is given TraceEvents. Without an
+observer the scheduler has no reporter at all, and each of its sites costs one test for None.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from ..alarms import nanoseconds
+from ..errors import Deadlock
+from ..io.clock import Clock, RealClock
+from ..io.descriptors import number_of
+from ..trace.events import SCHEMA, Row, TraceEvent
+from ..trace.trace import Trace
+from ..waits import RECV, SEND, WAIT
+from .data_age import waited_ns
+from .watchdog import Watchdog
+
+_PAUSE = WAIT(0)
+
+Observer = Callable[[TraceEvent], Any]
+
+
+class Reporter:
+    """Tells an observer what the scheduler does; one method for each kind of event."""
+
+    def __init__(self, observer: Observer, clock: Clock) -> None:
+        if not callable(observer):
+            raise TypeError(f"trace= needs something to call with each event, got {observer!r}")
+        self._observer = observer
+        self._now = clock.now_ns
+        self._clock = clock
+        self.telling = False  # whether the observer is being called just now
+        self._trace = observer if isinstance(observer, Trace) else None
+        self._record: Callable[[Row], Any] = self._tell
+        self._begun = 0  # the clock when run() was entered
+        self._steps = 0
+        self._step_began: int | None = None
+        self._cpu_began = 0
+        self._cpu = self._trace is not None and self._trace.cpu
+        self._watchdog: Watchdog | None = None
+        # What each fiber waits for, by id, if `hidden` is asked for: at its wake it is forgotten.
+        asked = self._trace is not None and self._trace.hidden
+        self._waits: dict[int, Any] | None = {} if asked else None
+        self._asking = 0  # nanoseconds spent on asking sockets
+        self._marks = 0
+
+    # -- The run --------------------------------------------------------------
+
+    def start(self) -> None:
+        """run() was entered."""
+        if self._trace is not None:
+            if len(self._trace):
+                raise ValueError("this trace already holds a run; give each run its own Trace()")
+            if type(self._trace).__call__ is Trace.__call__:
+                self._record = self._trace.rows.append
+        real = self._clock.name != "simulated"
+        # The watchdog knows one clock only.
+        watched = self._clock.name == RealClock.name
+        if watched and self._trace is not None and self._trace.stall_after is not None:
+            self._watchdog = Watchdog(self._running, self._trace.stall_after)
+            self._watchdog.start()
+        self._begun = self._now()
+        wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
+        python = platform.python_version() if real else None
+        self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
+
+    def stop(self, raised: type[BaseException] | None, stopped: bool) -> None:
+        """run() leaves, because of an exception, because it was stopped, or since all is done."""
+        reason = "stopped" if stopped else "done"
+        if raised is not None:
+            reason = "deadlock" if raised is Deadlock else raised.__name__
+        if self._watchdog is not None:
+            self._watchdog.stop()
+            self._watchdog = None
+        if self._trace is None:
+            self._record((self._t(), "stop", 0, reason, 0))
+            return
+        ended, record = self._t(), self._record
+        self._trace.trim(slack=0)
+        if self._clock.name != "simulated":
+            self._trace.cost = self._estimated_cost(len(self._trace) + self._trace.dropped)
+        record((ended, "stop", 0, reason, self._trace.dropped))
+
+    def turn(self) -> None:
+        """Begin a pass: the moment to drop what is too old."""
+        if self._trace is not None:
+            self._trace.trim()
+
+    # -- A fiber --------------------------------------------------------------
+
+    def spawn(self, fiber: Any, by: int) -> None:
+        """`fiber` was added, by the fiber of id `by`; it is not in the queue yet."""
+        code = getattr(fiber.generator, "gi_code", None)
+        src = None if code is None else (code, -1)
+        self._record((self._t(), "spawn", fiber.id, fiber.name, by, src))
+
+    def wake(self, fiber: Any, by: int, why: str, q: int, late: int | None = None) -> None:
+        """`fiber` was appended to the run queue, which now holds `q`."""
+        hidden = None
+        if self._waits is not None:
+            hidden = self._hidden(self._waits.pop(fiber.id, None), why)
+        self._record((self._t(), "wake", fiber.id, by, why, q, late, hidden))
+
+    def resume(self, fiber: Any, q: int) -> None:
+        """`fiber` was taken from the run queue, which still holds `q`, and is about to run."""
+        self._steps = step = self._steps + 1
+        if self._cpu:
+            self._cpu_began = time.thread_time_ns()
+        if self._watchdog is not None and self._watchdog.asleep:
+            self._watchdog.awaken()
+        self._step_began = now = self._now()
+        self._record((now - self._begun, "resume", fiber.id, step, q))
+
+    def yielded(self, fiber: Any, wait: Any) -> None:
+        """`fiber` has yielded `wait`; None if that was refused, and it gets an error for it."""
+        now = self._now()
+        cpu = self._end_of_step(fiber, now)
+        fileno = duration = None
+        kind = wait.__class__
+        if kind is RECV or kind is SEND:
+            if self._waits is not None:
+                self._waits[fiber.id] = wait
+            op = kind.__name__
+            fileno = number_of(wait._sock)
+        elif kind is WAIT:
+            op = "WAIT"
+            duration = nanoseconds(wait._seconds)
+        else:
+            op = "invalid"
+        src = _suspended_at(fiber.generator)
+        t = now - self._begun
+        self._record((t, "yield", fiber.id, op, fileno, duration, src, cpu))
+
+    def exit(self, fiber: Any, how: str) -> None:
+        """`fiber` has ended; `how` is return, error or cancel."""
+        error = fiber.error
+        now = self._now()
+        cpu = self._end_of_step(fiber, now)
+        err = src = None
+        if error is not None:
+            src = _raised_at(error)
+            if how == "error":
+                err = f"{type(error).__name__}: {_text(error)}"
+        row = (now - self._begun, "exit", fiber.id, how, err, src, cpu)
+        fiber.told = 1  # right before the call, as in Output.write
+        self._record(row)
+
+    def output(self, fiber: Any, text: str, stream: str) -> None:
+        """`fiber` has printed the line `text` to `stream`."""
+        self._record((self._t(), "output", fiber.id, text, stream))
+
+    def mark(self, fiber: Any, name: str, phase: str, number: int, args: Any = None) -> None:
+        """`fiber` has come to the begin (b), the end (e) or a point (i) of something named."""
+        plain = {key: _plain(value) for key, value in args.items()} if args else None
+        self._record((self._t(), "mark", fiber.id, str(name), phase, number, plain))
+
+    def number_of_mark(self) -> int:
+        """Return a number that the begin and the end of a mark share, and no other."""
+        self._marks += 1
+        return self._marks
+
+    # -- The poller -----------------------------------------------------------
+
+    def poll(self, timeout: int | None, q: int, nfd: int, ntimer: int) -> None:
+        """The poller is about to be asked; `nfd` fibers wait on sockets, `ntimer` for a time."""
+        self._record((self._t(), "poll", 0, timeout, q, nfd, ntimer))
+
+    def polled(self, n: int) -> None:
+        """The poller has answered: `n` fibers can go on."""
+        self._record((self._t(), "polled", 0, n))
+
+    # -- How it is told -------------------------------------------------------
+
+    def refuse_while_telling(self, deed: str) -> None:
+        """Raise RuntimeError if it is the observer that would do `deed`."""
+        if self.telling:
+            raise RuntimeError(f"the trace's observer cannot {deed}: it is told in the midst of it")
+
+    def _t(self) -> int:
+        return self._now() - self._begun
+
+    def _hidden(self, wait: Any, why: str) -> int | None:
+        """Return for how long there had been data for a fiber that waited, if that is known."""
+        if wait.__class__ is not RECV or why != "io":
+            return None
+        began = time.perf_counter_ns()
+        waited = waited_ns(wait._sock, self._now())
+        self._asking += time.perf_counter_ns() - began
+        return waited
+
+    def _estimated_cost(self, events: int) -> int:
+        """Return how long it took to tell so many events: by telling some, to nobody.
+
+        The best of a few tries, since a busy machine makes a try longer. What it leaves out is
+        the watchdog, and the dearer turns the scheduler takes when it has somebody to tell.
+        """
+        stand_in = SimpleNamespace(id=0, generator=(_ for _ in ()))
+        told: list[Row] = []
+        self._record = told.append
+        best = min(self._time_of_a_step(stand_in) for _ in range(50))
+        return events * best // 3 + self._asking
+
+    def _time_of_a_step(self, stand_in: Any) -> int:
+        """Tell the three events of a step, and return how long that took."""
+        began = time.perf_counter_ns()
+        self.resume(stand_in, 0)
+        self.yielded(stand_in, _PAUSE)
+        self.wake(stand_in, 0, "yield", 0)
+        return time.perf_counter_ns() - began
+
+    def _running(self) -> int | None:
+        """Tell the watchdog since when a step is running; None between two."""
+        return self._step_began
+
+    def _end_of_step(self, fiber: Any, now: int) -> int | None:
+        """Report what the watchdog saw in the step that has ended; return its processor time."""
+        cpu = time.thread_time_ns() - self._cpu_began if self._cpu else None
+        began, self._step_began = self._step_began, None
+        dog = self._watchdog
+        if dog is not None and began is not None and now - began >= dog.stall_after:
+            for seen, src, func in dog.seen_between(began, now):
+                self._record((seen - self._begun, "stall", fiber.id, src, func, seen - began))
+        return cpu
+
+    def _tell(self, row: Row) -> None:
+        """Give `row` as an event to an observer that is no Trace, or has a __call__ of its own."""
+        before, self.telling = self.telling, True
+        try:
+            self._observer(TraceEvent.from_row(row))
+        except Exception as error:
+            self._record = _ignore
+            warnings.warn(
+                f"the trace's observer {self._observer!r} raised {error!r} and was removed; "
+                "the scheduler goes on without it",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        finally:
+            self.telling = before
+
+
+def _ignore(_row: Row) -> None:
+    """Take the place of an observer that was removed."""
+
+
+def _suspended_at(generator: Any) -> Any:
+    """Return where the innermost generator is suspended, as `trace.place` reads it."""
+    try:
+        inner = generator.gi_yieldfrom
+        while inner is not None and hasattr(inner, "gi_yieldfrom"):
+            generator, inner = inner, inner.gi_yieldfrom
+        frame = generator.gi_frame
+    except AttributeError:
+        return None  # an object that has a generator's methods only
+    return (frame.f_code, frame.f_lasti)
+
+
+def _raised_at(error: BaseException) -> Any:
+    """Return the place where `error` was raised."""
+    trace = error.__traceback__
+    if trace is None:
+        return None
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return (trace.tb_frame.f_code, trace.tb_lasti)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it: numbers and truth as they are, the rest as text."""
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)[:1_000]
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "its message cannot be printed"

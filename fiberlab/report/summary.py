@@ -1,0 +1,252 @@
+"""Summary: where the time of a run went, fiber by fiber, and how long everybody waited.
+
+The rule kept here: the six times of a fiber add up to its life exactly, in nanoseconds; what is
+not known (the tracer's cost, a line nobody saw) is an estimate that says so, or None.
+
+This module draws nothing; its tables are text, HTML, CSV, and rows for a DataFrame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from ..spans.build import Story, build_spans
+from ..spans.numbers import Quantiles, requests, tracing_cost
+from ..spans.numbers import lengths as lengths_of
+from ..spans.spans import Life, Spans, readable
+from ..states import READY, RUNNING
+from ..trace.events import printable
+from ..trace.trace import Trace
+from .tables import Cell, csv_text, html_table, text_table
+
+__all__ = ["FiberSummary", "MarkSummary", "Summary", "summarize"]
+
+
+@dataclass(frozen=True)
+class FiberSummary:
+    """One fiber's part of a run; times in nanoseconds.
+
+    life: from birth (or since it is known) to death (or the trace's end); the sum of the six
+    times that follow it. unwatched: the part of its waits in which another fiber's long step
+    kept everybody from looking. waits: how long it was ready before it ran. longest_at: where
+    its longest step was. ended: return, error or cancel; None if it was alive at the end.
+    """
+
+    id: int
+    name: str
+    parent: int
+    life: int
+    run: int
+    ready: int
+    recv: int
+    send: int
+    sleep: int
+    parked: int
+    unwatched: int
+    steps: int
+    waits: Quantiles
+    longest_step: int
+    longest_at: str | None
+    ended: str | None
+
+
+@dataclass(frozen=True)
+class MarkSummary:
+    """The requests of one group (see `measures.Request`): how many ended, and how long they took.
+
+    per_second: those that ended, by the length of the run; 0 if it took no time.
+    """
+
+    name: str
+    count: int
+    open: int
+    per_second: float
+    took: Quantiles
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in numbers; made by `summarize`. Times in nanoseconds.
+
+    whole: how long it lasted. run: how long some fiber ran. polling: how long the scheduler
+    asked its poller. waits: how long fibers were ready before they ran; steps: how long they
+    ran. unwatched: as in FiberSummary, of all. dropped: events that are missing; unfinished:
+    the trace has no end. tracing: about what the trace cost; None if that is not known.
+    """
+
+    fibers: tuple[FiberSummary, ...]
+    marks: tuple[MarkSummary, ...]
+    whole: int
+    run: int
+    polling: int
+    unwatched: int
+    waits: Quantiles
+    steps: Quantiles
+    events: int
+    dropped: int
+    unfinished: bool
+    tracing: int | None
+
+    @property
+    def utilisation(self) -> float:
+        """The share of the run, 0 to 1, in which some fiber ran."""
+        return self.run / self.whole if self.whole else 0.0
+
+    def rows(self) -> list[dict[str, Cell]]:
+        """Return a dict for each fiber: ``pandas.DataFrame(summary.rows())``."""
+        return [dict(zip(_COLUMNS, _values(each), strict=True)) for each in self.fibers]
+
+    def csv(self) -> str:
+        """Return what `rows` returns as CSV, safe to open in a spreadsheet."""
+        return csv_text(_COLUMNS, [_values(each) for each in self.fibers])
+
+    def __str__(self) -> str:
+        lines = [*self._facts(), "", *text_table(_HEAD, self._cells())]
+        if self.marks:
+            lines += ["", *text_table(_MARK_HEAD, self._mark_cells())]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        html = html_table(_HEAD, self._cells(), " ".join(self._facts()))
+        return html + (html_table(_MARK_HEAD, self._mark_cells(), "marks") if self.marks else "")
+
+    def _facts(self) -> list[str]:
+        waits, other = self.waits, self.whole - self.run - self.polling
+        facts = [
+            f"{_count(len(self.fibers), 'fiber')} in {readable(self.whole)}: running "
+            f"{readable(self.run)} ({self.utilisation:.0%}), polling {readable(self.polling)}, "
+            f"between steps {readable(other)}.",
+            f"Ready before running ({_count(waits.times, 'time')}): p50 {readable(waits.p50)}, "
+            f"p95 {readable(waits.p95)}, p99 {readable(waits.p99)}, at most "
+            f"{readable(waits.longest)}.",
+        ]
+        if self.unwatched:
+            facts.append(f"Nobody looked at waits for {readable(self.unwatched)} in all.")
+        if self.dropped:
+            facts.append(f"{_count(self.dropped, 'event')} dropped: the beginning is incomplete.")
+        if self.unfinished:
+            facts.append("The trace has no end: what was under way counts up to its last event.")
+        if self.tracing is not None and self.whole:
+            cost = f"about {readable(self.tracing)} ({self.tracing / self.whole:.1%} of the run)"
+            facts.append(f"{_count(self.events, 'event')} kept; tracing cost {cost}.")
+        return facts
+
+    def _cells(self) -> list[list[Cell]]:
+        return [
+            [
+                f"#{each.id} {printable(each.name[:30])}",
+                *(_amount(getattr(each, name)) for name in _TIMES),
+                *map(_amount, each.waits[1:]),
+                _amount(each.longest_step),
+                each.longest_at or "",
+            ]
+            for each in self.fibers
+        ]
+
+    def _mark_cells(self) -> list[list[Cell]]:
+        return [
+            [
+                printable(mark.name[:40]),
+                mark.count,
+                mark.open,
+                f"{mark.per_second:.1f}",
+                *map(_amount, mark.took[1:]),
+            ]
+            for mark in self.marks
+        ]
+
+
+_TIMES = ("life", "run", "ready", "recv", "send", "sleep", "parked")
+_HEAD = ["fiber", *_TIMES, "wait p50", "p95", "p99", "max", "longest step", "at"]
+_MARK_HEAD = ["mark", "ended", "open", "per second", "took p50", "p95", "p99", "max"]
+_WITHOUT_UNIT = ("id", "name", "parent", "steps", "longest_at", "ended")
+_COLUMNS = [
+    column
+    for field in fields(FiberSummary)
+    for column in (
+        [f"wait_{name}_ns" for name in ("p50", "p95", "p99", "max")]
+        if field.name == "waits"
+        else [field.name if field.name in _WITHOUT_UNIT else f"{field.name}_ns"]
+    )
+]
+
+
+def summarize(trace: Story) -> Summary:
+    """Sum up a run: each fiber's times, everybody's waits, the loop's use, the marks.
+
+    trace: a Trace, its events, or its Spans.
+    """
+    spans = build_spans(trace)
+    unwatched = _unwatched(spans)
+    fibers = tuple(_fiber(spans, life, unwatched.get(life.id, 0)) for life in spans.lives)
+    whole = spans.finish - spans.begin
+    measured = trace.cost if isinstance(trace, Trace) else None
+    return Summary(
+        fibers=fibers,
+        marks=tuple(_marks(spans, whole)),
+        whole=whole,
+        run=sum(each.run for each in fibers),
+        polling=sum(poll.end - poll.start for poll in spans.polls),
+        unwatched=sum(unwatched.values()),
+        waits=Quantiles.of(lengths_of(spans, READY)),
+        steps=Quantiles.of(lengths_of(spans, RUNNING)),
+        events=len(spans.rows),
+        dropped=spans.dropped,
+        unfinished=bool(spans.rows) and spans.rows[-1][1] != "stop",
+        tracing=measured if measured is not None else tracing_cost(spans),
+    )
+
+
+def _fiber(spans: Spans, life: Life, unwatched: int) -> FiberSummary:
+    times = {state.value: time for state, time in spans.totals(life.id).items()}
+    times["run"] = times.pop("running")
+    steps = [i for i in spans.indexes(life.id) if spans.state[i] == RUNNING]
+    longest = max(steps, key=lambda i: spans.end[i] - spans.start[i], default=None)
+    return FiberSummary(
+        id=life.id,
+        name=life.name,
+        parent=life.parent,
+        life=sum(times.values()),
+        unwatched=unwatched,
+        steps=len(steps),
+        waits=Quantiles.of(lengths_of(spans, READY, life.id)),
+        longest_step=0 if longest is None else spans.end[longest] - spans.start[longest],
+        longest_at=None if longest is None else spans.held_at(longest).text,
+        ended=life.how,
+        **times,
+    )
+
+
+def _unwatched(spans: Spans) -> dict[int, int]:
+    sums: dict[int, int] = {}
+    for each in spans.unwatched():
+        sums[each.fiber] = sums.get(each.fiber, 0) + each.end - each.start
+    return sums
+
+
+def _marks(spans: Spans, whole: int) -> Iterable[MarkSummary]:
+    groups: dict[str, list[int | None]] = {}
+    for request in requests(spans):
+        took = None if request.end is None else request.end - request.start
+        groups.setdefault(request.group, []).append(took)
+    for name, lengths in groups.items():
+        ended = [length for length in lengths if length is not None]
+        rate = len(ended) / (whole / 1e9) if whole else 0.0
+        yield MarkSummary(name, len(ended), len(lengths) - len(ended), rate, Quantiles.of(ended))
+
+
+def _values(each: FiberSummary) -> list[Cell]:
+    values: list[Cell] = []
+    for field in fields(each):
+        value = getattr(each, field.name)
+        values += value[1:] if isinstance(value, Quantiles) else [value]
+    return values
+
+
+def _amount(nanoseconds: int) -> str:
+    return readable(nanoseconds) if nanoseconds else "-"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

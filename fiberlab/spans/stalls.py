@@ -1,0 +1,81 @@
+"""Stalls: the looks into a step that would not end, and the line that makes of it.
+
+The rule kept here: whoever names the line of a step asks `Spans.held_at`, so a sentence, a
+table, a label and a fact never disagree. The line is the first at which a call was seen under
+way; without a call, the last at which the step was seen; and of a step that was never seen, the
+two lines between which it ran.
+
+This module knows nothing of what is made of a stall.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Stall(NamedTuple):
+    """A look into a step that would not end; `step`: where that step is among the spans."""
+
+    time: int
+    fiber: int
+    src: str | None
+    func: str | None
+    ran: int
+    step: int
+
+
+class HeldAt(NamedTuple):
+    """Where a step spent its time: from the line `first` to the line `last`.
+
+    Both are the same if the step was seen there (`seen`), and None where the trace does not tell.
+    """
+
+    first: str | None
+    last: str | None
+    seen: bool
+
+    @classmethod
+    def of(cls, looks: Sequence[Stall], began: str | None, ended: str | None) -> HeldAt:
+        """Choose the line; began, ended: the lines at which the step began and ended."""
+        for look in looks:
+            if called(look.func) is not None:
+                return cls(look.src, look.src, True)
+        if looks:
+            return cls(looks[-1].src, looks[-1].src, True)
+        return cls(began or ended, ended or began, False)
+
+    @property
+    def line(self) -> str | None:
+        """The one line it is, None if it is a stretch or is not known."""
+        return self.first if self.first == self.last else None
+
+    @property
+    def text(self) -> str | None:
+        """How it reads, ``a.py:3`` or ``a.py:3 to a.py:9``; None if it is not known."""
+        return self.first if self.first == self.last else f"{self.first} to {self.last}"
+
+
+_CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+_HARMLESS = (set(dir(builtins)) - {"input", "open", "print", "exec", "eval"}) | set(keyword.kwlist)
+BLOCKING = {
+    "sleep", "input", "run", "call", "check_call", "check_output", "communicate", "wait", "system",
+    "urlopen", "urlretrieve", "request", "getresponse", "create_connection", "connect",
+    "getaddrinfo", "gethostbyname", "acquire", "result", "fsync", "flock", "select", "sendall",
+    "waitpid",
+}  # fmt: skip
+
+
+def called(func: str | None) -> str | None:
+    """Return the dotted name of what a line was calling, as a stall tells it; None if nothing."""
+    names: list[str] = [name for name in _CALL.findall(func or "") if name not in _HARMLESS]
+    blocking = [name for name in names if last_part(name) in BLOCKING]
+    return next(iter(blocking or names), None)
+
+
+def last_part(name: str) -> str:
+    """Return what a dotted name ends in: ``sleep`` for ``time.sleep``."""
+    return name.rpartition(".")[2]

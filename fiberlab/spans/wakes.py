@@ -1,0 +1,123 @@
+"""Arrows: who woke whom, and from where to where that can be drawn.
+
+The rule kept here: an arrow begins inside a slice of the waker and ends inside one of the woken.
+Where there is none, since a step took no time, there is no arrow; a fiber that woke itself by
+WAIT(0) has none either.
+
+This module knows no format and draws nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import NamedTuple
+
+from ..states import RUNNING
+from ..trace.events import Row
+from .spans import Spans
+
+
+class Arrow(NamedTuple):
+    """A wake to be drawn: `by` (0: the scheduler) from `left`, to `fiber` at `came`; in ns."""
+
+    by: int
+    left: int
+    fiber: int
+    came: int
+
+
+class Arrows:
+    """What `find_arrows` found.
+
+    arrows: in the order of the wakes. wakings: when the scheduler woke fibers, from when to when
+    and how many.
+    """
+
+    def __init__(self) -> None:
+        self.arrows: list[Arrow] = []
+        self.wakings: list[tuple[int, int, int]] = []
+
+
+def find_arrows(spans: Spans) -> Arrows:
+    """Return an arrow for each wake, from the step or the poll it happened in."""
+    return _Finder(spans).find()
+
+
+class _Finder:
+    """Goes through the events once."""
+
+    def __init__(self, spans: Spans) -> None:
+        self.spans = spans
+        self.found = Arrows()
+        self.begun = {number: i for i, number in enumerate(spans.first)}  # event -> its span
+        self.steps: dict[int, int] = {}  # fiber -> its last step
+        self.poll: tuple[int, int] | None = None  # the poll that has just ended
+        self.since = 0  # when the scheduler began to wake
+        self.woken: list[tuple[int, Row]] = []  # by the scheduler, since then
+
+    def find(self) -> Arrows:
+        """Take each event in turn."""
+        asked = before = 0
+        for number, row in enumerate(self.spans.rows):
+            t, ev, fid = row[:3]
+            if ev == "wake":
+                if row[4] == "yield":
+                    pass  # after WAIT(0): it has been ready since it yielded
+                elif row[3]:
+                    self.from_fiber(number, row)
+                else:
+                    self.since = self.since if self.woken else before
+                    self.woken.append((number, row))
+            elif ev in ("resume", "poll", "polled", "stop"):
+                self.from_scheduler()
+                self.poll = (asked, t) if ev == "polled" else None
+                asked = t
+                if ev == "resume":
+                    self.steps[fid] = self.begun[number]
+            if ev != "stall":
+                before = t
+        self.from_scheduler()
+        return self.found
+
+    def from_fiber(self, number: int, row: Row) -> None:
+        """Draw the arrow of a wake that one fiber owes to another."""
+        spans, waker = self.spans, row[3]
+        step = self.steps.get(waker)
+        if step is not None and waker != row[2] and spans.end[step] > spans.start[step]:
+            # WAIT(None) is answered when the waker's step is just over.
+            t = min(row[0], spans.end[step] - 1)
+            self.arrow(waker, t, number, row)
+
+    def from_scheduler(self) -> None:
+        """Draw the arrows of what the scheduler woke in one go, and the time it took for that."""
+        woken, self.woken = self.woken, []
+        if not woken:
+            return
+        end = woken[-1][1][0]
+        if end > self.since:
+            self.found.wakings.append((self.since, end, len(woken)))
+        elif self.poll is not None and self.poll[0] < self.poll[1] == end:
+            pass  # woken in no time: they leave from the end of the poll
+        else:
+            return
+        for number, row in woken:
+            self.arrow(0, min(row[0], end - 1), number, row)
+
+    def arrow(self, by: int, left: int, number: int, row: Row) -> None:
+        """Keep an arrow to the fiber of a wake, if that can be seen."""
+        if self.is_seen(number, row):
+            self.found.arrows.append(Arrow(by, left, row[2], row[0]))
+
+    def is_seen(self, number: int, row: Row) -> bool:
+        """Whether the fiber of a wake has a slice then, as ready or at least as running."""
+        spans, i = self.spans, self.begun.get(number)
+        if i is None:
+            return False
+        if spans.end[i] > row[0]:
+            return True
+        mine = spans.indexes(row[2])
+        after = bisect_left(mine, i) + 1
+        if after == len(mine) or spans.state[mine[after]] != RUNNING:
+            return False
+        begun, t = spans.start[mine[after]], int(row[0])
+        return begun == t < spans.end[mine[after]]

@@ -1,0 +1,81 @@
+"""The states of a fiber: which there are, what may follow what, and which event leads where.
+
+The rule kept here: whatever depends on the set of states is data in this module. Spans,
+diagnoses, figures and lessons read it, so a new state is added here and gets a look in
+``figures.palette``; nothing else counts states or compares their places.
+
+This module knows no fiber, no scheduler and no trace.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class FiberState(Enum):
+    """Where a fiber is. DONE stands last: it has no end, so no span is in it."""
+
+    READY = "ready"  # in the run queue
+    RUNNING = "running"  # between its resume and its next yield
+    RECV = "recv"  # waits for data
+    SEND = "send"  # waits for room to send
+    SLEEP = "sleep"  # waits for a deadline
+    PARKED = "parked"  # waits for another fiber to run
+    DONE = "done"  # returned, raised or closed
+
+    def __init__(self, _word: str) -> None:
+        self.code = len(self.__class__.__members__)
+        """Its place among the states; columns of spans hold it instead of the state."""
+
+
+LEGAL_TRANSITIONS: dict[FiberState, frozenset[FiberState]] = {
+    FiberState.READY: frozenset({FiberState.RUNNING}),
+    FiberState.RUNNING: frozenset(set(FiberState) - {FiberState.RUNNING}),
+    FiberState.RECV: frozenset({FiberState.READY}),
+    FiberState.SEND: frozenset({FiberState.READY}),
+    FiberState.SLEEP: frozenset({FiberState.READY}),
+    FiberState.PARKED: frozenset({FiberState.READY}),
+    FiberState.DONE: frozenset(),
+}
+"""From each state, where a fiber can go. A fiber is born READY."""
+
+_AFTER = {"wake": FiberState.READY, "resume": FiberState.RUNNING, "exit": FiberState.DONE}
+_AFTER_YIELD = {"RECV": FiberState.RECV, "SEND": FiberState.SEND, "invalid": FiberState.READY}
+
+
+def state_after(ev: str, op: str | None = None, duration: float | None = None) -> FiberState | None:
+    """Return the state into which an event leads its fiber; None if it leaves it where it is.
+
+    op: of a yield, the name of the wait. duration: of a WAIT, what it asked for, in any unit.
+    """
+    if ev != "yield":
+        return _AFTER.get(ev)
+    state = _AFTER_YIELD.get(op or "")
+    if state is not None:
+        return state
+    if duration is None:
+        return FiberState.PARKED
+    return FiberState.SLEEP if duration else FiberState.READY
+
+
+# -- As codes, for the columns of spans ------------------------------------------------
+
+STATES: tuple[FiberState, ...] = tuple(FiberState)
+"""The states in the order of their codes."""
+
+READY, RUNNING = FiberState.READY.code, FiberState.RUNNING.code
+SLEEP, PARKED, DONE = FiberState.SLEEP.code, FiberState.PARKED.code, FiberState.DONE.code
+
+ON_SOCKETS = (FiberState.RECV.code, FiberState.SEND.code)
+"""The codes of the states in which a fiber waits on a socket."""
+
+UNTIL_POLLED = (*ON_SOCKETS, SLEEP)
+"""The codes of the waits that only a poll or a look at the clock can end.
+
+While another fiber runs, the loop does neither: such a wait is unwatched.
+"""
+
+WAITING = tuple(
+    state.code for state, after in LEGAL_TRANSITIONS.items() if after == {FiberState.READY}
+)
+"""The codes of all states that a fiber leaves only by being woken."""

@@ -1,0 +1,208 @@
+"""Trace files: JSON Lines, one event a line and the header first, so a cut one can still be read.
+
+The rule kept here: a file is not believed. How large it is, how long and how deeply nested its
+lines are is bounded before they are parsed, and each field is held to its type. What is wrong is
+said with the file's name and the line; a file that was cut off at its end gives what is there.
+
+Saving is all or nothing: a file is written beside its place and moved there when it is whole.
+
+This module knows no scheduler, and none of the laws of a story but the order of time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import IO, Any, NamedTuple
+
+from ..errors import TraceError
+from .events import Row
+from .line import check_depth, line_maker, parse, row_of
+
+Progress = Callable[[float], Any]
+"""Called now and then with the share of the work that is done, 0 to 1."""
+
+_BATCH = 5_000  # lines between two calls of a Progress
+
+
+class FileLimits(NamedTuple):
+    """How much of a file is read before it is refused.
+
+    lines, size_bytes: in all, the size when uncompressed. line_bytes: in one line. depth:
+    brackets within brackets.
+    """
+
+    lines: int = 5_000_000
+    size_bytes: int = 1 << 30
+    line_bytes: int = 1 << 20
+    depth: int = 8
+
+
+# -- Writing ------------------------------------------------------------------
+
+
+def write_rows(
+    rows: list[Row], path: str | os.PathLike[str], progress: Progress | None = None
+) -> None:
+    """Write `rows` to `path`, compressed if the name ends in ``.gz``; see `replacing`."""
+    line = line_maker()
+    with replacing(path) as file:
+        for done in range(0, len(rows), _BATCH):
+            text = "".join(map(line, islice(rows, done, done + _BATCH)))
+            # Half a surrogate pair comes out as \udc80, which is how JSON writes it.
+            file.write(text.encode("utf-8", "backslashreplace"))
+            if progress is not None:
+                progress(min(1.0, (done + _BATCH) / len(rows)))
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` when the block ends; if it fails, nothing does.
+
+    The name says whether it is compressed (``.gz``). The same content gives the same bytes.
+    """
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb") as file:  # a pipe or a terminal cannot be replaced
+            yield file
+        return
+    writer = f".fiberlab-{os.getpid()}-{threading.get_ident()}.part"
+    temporary = os.path.join(os.path.dirname(target), writer)
+    try:
+        with open(temporary, "wb") as file:
+            if target.endswith(".gz"):
+                with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
+                    yield packed  # type: ignore[misc]
+            else:
+                yield file
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+# -- Reading ------------------------------------------------------------------
+
+
+def read_rows(
+    path: str | os.PathLike[str], limits: FileLimits, progress: Progress | None = None
+) -> tuple[list[Row], bool]:
+    """Return the rows in the file at `path`, and whether the file was cut off.
+
+    Raises TraceError, with the line, for what is no trace, is damaged or too large; OSError for
+    what cannot be opened.
+    """
+    reader = _Reader(limits)
+    with open(path, "rb") as raw:
+        size = os.fstat(raw.fileno()).st_size
+        try:
+            for _ in reader.batches(_unpacked(raw, os.fspath(path))):
+                if progress is not None:
+                    progress(min(1.0, raw.tell() / size) if size else 1.0)
+        except ValueError as error:
+            line = max(1, reader.number)
+            raise TraceError(f"{os.fspath(path)} line {line}: {error}") from None
+    return reader.rows, reader.cut
+
+
+def _unpacked(raw: io.BufferedReader, name: str) -> IO[bytes]:
+    """Return `raw`, or what it holds when it is compressed; its first bytes tell."""
+    packed = raw.peek(2)[:2] == b"\x1f\x8b"
+    if packed:
+        return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
+    if name.endswith(".gz"):
+        raise ValueError("the name ends in .gz, and the file is not compressed by gzip")
+    return raw
+
+
+class _Reader:
+    """Goes through the lines of a file once; `number` is the line it is at."""
+
+    def __init__(self, limits: FileLimits) -> None:
+        self.limits = limits
+        self.rows: list[Row] = []
+        self.number = 0
+        self.cut = False
+        self._size = 0
+        self._last = 0  # the last moment told
+        self._spawned: set[int] = set()
+        self._shared: dict[str, str] = {}  # one object for each text that comes again and again
+
+    def batches(self, file: IO[bytes]) -> Iterator[None]:
+        """Take every line of `file`, and yield now and then."""
+        longest = self.limits.line_bytes
+        while not self.cut:
+            try:
+                line = file.readline(longest + 1)
+            except EOFError:  # gzip's word for a file that ends too early
+                self.number += 1
+                self.cut = True
+                break
+            except (zlib.error, gzip.BadGzipFile):
+                self.number += 1
+                raise ValueError("from here on the compressed file is damaged") from None
+            if not line:
+                break
+            self.number += 1
+            self._hold_to_limits(line)
+            self._take(line)
+            if self.number % _BATCH == 0:
+                yield
+        if not self.rows:
+            raise ValueError("the file is empty; no trace was saved")
+        self.cut = self.cut or self.rows[-1][1] != "stop"
+        yield
+
+    def _hold_to_limits(self, line: bytes) -> None:
+        limits = self.limits
+        self._size += len(line)
+        if len(line) > limits.line_bytes:
+            raise ValueError(f"the line has more than {limits.line_bytes:,} bytes (line_bytes=)")
+        if self.number > limits.lines:
+            raise ValueError(f"the file has more than {limits.lines:,} lines (lines=)")
+        if self._size > limits.size_bytes:
+            raise ValueError(f"the file has more than {limits.size_bytes:,} bytes (size_bytes=)")
+        if line.count(b"{") + line.count(b"[") > limits.depth:
+            check_depth(line, limits.depth)
+
+    def _take(self, line: bytes) -> None:
+        """Keep the row that `line` stands for, if its kind is known."""
+        try:
+            told = parse(line.removeprefix(b"\xef\xbb\xbf") if self.number == 1 else line)
+        except ValueError:
+            if self.rows and not line.endswith(b"\n"):
+                self.cut = True
+                return
+            raise
+        row = None if told is None else row_of(told, self._shared)
+        if row is not None:
+            self._hold_to_order(row)
+            self.rows.append(row)
+
+    def _hold_to_order(self, row: Row) -> None:
+        """Refuse what no scheduler writes: two runs in one file, or time that goes back."""
+        t, ev, fid = row[:3]
+        if not self.rows:
+            if ev != "start":
+                raise ValueError(
+                    f"a trace begins with a start event, not {ev}; is this file a trace?"
+                )
+        elif ev == "start" or self.rows[-1][1] == "stop":
+            where = "a second start" if ev == "start" else f"a {ev} after the stop"
+            raise ValueError(f"this is {where}; was this trace merged of two?")
+        # A stall was seen before, by a watchdog, and is told when its step is over.
+        if ev != "stall":
+            if t < self._last:
+                raise ValueError(f"time goes back from {self._last} to {t} ns; was it reordered?")
+            self._last = t
+        if ev == "spawn":
+            if fid in self._spawned:
+                raise ValueError(f"fiber {fid} is spawned a second time; was this trace merged?")
+            self._spawned.add(fid)

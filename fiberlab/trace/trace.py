@@ -1,0 +1,169 @@
+"""The trace: one event for everything the scheduler does, kept in memory and on disk.
+
+The rule kept here: only events are stored, as they happened and in order; spans, sums and
+diagnoses are always made from them (see ``spans``). Times are integer nanoseconds since the
+run began; fiber 0 is the scheduler itself.
+
+Which events there are, and how one is kept, stands in ``events``; how it is written, in
+``tracefile``. This module knows no scheduler: a trace from disk is studied without one.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
+from typing import Any
+
+from .events import FIELDS, SCHEMA, EventKind, Row, TraceEvent, place, printable, short_name
+from .file import FileLimits, Progress, read_rows, write_rows
+
+__all__ = [
+    "FIELDS", "SCHEMA", "EventKind", "FileLimits", "Row", "Trace", "TraceEvent", "place",
+    "printable", "rows_of", "short_name",
+]  # fmt: skip
+
+_time_of = itemgetter(0)
+
+
+class Trace:
+    """A recorder of one run: give it to a Scheduler as ``trace=``.
+
+    limit: how many events to keep, seconds: how long (None: for ever), as a flight recorder
+    does; the oldest are dropped and counted, but `start` and `spawn` events survive (as many
+    again as `limit`), so that every fiber keeps its name. While the run goes on there may be a
+    quarter more.
+    stall_after: seconds after which a step that is still running is looked at, and the line
+    found that holds the loop (an event `stall`); None: never. Only in real time.
+    cpu: measure the processor time of each step; two system calls a step.
+    hidden: ask for how long data had been there when a fiber was woken for it; two system calls
+    for each such wake. Real sockets tell it on Linux only, simulated ones always and exactly.
+    """
+
+    def __init__(
+        self,
+        limit: int = 200_000,
+        *,
+        seconds: float | None = None,
+        stall_after: float | None = 0.05,
+        cpu: bool = False,
+        hidden: bool = False,
+    ) -> None:
+        if limit < 1:
+            raise ValueError(f"Trace(limit) must keep at least one event, got {limit!r}")
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"Trace(seconds=) is seconds > 0 or None, got {seconds!r}")
+        if stall_after is not None and not stall_after > 0:
+            raise ValueError(f"Trace(stall_after=) is seconds > 0 or None, got {stall_after!r}")
+        self.limit = limit
+        self.seconds = seconds
+        self.stall_after = stall_after
+        self.cpu = cpu
+        self.hidden = hidden
+        self.dropped = 0
+        self.unfinished = False
+        self.cost: int | None = None
+        """Nanoseconds that recording took, estimated at the end of the run; None: not known."""
+        self.rows: list[Row] = []
+        self._kept: list[Row] = []
+
+    def __call__(self, event: TraceEvent) -> None:
+        """Record `event`: what a scheduler, or an adapter for another one, calls."""
+        self.rows.append(event.to_row())
+        self.trim()
+
+    def trim(self, slack: float = 0.25) -> None:
+        """Drop the oldest events if there are too many; the reporter calls it once a pass.
+
+        slack: by how much of what is kept there may be more. In lumps, because moving the rest
+        of a list down costs its whole length.
+        """
+        rows = self.rows
+        excess = len(rows) - self.limit
+        excess = excess if excess > slack * self.limit else 0
+        if self.seconds is not None and rows:
+            oldest = rows[-1][0] - round(self.seconds * 1e9)
+            if rows[0][0] < oldest - slack * self.seconds * 1e9:
+                excess = max(excess, bisect_left(rows, oldest, key=_time_of))
+        if excess:
+            named = [row for row in rows[:excess] if row[1] in ("start", "spawn")]
+            del rows[:excess]
+            self._kept += named
+            forgotten = max(0, len(self._kept) - 1 - self.limit)
+            del self._kept[1 : 1 + forgotten]
+            self.dropped += excess - len(named) + forgotten
+
+    def all_rows(self) -> list[Row]:
+        """Return every event kept, as rows in order; the stage `build_spans` starts from."""
+        return self._kept + self.rows
+
+    def __iter__(self) -> Iterator[TraceEvent]:
+        return map(TraceEvent.from_row, self.all_rows())
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Trace) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        rows = self.all_rows()
+        fibers = sum(row[1] == "spawn" for row in rows)
+        seconds = (rows[-1][0] - rows[0][0]) / 1e9 if rows else 0.0
+        dropped = f", {self.dropped} dropped" if self.dropped else ""
+        return f"<Trace: {len(rows)} events of {fibers} fibers in {seconds:.3f} s{dropped}>"
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What `start` tells: schema, clock, unit, python, wall, source; empty if there is none."""
+        for row in self.all_rows():
+            if row[1] == "start":
+                return TraceEvent.from_row(row).fields
+        return {}
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        output: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write the trace to `path` as JSON Lines, compressed if the name ends in ``.gz``.
+
+        output: False leaves out what the fibers printed. progress: called with the share done,
+        0 to 1. What stood at `path` is replaced at the end, whole.
+        """
+        rows = self.all_rows()
+        if not output:
+            rows = [row for row in rows if row[1] != "output"]
+        write_rows(rows, path, progress)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        limits: FileLimits = FileLimits(),  # noqa: B008 - it cannot be changed
+        progress: Progress | None = None,
+    ) -> Trace:
+        """Read a trace from `path`; raise TraceError with the line if it is none or damaged.
+
+        What was cut off at its end is left out, and the trace marked as `unfinished`.
+        limits: how much to read before the file is refused. progress: as for `save`.
+        """
+        trace = cls()
+        trace.rows, trace.unfinished = read_rows(path, limits, progress)
+        trace.limit = max(trace.limit, len(trace.rows))
+        last = trace.rows[-1]
+        trace.dropped = (last[4] or 0) if last[1] == "stop" else 0
+        return trace
+
+
+def rows_of(trace: Trace | Iterable[TraceEvent]) -> list[Row]:
+    """Return the rows of a Trace, or of any iterable of events such as a list."""
+    if isinstance(trace, Trace):
+        return trace.all_rows()
+    return [event.to_row() for event in trace]
