@@ -9,6 +9,7 @@ Where each word of that line lives. At the top, what a student reads, in this or
     fiber.py       Fiber, start, join, mark
     alarms.py      deadlines
     scheduler.py   Scheduler: resume all that are ready, poll, expire deadlines
+    endings.py     how a fiber ends and how a run ends; what ^C may break
     sockets.py     accept, connect, recv_until, send_all, in_thread: for ``yield from``
     coroutines.py  as_fiber: run an async def
     output.py      where the prints of fibers go

@@ -12,7 +12,7 @@ tuples would hold the fiber itself; but integers are compared faster, and the ga
 which looks through every tuple that lives long, leaves them alone.
 
 This module knows no clock and no scheduler: times are integers, in nanoseconds, and a fiber is
-any object with the attributes `id`, `entry` and `alarm`.
+any object with an `id` and the two attributes of a Sleeper.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import math
 from collections.abc import Mapping
 from heapq import heappop, heappush, heapreplace
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 BITS = 48
 """How much of an entry is for the turn, and how much for the id: no program counts that far."""
@@ -33,7 +33,11 @@ DEADLINE = 2 * BITS
 """Where in an entry the deadline begins, in bits."""
 
 
-def nanoseconds(seconds: float | None) -> int | None:
+Time: TypeAlias = int | None
+"""A moment or a length of time, in nanoseconds; None: there is none, or never."""
+
+
+def nanoseconds(seconds: float | None) -> Time:
     """Return `seconds` as the integer nanoseconds alarms use; None, never, for None and inf."""
     if not seconds:
         return None if seconds is None else 0
@@ -47,8 +51,8 @@ class Sleeper(Protocol):
     """What a fiber keeps for its alarm."""
 
     id: int
-    entry: int | None  # of the alarm that is set; None: none is
-    alarm: int | None  # the entry that is in the heap; None: it has none
+    _alarm: int | None  # the entry of the alarm that is set; None: none is
+    _in_heap: int | None  # its entry in the heap, which may be out of date; None: it has none
 
 
 def deadline_of(entry: int) -> int:
@@ -59,7 +63,7 @@ def deadline_of(entry: int) -> int:
 class Alarms:
     """The deadlines of all fibers that have one.
 
-    fibers: who is alive, by id; who is no longer there has no alarm.
+    fibers: those that are alive, by id; a fiber that is not among them has no alarm.
     live: how many are set; entries that no longer matter do not count.
     """
 
@@ -74,14 +78,14 @@ class Alarms:
     def set(self, fiber: Sleeper, deadline: int) -> None:
         """Let `fiber`, which has no alarm set, be due at `deadline`."""
         self.live += 1
-        fiber.entry = entry = (deadline << DEADLINE) + next(self._turns) + fiber.id
-        if fiber.alarm is None or entry < fiber.alarm:
-            fiber.alarm = entry
+        fiber._alarm = entry = (deadline << DEADLINE) + next(self._turns) + fiber.id
+        if fiber._in_heap is None or entry < fiber._in_heap:
+            fiber._in_heap = entry
             heappush(self._heap, entry)
 
     def clear(self, fiber: Sleeper) -> None:
         """Take back the alarm of `fiber`; its entry is dropped when it comes up."""
-        fiber.entry = None
+        fiber._alarm = None
         self.live -= 1
 
     def forget_old(self) -> None:
@@ -94,10 +98,10 @@ class Alarms:
             old, self._heap = self._heap, []
             for entry in old:
                 fiber = self._fibers.get(entry & ID)
-                if fiber is not None and entry == fiber.alarm:
-                    fiber.alarm = fiber.entry
-                    if fiber.entry is not None:
-                        self._heap.append(fiber.entry)
+                if fiber is not None and entry == fiber._in_heap:
+                    fiber._in_heap = fiber._alarm
+                    if fiber._alarm is not None:
+                        self._heap.append(fiber._alarm)
             self._heap.sort()  # which makes it a heap
 
     def next(self) -> int | None:
@@ -114,29 +118,32 @@ class Alarms:
     def due(self, now: int) -> Any:
         """Take out and return the next fiber whose deadline is `now` or earlier, else None.
 
-        Its `entry` is left for the caller to read, and to `clear`.
+        Its `_alarm` is left for the caller to read, and to `clear`.
         """
         heap = self._heap
         later = (now + 1) << DEADLINE
         while heap and heap[0] < later:
             if (fiber := self._first()) is not None:
-                fiber.alarm = None
+                fiber._in_heap = None
                 heappop(heap)
                 return fiber
         return None
 
     def _first(self) -> Sleeper | None:
-        """Return whose the first entry is; if it is out of date, move or drop it: None."""
+        """Return the fiber of the first entry; None if the entry was out of date.
+
+        Such an entry is moved to where it belongs, or dropped.
+        """
         entry = self._heap[0]
         fiber = self._fibers.get(entry & ID)
-        if fiber is not None and entry == fiber.entry:
+        if fiber is not None and entry == fiber._alarm:
             return fiber
-        if fiber is None or entry != fiber.alarm:
-            heappop(self._heap)  # of who has ended, or has set an earlier alarm since
-        elif (moved := fiber.entry) is None:
-            fiber.alarm = None
+        if fiber is None or entry != fiber._in_heap:
+            heappop(self._heap)  # its fiber has ended, or has set an earlier alarm since
+        elif (moved := fiber._alarm) is None:
+            fiber._in_heap = None
             heappop(self._heap)
         else:
-            fiber.alarm = moved
+            fiber._in_heap = moved
             heapreplace(self._heap, moved)
         return None

@@ -4,8 +4,8 @@ The rule kept here: where a fiber is follows from what it waits for. `wait` is t
 yielded, None while it is ready or running; only the scheduler writes it, when the fiber parks
 and when it is made ready. So `state` can never disagree with the facts.
 
-What a fiber may become is LEGAL_TRANSITIONS: a literal, from which the figure of the states is
-drawn and against which any trace can be checked.
+What is public of a Fiber is for its users. Its underscore names are what the scheduler and its
+parts (alarms, poller, output) note down of it; nobody else reads them.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class Fiber:
 
     __slots__ = (
         "__weakref__",
+        "_alarm",
+        "_in_heap",
+        "_log",
+        "_looked",
         "_name",
+        "_owned",
         "_scheduler",
-        "alarm",
-        "entry",
+        "_told",
+        "_watch",
         "error",
         "generator",
         "id",
-        "log",
-        "looked",
-        "owned",
         "pending",
         "result",
-        "told",
         "traceback",
         "wait",
-        "watch",
     )
 
     def __init__(self, number: int, generator: Any, name: str | None, scheduler: Any) -> None:
@@ -66,20 +66,21 @@ class Fiber:
             raise TypeError(f"a fiber's name is text or None, got {name!r}")
         self.id = number
         self.generator: Any = generator  # None once it is done
-        self._name = name
-        self._scheduler = scheduler
         self.wait: Wait | None = None
         self.pending: BaseException | None = None  # thrown at its next resume
         self.error: BaseException | None = None
         self.traceback: Any = None  # the traceback of `error`, when it ended
         self.result: Any = None
-        self.looked = False  # whether its last wake was from WAIT(None)
-        self.watch: Any = None  # the poller's record of the socket it waited on last
-        self.owned: Any = None  # a socket that is closed when the fiber ends
-        self.log: Any = None  # what it has printed, while that is withheld
-        self.told = 0  # of its end: 1, the trace was told; 2, what it printed was written
-        self.entry: int | None = None  # these two belong to the alarms
-        self.alarm: int | None = None
+        self._name = name
+        self._scheduler = scheduler
+        # What the scheduler and its parts note down of it:
+        self._looked = False  # whether its last wake was from WAIT(None)
+        self._watch: Any = None  # the poller's record of the socket it waited on last
+        self._alarm: int | None = None  # the alarms' two entries
+        self._in_heap: int | None = None
+        self._log: Any = None  # what it has printed, while that is withheld
+        self._told = False  # whether its last words were written
+        self._owned: Any = None  # a socket that is closed when the fiber ends
 
     @property
     def name(self) -> str:
@@ -108,46 +109,15 @@ class Fiber:
         pass, call ``scheduler.stop()`` instead. RuntimeError in a trace's observer, likewise.
         """
         if self.generator is not None:
-            self._scheduler.throw(self, FiberCancelled(f"fiber {self.name!r} was cancelled"))
+            self._scheduler._throw(self, FiberCancelled(f"fiber {self.name!r} was cancelled"))
 
-    def throw_pending(self) -> Any:
+    def _throw(self) -> Any:
         """Throw what is pending at the yield and return what is yielded next."""
         assert self.pending is not None
         error, self.pending = self.pending, None
         return self.generator.throw(error)
 
-    @property
-    def ended(self) -> bool:
-        """Whether the generator has come to its end."""
-        return self.generator is None or self.error is not None
-
-    def close(self) -> None:
-        """Run the generator's finally blocks; the scheduler calls it when run() is left.
-
-        Leaves in `error` GeneratorExit when all is well, else what they raise, and RuntimeError
-        if the generator goes on yielding; nothing, if it has come to its end before.
-        """
-        if not self.ended:
-            try:
-                self._close()
-            except BaseException as error:
-                self.error = error
-
-    def _close(self) -> None:
-        for _ in range(3):  # some catch GeneratorExit in their loop once, by mistake
-            try:
-                self.generator.close()
-            except RuntimeError:
-                if getattr(self.generator, "gi_frame", None) is None:
-                    raise
-            else:
-                raise GeneratorExit
-        raise RuntimeError(
-            f"fiber {self.name!r} goes on yielding while it is closed and was abandoned; "
-            "let GeneratorExit pass, and yield in no finally block"
-        )
-
-    def end(self) -> str:
+    def _end(self) -> str:
         """Return how the fiber ended: "return", "cancel" or "error".
 
         What came out of the generator is in `error`, and stays there unless it was a return.
@@ -162,7 +132,7 @@ class Fiber:
             # The fiber's own frames only: the scheduler's would be kept alive by the error.
             without_frames_of(error, "fiberlab.scheduler", __name__)
             self.traceback = error.__traceback__
-        # No call from here to the end of the writing: ^C comes between calls.
+        # No call from here on: ^C comes between calls, and finds all of this done or nothing.
         if returned:
             self.result, self.error = error.value, None  # type: ignore[union-attr]
         self._name, self.generator = name, None
@@ -170,12 +140,12 @@ class Fiber:
             return "return"
         return "cancel" if isinstance(error, (FiberCancelled, GeneratorExit)) else "error"
 
-    def let_go(self) -> None:
+    def _let_go(self) -> None:
         """Drop what a fiber held that has ended, and close the socket it owned."""
-        self.wait = self.watch = self.pending = self.log = None
-        if self.owned is not None:
+        self.wait = self._watch = self.pending = self._log = None
+        if self._owned is not None:
             with contextlib.suppress(OSError):  # its number was closed behind its back
-                self.owned.close()
+                self._owned.close()
 
     def __repr__(self) -> str:
         return f"<Fiber {self.id} {self.name!r} {self.state.value}>"
@@ -214,14 +184,9 @@ def scheduler_of_thread() -> Any:
     return getattr(_here, "scheduler", None)
 
 
-@contextlib.contextmanager
-def set_scheduler_of_thread(scheduler: Any) -> Iterator[None]:
-    """Note which scheduler runs in this thread, for `start`; a fiber may run another inside."""
-    before, _here.scheduler = scheduler_of_thread(), scheduler
-    try:
-        yield
-    finally:
-        _here.scheduler = before
+def set_scheduler_of_thread(scheduler: Any) -> None:
+    """Note which scheduler runs in this thread, for `start`; None: none does."""
+    _here.scheduler = scheduler
 
 
 def start(generator: FiberGenerator, name: str | None = None) -> Fiber:

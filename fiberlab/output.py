@@ -49,32 +49,38 @@ class Output:
         self.report: Any = None  # the scheduler's Reporter, to be told of each line
         self._file = file
         self._clock = clock
+        self._catch: Callable[[str, str], bool] | None = None
         self._writing = False
         self._warned = False
 
-    def catch(self, running: Callable[[], Any], *leaving: contextlib.ExitStack) -> None:
-        """Catch what the fiber `running()` prints in this thread, until `leaving` are closed."""
+    def catch(self, running: Callable[[], Any]) -> None:
+        """Catch what the fiber `running()` prints in this thread, until `release`."""
         if self.mode is None:
             return
 
         def catch(text: str, stream: str) -> bool:
             return self._caught(running(), text, stream)
 
-        for stack in leaving:  # before there is anything to undo: ^C may strike in attach
-            stack.callback(_router.detach, catch)
+        self._catch = catch  # before there is anything to undo: ^C may strike in attach
         _router.attach(catch)
+
+    def release(self) -> None:
+        """Catch no more; of no effect if nothing was caught."""
+        if self._catch is not None:
+            _router.detach(self._catch)
+            self._catch = None
 
     def begin(self, fiber: Any) -> None:
         """Make the log of a fiber that begins to live now."""
         if self.mode is not None:
-            fiber.log = _Log(self._clock.now_ns())
+            fiber._log = _Log(self._clock.now_ns())
 
     def last_line(self, fiber: Any) -> None:
         """End the last line of `fiber`, which will print no more."""
-        if fiber.log is not None:
-            for stream, part in list(fiber.log.parts.items()):
+        if fiber._log is not None:
+            for stream, part in list(fiber._log.parts.items()):
                 if part:
-                    self._lines(fiber, fiber.log, "\n", stream)
+                    self._lines(fiber, fiber._log, "\n", stream)
 
     def end(self, fiber: Any, how: str) -> None:
         """Write what was withheld of `fiber`, and the error that ended it if `how` is "error".
@@ -82,7 +88,7 @@ class Output:
         An error is one line, or its complete traceback when debugging. Once: a second call
         writes nothing.
         """
-        log = fiber.log
+        log = fiber._log
         lines = self._error_lines(fiber, fiber.error) if how == "error" else []
         if self.mode == "withheld" and log is not None:
             text = "".join(log.lines + [self._stamp(log, line) for line in lines])
@@ -90,7 +96,7 @@ class Output:
         else:
             prefix = f"[{fiber.id}] " if self.mode == "direct" else ""
             text = "".join(f"{prefix}{printable(line)}\n" for line in lines)
-        if text and fiber.told < 2:
+        if text and not fiber._told:
             self.write(text, last_of=fiber)
 
     def say(self, line: str) -> None:
@@ -106,7 +112,7 @@ class Output:
         try:
             if last_of is not None:
                 # Right before the call: ^C comes between calls, so nothing is lost or told twice.
-                last_of.told = 2
+                last_of._told = True
             try:
                 file.write(text)
             except UnicodeEncodeError as error:  # a file that knows fewer characters
@@ -136,11 +142,11 @@ class Output:
         """Take `text` if a fiber is running; say whether it was taken."""
         # During a write it is the file that prints, or a signal handler; and a trace's observer
         # is no fiber, either.
-        if fiber is None or fiber.log is None or self._writing:
+        if fiber is None or fiber._log is None or self._writing:
             return False
         if self.report is not None and self.report.telling:
             return False
-        self._lines(fiber, fiber.log, text, stream)
+        self._lines(fiber, fiber._log, text, stream)
         return True
 
     def _lines(self, fiber: Any, log: _Log, text: str, stream: str) -> None:

@@ -84,7 +84,7 @@ def accept_all(
             continue
         short = False
         try:
-            add(function(sock, address)).owned = sock  # closed when the fiber ends
+            add(function(sock, address))._owned = sock  # closed when the fiber ends
         except Exception as error:
             sock.close()
             say(f"error: no fiber for {address}: {one_line(error)}")

@@ -18,7 +18,7 @@ class Sleeper:
 
     def __init__(self, number, name):
         self.id, self.name = number, name
-        self.entry = self.alarm = None
+        self._alarm = self._in_heap = None
 
     def __repr__(self):
         return self.name
@@ -94,7 +94,7 @@ def test_a_cleared_alarm_does_not_ring(alarms, sleeper):
 def test_only_the_last_deadline_of_a_fiber_rings(alarms, sleeper, later):
     one = sleeper("a")
     for deadline in (5, 20, later):
-        if one.entry is not None:
+        if one._alarm is not None:
             alarms.clear(one)
         alarms.set(one, deadline)
 
@@ -137,7 +137,7 @@ def test_alarms_do_what_a_sorted_list_does(steps):
     alarms = Alarms(fibers)
     model = {}
     for which, seconds, moves_on in steps:
-        if sleepers[which].entry is not None:
+        if sleepers[which]._alarm is not None:
             alarms.clear(sleepers[which])
             del model[str(which)]
         if seconds == 12:  # it ends, and another one begins in its place
@@ -169,7 +169,7 @@ def test_a_hundred_thousand_time_outs_that_move_are_cheap(alarms, sleeper):
     sleepers = [sleeper(str(number)) for number in range(1000)]
     for moment in range(100):
         for one in sleepers:
-            if one.entry is not None:
+            if one._alarm is not None:
                 alarms.clear(one)
             alarms.set(one, 10_000 + moment * 100 + shuffled.randrange(50))
     alarms.forget_old()

@@ -38,11 +38,11 @@ BUGS = {
     ),
     "two untimed waits in a row stall": (
         "scheduler",
-        ("if fiber is not runner:", "if fiber is not runner and not fiber.looked:"),
+        ("if fiber is not runner:", "if fiber is not runner and not fiber._looked:"),
     ),
     "WAIT(None) loses the wake-up of one that parks itself": (
         "scheduler",
-        ("if parks and runner.looked:", "if parks:"),
+        ("if parks and runner._looked:", "if parks:"),
     ),
     "WAIT(None) wakes only the first": (
         "scheduler",
@@ -51,7 +51,7 @@ BUGS = {
     ),
     "two that only look keep each other spinning": (
         "scheduler",
-        ("if parks and runner.looked:", "if False:"),
+        ("if parks and runner._looked:", "if False:"),
     ),
     "a second receiver replaces the first": (
         "simulation.network",
@@ -80,7 +80,7 @@ BUGS = {
     ),
     "an old alarm rings for a later wait": (
         "scheduler",
-        ("if fiber.entry is not None:\n            self._alarms.clear(fiber)", "if False: pass"),
+        ("if fiber._alarm is not None:\n            self._alarms.clear(fiber)", "if False: pass"),
     ),
     "a closed socket is woken without an error": (
         "simulation.network",

@@ -20,6 +20,7 @@ from fibers import yields
 import fiberlab
 from fiberlab.fiber import start
 from fiberlab.scheduler import Scheduler
+from fiberlab.spans.check import check_story
 from fiberlab.states import FiberState
 from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
@@ -36,7 +37,7 @@ def busy(finished, left, right):
         start(guarded(finished, WAIT(0)))
         start(guarded(finished, WAIT(9))).cancel()
         yield SEND(left)
-        yield WAIT(0.001)
+        yield WAIT(0.0005)
         return
     finally:
         finished.append("busy")
@@ -50,10 +51,11 @@ def guarded(finished, *waits):
         finished.append(waits)
 
 
-def strike(number):
+def strike(number, limit):
     """Run with a KeyboardInterrupt at one line of the package; return where, and what went wrong.
 
-    None when the run has no so many lines.
+    limit: how many events a trace of the run keeps; 0: it is not traced. None when the run has
+    not so many lines.
     """
     where, left_to_go = [], number + 1
 
@@ -72,7 +74,8 @@ def strike(number):
     ends = socket.socketpair()
     for end in ends:
         end.setblocking(False)
-    scheduler = Scheduler(output="withheld", file=io.StringIO())
+    trace = Trace(limit, stall_after=None) if limit else None
+    scheduler = Scheduler(output="withheld", file=io.StringIO(), trace=trace)
     finished, wrong = [], []
     generators = [guarded(finished, RECV(ends[0])), guarded(finished, WAIT(None), WAIT(9))]
     generators += [busy(finished, *ends), stops(scheduler)]
@@ -95,7 +98,13 @@ def strike(number):
         sys.stdout, sys.stderr = streams
     if any(inspect.getgeneratorstate(each) == inspect.GEN_SUSPENDED for each in generators):
         wrong.append("left open")
-    again = scheduler.add(yields(WAIT(0), WAIT(0.001)))
+    if trace is not None:
+        try:
+            check_story(trace)
+        except Exception as error:
+            wrong.append(repr(error))
+        scheduler._reporter = None  # a trace holds one run
+    again = scheduler.add(yields(WAIT(0), WAIT(0.0001)))
     try:
         scheduler.run()
     except Exception as error:
@@ -110,14 +119,14 @@ def strike(number):
 
 def stops(scheduler):
     """Stop the scheduler a little later."""
-    yield WAIT(0.01)
+    yield WAIT(0.002)
     scheduler.stop()
 
 
-def all_strikes():
+def all_strikes(limit):
     """Strike at each line in turn; return how many there were, and where something went wrong."""
     broken, number = [], 0
-    while (found := strike(number)) is not None:
+    while (found := strike(number, limit)) is not None:
         if len(found) > 1 and list(found) not in broken:
             broken.append(list(found))
         number += 1
@@ -125,12 +134,15 @@ def all_strikes():
 
 
 @pytest.mark.live
-def test_wherever_a_keyboard_interrupt_strikes_nothing_is_left_behind():
+@pytest.mark.parametrize("limit", [0, 10_000, 20], ids=["not traced", "traced", "dropping"])
+def test_wherever_a_keyboard_interrupt_strikes_nothing_is_left_behind(limit):
+    """... and the trace keeps its laws, whatever it has dropped."""
     # In a process of its own: what is left behind would spoil other tests.
     environment = {**os.environ, "PYTHONPATH": str(Path(PACKAGE).parent)}
     done = subprocess.run(
-        [sys.executable, __file__], env=environment, capture_output=True, text=True, timeout=120
-    )
+        [sys.executable, __file__, str(limit)],
+        env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
     number, broken = json.loads(done.stdout)
 
     assert number > 200
@@ -167,7 +179,7 @@ def strike_at_the_end(number, *, output, ending):
     trace, file, owned = Trace(stall_after=None), io.StringIO(), io.StringIO()
     scheduler = Scheduler(output=output, file=file, trace=trace)
     fiber = scheduler.add(ends(), "ends")
-    fiber.owned = owned
+    fiber._owned = owned
     scheduler.add(after())
     struck = False
     try:
@@ -217,5 +229,5 @@ def test_a_generator_that_an_interrupt_kept_from_running_is_closed(scheduler, lo
 
 
 if __name__ == "__main__":
-    result = json.dumps(all_strikes())
+    result = json.dumps(all_strikes(int(sys.argv[1])))
     sys.__stdout__.write(result)

@@ -47,6 +47,10 @@ SWEEP = 0.5  # seconds between two looks for sockets that were closed
 MOST_PROBES = 1024  # of sockets that send; one holds 300 bytes, which an idle connection can spare
 
 
+Address = tuple[str, int]
+"""Where a socket listens: (host, port)."""
+
+
 class Poller(Protocol):
     """What the scheduler needs to know when a socket is ready."""
 
@@ -213,13 +217,13 @@ class RealPoller:
             watch.receiver = fiber
         else:
             watch.sender = fiber
-        fiber.watch = watch
+        fiber._watch = watch
         self.waiting += 1
         return False
 
     def disarm(self, fiber: Any) -> None:
         """Let `fiber` no longer wait; the descriptor stays registered."""
-        watch = fiber.watch
+        watch = fiber._watch
         if watch.receiver is fiber:
             watch.receiver = None
         elif watch.sender is fiber:

@@ -14,7 +14,7 @@ import math
 import platform
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +29,7 @@ from .data_age import waited_ns
 from .watchdog import Watchdog
 
 _PAUSE = WAIT(0)
+_MOVES = {"spawn", "wake", "resume", "yield", "exit"}
 
 Observer = Callable[[TraceEvent], Any]
 
@@ -56,6 +57,8 @@ class Reporter:
         self._waits: dict[int, Any] | None = {} if asked else None
         self._asking = 0  # nanoseconds spent on asking sockets
         self._marks = 0
+        self._stopped = True  # whether `stop` was told, or nothing to be stopped yet
+        self._last: dict[int, Row] = {}  # of an observer that is no Trace: see `last_told`
 
     # -- The run --------------------------------------------------------------
 
@@ -72,27 +75,32 @@ class Reporter:
         if watched and self._trace is not None and self._trace.stall_after is not None:
             self._watchdog = Watchdog(self._running, self._trace.stall_after)
             self._watchdog.start()
-        self._begun = self._now()
+        self._begun, self._stopped = self._now(), False
         wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
         python = platform.python_version() if real else None
         self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
 
     def stop(self, raised: type[BaseException] | None, stopped: bool) -> None:
-        """run() leaves, because of an exception, because it was stopped, or since all is done."""
+        """run() leaves, because of an exception, because it was stopped, or since all is done.
+
+        A second call does what ^C has kept the first from doing.
+        """
         reason = "stopped" if stopped else "done"
         if raised is not None:
             reason = "deadlock" if raised is Deadlock else raised.__name__
         if self._watchdog is not None:
             self._watchdog.stop()
             self._watchdog = None
-        if self._trace is None:
-            self._record((self._t(), "stop", 0, reason, 0))
+        if self._stopped:
             return
-        ended, record = self._t(), self._record
-        self._trace.trim(slack=0)
-        if self._clock.name != "simulated":
-            self._trace.cost = self._estimated_cost(len(self._trace) + self._trace.dropped)
-        record((ended, "stop", 0, reason, self._trace.dropped))
+        ended, record, dropped = self._t(), self._record, 0
+        if self._trace is not None:
+            self._trace.trim(slack=0)
+            dropped = self._trace.dropped
+            if self._clock.name != "simulated":
+                self._trace.cost = self._estimated_cost(len(self._trace) + dropped)
+        self._stopped = True  # right before the call: ^C comes between calls
+        record((ended, "stop", 0, reason, dropped))
 
     def turn(self) -> None:
         """Begin a pass: the moment to drop what is too old."""
@@ -154,9 +162,7 @@ class Reporter:
             src = _raised_at(error)
             if how == "error":
                 err = f"{type(error).__name__}: {_text(error)}"
-        row = (now - self._begun, "exit", fiber.id, how, err, src, cpu)
-        fiber.told = 1  # right before the call, as in Output.write
-        self._record(row)
+        self._record((now - self._begun, "exit", fiber.id, how, err, src, cpu))
 
     def output(self, fiber: Any, text: str, stream: str) -> None:
         """`fiber` has printed the line `text` to `stream`."""
@@ -181,6 +187,34 @@ class Reporter:
     def polled(self, n: int) -> None:
         """The poller has answered: `n` fibers can go on."""
         self._record((self._t(), "polled", 0, n))
+
+    # -- What was told, for who has to go on after ^C --------------------------
+
+    def last_told(self, fibers: Iterable[Any]) -> dict[int, str]:
+        """Return for each fiber's id the last event told of it; "" if none was.
+
+        Of those that move a fiber: spawn, wake, resume, yield and exit.
+        """
+        wanted, found = {fiber.id for fiber in fibers}, {}
+        for row in self._told():
+            if row[2] in wanted and row[1] in _MOVES:
+                found[row[2]] = row[1]
+                wanted.discard(row[2])
+                if not wanted:
+                    break
+        return found | dict.fromkeys(wanted, "")
+
+    def end_poll(self) -> None:
+        """Tell the end of a poll that was begun, if it was not told."""
+        last = next((row[1] for row in self._told() if row[1] in ("poll", "polled")), "")
+        if last == "poll":
+            self.polled(0)
+
+    def _told(self) -> Iterable[Row]:
+        """Return the rows that were told, from the last one on; the last ones only, if not kept."""
+        if self._trace is None:
+            return self._last.values()
+        return self._trace.rows_from_the_end()
 
     # -- How it is told -------------------------------------------------------
 
@@ -209,8 +243,11 @@ class Reporter:
         """
         stand_in = SimpleNamespace(id=0, generator=(_ for _ in ()))
         told: list[Row] = []
-        self._record = told.append
-        best = min(self._time_of_a_step(stand_in) for _ in range(50))
+        record, self._record = self._record, told.append
+        try:
+            best = min(self._time_of_a_step(stand_in) for _ in range(50))
+        finally:
+            self._record = record
         return events * best // 3 + self._asking
 
     def _time_of_a_step(self, stand_in: Any) -> int:
@@ -237,6 +274,8 @@ class Reporter:
 
     def _tell(self, row: Row) -> None:
         """Give `row` as an event to an observer that is no Trace, or has a __call__ of its own."""
+        if row[1] in _MOVES or row[1] in ("poll", "polled"):
+            self._last[row[2]] = row
         before, self.telling = self.telling, True
         try:
             self._observer(TraceEvent.from_row(row))

@@ -88,15 +88,21 @@ class Trace:
                 excess = max(excess, bisect_left(rows, oldest, key=_time_of))
         if excess:
             named = [row for row in rows[:excess] if row[1] in ("start", "spawn")]
-            del rows[:excess]
-            self._kept += named
-            forgotten = max(0, len(self._kept) - 1 - self.limit)
-            del self._kept[1 : 1 + forgotten]
-            self.dropped += excess - len(named) + forgotten
+            kept = self._kept + named
+            forgotten = max(0, len(kept) - 1 - self.limit)
+            del kept[1 : 1 + forgotten]
+            dropped = self.dropped + excess - len(named) + forgotten
+            # All at once, without a call: ^C comes between calls.
+            rows[:excess], self._kept, self.dropped = (), kept, dropped
 
     def all_rows(self) -> list[Row]:
         """Return every event kept, as rows in order; the stage `build_spans` starts from."""
         return self._kept + self.rows
+
+    def rows_from_the_end(self) -> Iterator[Row]:
+        """Go through every event kept, as a row, the last one first."""
+        yield from reversed(self.rows)
+        yield from reversed(self._kept)
 
     def __iter__(self) -> Iterator[TraceEvent]:
         return map(TraceEvent.from_row, self.all_rows())

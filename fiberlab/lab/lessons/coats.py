@@ -215,7 +215,7 @@ def in_fibers(function: Callable[[Any, Any], FiberGenerator]) -> Server:
         def accepting() -> FiberGenerator:
             for _ in range(clients):
                 sock, address = yield from accept(listener)
-                start(function(sock, address)).owned = sock
+                start(function(sock, address))._owned = sock
 
         listener.setblocking(False)
         scheduler = Scheduler(trace=trace, file=io.StringIO())

@@ -1,0 +1,189 @@
+"""How a fiber ends, and how a run ends: all is told once, and everything is given back.
+
+`finish` is what happens whenever a fiber has ended. The rest is for leaving run(): the scheduler
+itself takes no care of ^C, all of that care is here.
+
+What ^C may break. Python raises KeyboardInterrupt between two calls: mostly in a fiber's own code
+or in the poll, but sometimes in the midst of the scheduler's. Then a fiber may have been taken
+from the run queue and not be resumed yet; or it has yielded, and nobody has noted for what; or it
+was made ready, and the trace was not told. Guarding each of these places would make the loop
+slow and hard to read. Three rules make them harmless instead:
+
+- Only one thing that the scheduler has noted is believed here: which fibers are alive. A fiber
+  counts as alive until all of its end is told, so whatever ^C has left over is done here.
+- What the trace was told last of a fiber decides what it is told next. So its story holds
+  together, even if the scheduler had come further than it had told, or less far.
+- Everything here may be done twice. run() stands inside two of these guards: if ^C strikes while
+  the inner one is at work, the outer one does what is left.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from .alarms import Alarms
+from .fiber import Fiber, scheduler_of_thread, set_scheduler_of_thread
+
+TRIES = 4
+"""How often a step is tried that raises; an observer may raise at every event, ^C strikes once."""
+
+
+def finish(scheduler: Any, fiber: Fiber, *, told: bool = False) -> None:
+    """Tell how `fiber` has ended, unless the trace was `told`, and forget it.
+
+    Raises what has ended it if that ends the run too: KeyboardInterrupt or SystemExit.
+    """
+    how = fiber._end()
+    scheduler._output.last_line(fiber)
+    if scheduler._report is not None and not told:
+        scheduler._report.exit(fiber, how)
+    scheduler._output.end(fiber, how)
+    fiber._let_go()  # last: whoever sees the socket closed finds what was printed
+    del scheduler._alive[fiber.id]
+    scheduler._alarms.forget_old()
+    if isinstance(fiber.error, (KeyboardInterrupt, SystemExit)):
+        raise fiber.error
+
+
+def enter(scheduler: Any) -> None:
+    """Take what a run needs, and admit the fibers that were added before."""
+    scheduler._entered = True
+    set_scheduler_of_thread(scheduler)
+    scheduler._poller.open()
+    scheduler._output.catch(lambda: scheduler.running)
+    if scheduler._reporter is not None:
+        scheduler._reporter.start()
+        scheduler._report = scheduler._output.report = scheduler._reporter
+    for fiber in list(scheduler._alive.values()):
+        scheduler._admit(fiber)
+
+
+@contextmanager
+def leaving(scheduler: Any) -> Iterator[None]:
+    """Whatever ends the block, close the scheduler's fibers and be as before run()."""
+    outer, queue, raised = scheduler_of_thread(), scheduler._queue, None
+    try:
+        yield
+    except BaseException as error:
+        raised = type(error)
+        raise
+    finally:
+        with ExitStack() as last:  # what stands first here is done last, whatever the rest raises
+            last.callback(_reset, scheduler, queue)
+            last.callback(scheduler._poller.close)
+            last.callback(set_scheduler_of_thread, outer)
+            last.callback(scheduler._output.release)
+            if scheduler._reporter is not None:
+                last.callback(scheduler._reporter.stop, raised, scheduler._stopping)
+            _close_fibers(scheduler)
+
+
+def _reset(scheduler: Any, queue: Any) -> None:
+    """Be as before run(); `queue` is the run queue that the scheduler was made with."""
+    scheduler._queue = queue
+    scheduler._parked, scheduler._alarms = {}, Alarms(scheduler._alive)
+    scheduler._entered = scheduler._stopping = False
+    scheduler._report = scheduler._output.report = scheduler.running = None
+
+
+def _close_fibers(scheduler: Any) -> None:
+    """Close every fiber that is alive, whatever they raise, and then raise the first of that.
+
+    In the order of adding; but the fiber comes first whose step the trace has not seen end.
+    """
+    if not scheduler._alive:
+        return
+    fatal = _insist(_make_all_ready, scheduler)
+    queued = set(scheduler._queue)
+    first = [fiber for fiber in scheduler._alive.values() if fiber not in queued]
+    while scheduler._alive:
+        fiber = first.pop() if first else next(iter(scheduler._alive.values()))
+        error = _insist(_close, scheduler, fiber)
+        fatal = fatal or error
+        scheduler._alive.pop(fiber.id, None)
+    scheduler.running = None
+    if fatal is not None:
+        raise fatal
+
+
+def _insist(action: Callable[..., None], *arguments: Any) -> BaseException | None:
+    """Do `action` until it comes back, TRIES times at most; return what it raised first."""
+    first = None
+    for _ in range(TRIES):
+        try:
+            action(*arguments)
+        except BaseException as error:
+            first = first or error
+        else:
+            break
+    return first
+
+
+def _make_all_ready(scheduler: Any) -> None:
+    """Put every fiber that is alive into a new run queue, but for one that runs or has ended."""
+    report = scheduler._report
+    told = {} if report is None else report.last_told(scheduler._alive.values())
+    scheduler.running = None
+    with suppress(Exception):  # a run queue that a student has broken
+        for _ in range(len(scheduler._queue)):
+            scheduler._queue.popleft()
+    fibers = scheduler._alive.values()
+    scheduler._queue = deque(
+        fiber for fiber in fibers if told.get(fiber.id) not in ("resume", "exit")
+    )
+    for fiber in scheduler._queue:
+        fiber.wait = None
+    if report is not None:
+        report.end_poll()
+        length = sum(event == "wake" for event in told.values())
+        for fiber in scheduler._queue:
+            was = told[fiber.id]
+            if not was:
+                report.spawn(fiber, 0)
+            if was != "wake":
+                length += 1
+                report.wake(fiber, 0, "cancel" if was == "yield" else "spawn", length)
+
+
+def _close(scheduler: Any, fiber: Fiber) -> None:
+    """Close one fiber, and tell of its end."""
+    if fiber.id not in scheduler._alive:
+        return
+    queue, report, was = scheduler._queue, scheduler._report, ""
+    scheduler.running = fiber
+    if fiber in queue:
+        queue.remove(fiber)
+        was = "wake"
+    elif report is not None:  # it ran when ^C came, or ^C came while it was closed
+        was = report.last_told([fiber])[fiber.id]
+    if report is not None and was == "wake":
+        report.resume(fiber, len(queue))
+    if fiber.generator is not None and fiber.error is None:
+        try:
+            _close_generator(fiber)
+        except BaseException as error:
+            fiber.error = error
+    finish(scheduler, fiber, told=was == "exit")
+
+
+def _close_generator(fiber: Fiber) -> None:
+    """Run the generator's finally blocks.
+
+    Raises GeneratorExit when all is well, else what they raise, and RuntimeError if the
+    generator goes on yielding.
+    """
+    for _ in range(3):  # some catch GeneratorExit in their loop once, by mistake
+        try:
+            fiber.generator.close()
+        except RuntimeError:
+            if getattr(fiber.generator, "gi_frame", None) is None:
+                raise
+        else:
+            raise GeneratorExit
+    raise RuntimeError(
+        f"fiber {fiber.name!r} goes on yielding while it is closed and was abandoned; "
+        "let GeneratorExit pass, and yield in no finally block"
+    )
