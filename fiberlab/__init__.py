@@ -27,8 +27,8 @@ Then a folder for each noun:
                    stalls.py, numbers.py
     report/        from spans to numbers and files: summary.py, comparison.py, tables.py,
                    perfetto.py
-    diagnosis/     from spans to sentences: diagnose.py, evidence.py, finding.py, and rules/ with
-                   long_steps.py, delays.py, conduct.py
+    diagnosis/     from spans to sentences: diagnose.py, limits.py, evidence.py, finding.py, and
+                   rules/ with long_steps.py, delays.py, conduct.py
     figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
                    draw_timeline.py, draw_charts.py, canvas.py and pixels.py; palette.py has the
                    colours
@@ -50,7 +50,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .coroutines import as_fiber
-    from .diagnosis import Diagnosis, assert_no_stall, diagnose
+    from .diagnosis import Diagnosis, Finding, Limits, assert_no_stall, diagnose
     from .errors import (
         Deadlock,
         FiberCancelled,
@@ -82,7 +82,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "coroutines": ("as_fiber",),
-    "diagnosis": ("Diagnosis", "assert_no_stall", "diagnose"),
+    "diagnosis": ("Diagnosis", "Finding", "Limits", "assert_no_stall", "diagnose"),
     "errors": (
         "Deadlock",
         "FiberCancelled",
@@ -126,7 +126,9 @@ __all__ = [
     "FiberCancelled",
     "FiberState",
     "FiberTimeout",
+    "Finding",
     "InvalidYield",
+    "Limits",
     "Scheduler",
     "SimulatedClock",
     "SimulatedNetwork",

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 import pytest
 
 from fiberlab.diagnosis.diagnose import diagnose
-from fiberlab.diagnosis.finding import Diagnosis
+from fiberlab.diagnosis.finding import Finding
 from fiberlab.scheduler import Scheduler
 from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
@@ -122,7 +122,7 @@ def busy() -> Iterator[None]:
         yield
 
 
-def accusations(trace: Trace) -> list[Diagnosis]:
+def accusations(trace: Trace) -> list[Finding]:
     return [finding for finding in diagnose(trace, most=None) if finding.blames]
 
 
@@ -153,7 +153,7 @@ def test_every_victim_of_a_block_is_named_with_what_it_lost():
             break
 
 
-def names_every_victim(found: list[Diagnosis]) -> None:
+def names_every_victim(found: list[Finding]) -> None:
     findings = {each.kind: each for each in found}
     held, late = findings["blocking call"], findings["late timer"]
     victims = {victim.name: victim for victim in held.victims}

@@ -7,10 +7,23 @@ import re
 import sys
 from pathlib import Path
 
+import matplotlib
 import pytest
+from matplotlib import pyplot as plt
 
-from fiberlab import FiberState, Trace, build_spans, diagnose, write_perfetto
-from fiberlab.diagnosis.finding import Diagnosis
+from fiberlab import (
+    FiberState,
+    Limits,
+    Trace,
+    build_spans,
+    diagnose,
+    plot_timeline,
+    summarize,
+    write_perfetto,
+)
+from fiberlab.diagnosis.finding import Finding
+from fiberlab.figures import describe_timeline
+from fiberlab.lab import longest_step
 from fiberlab.spans.check import check_story
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -44,7 +57,7 @@ def said(name: str, what: str) -> str:
     return found[1]
 
 
-def findings(name: str) -> list[Diagnosis]:
+def findings(name: str) -> list[Finding]:
     return list(diagnose(Trace.load(DATA / name), most=None))
 
 
@@ -144,3 +157,34 @@ def test_the_handler_of_a_slow_reader_waits_to_send_and_is_not_blamed():
     sending = [spans.totals(life.id)[FiberState.SEND] for life in spans.lives]
     assert max(sending) > 0.2e9
     assert [str(found) for found in findings(name) if found.blames] == []
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_sentence_a_table_a_label_and_a_fact_name_the_same_line(name):
+    """Of the longest step of each fiber, and of each step that held the loop."""
+    trace = Trace.load(DATA / name)
+    spans = build_spans(trace)
+    longest = {
+        life.id: max(steps, key=lambda i: (spans.end[i] - spans.start[i], -i))
+        for life in spans.lives
+        if (steps := [i for i in spans.steps() if spans.lives[spans.row[i]].id == life.id])
+    }
+    long = {spans[i]: spans.held_at(i) for i in spans.steps(Limits().step)}
+    told = [each for each in diagnose(trace, most=None) if each.spans and each.spans[0] in long]
+    sentences = {max(each.spans, key=lambda span: span.length): each.text for each in told}
+    with matplotlib.rc_context({"backend": "Agg"}):
+        labels = [text.get_text() for text in plot_timeline(trace).texts]
+        plt.close("all")
+    words = describe_timeline(trace, steps=len(spans.steps()))
+    labels = [text.rpartition("  ")[0] for text in labels if re.match(r"\S+\.py:\d+.*  ", text)]
+
+    assert {each.id: each.longest_at for each in summarize(trace).fibers if each.steps} == {
+        fiber: spans.held_at(step).text for fiber, step in longest.items()
+    }
+    assert [longest_step(trace, fiber).src for fiber in longest] == [
+        spans.held_at(step).text for step in longest.values()
+    ]
+    assert all(held.first in sentences.get(span, held.first) for span, held in long.items())
+    assert all(held.text in words for held in long.values())
+    assert set(labels) <= {held.text for held in long.values()}
+    assert "None" not in words

@@ -6,6 +6,7 @@ import pytest
 
 from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.diagnosis.evidence import Victim
+from fiberlab.diagnosis.limits import Limits
 from fiberlab.spans.spans import readable
 from fiberlab.spans.stalls import called
 from fiberlab.states import FiberState
@@ -231,7 +232,7 @@ def test_the_call_in_a_line_is_found(func, name):
 
 def test_short_steps_are_no_finding():
     assert diagnose(long_step(ran=30)) == ()
-    assert len(diagnose(long_step(ran=30), step=0.02)) == 1
+    assert len(diagnose(long_step(ran=30), limits=Limits(step=0.02))) == 1
 
 
 def test_steps_held_at_one_line_are_one_finding():

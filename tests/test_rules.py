@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from fiberlab.diagnosis.diagnose import assert_no_stall, diagnose
-from fiberlab.diagnosis.finding import Diagnosis
+from fiberlab.diagnosis.finding import Finding
+from fiberlab.diagnosis.limits import Limits
 from fiberlab.errors import Deadlock
 from fiberlab.scheduler import Scheduler
 from fiberlab.simulation.network import SimulatedClock, SimulatedNetwork
@@ -52,12 +53,12 @@ class Story:
             return self.tell("exit", fid, **fields)
         return self.tell("yield", fid, **{"src": f"f{fid}.py:9", **fields})
 
-    def found(self, kind: str, **limits: float) -> Diagnosis:
+    def found(self, kind: str, **limits: float) -> Finding:
         [finding] = [each for each in self.all(**limits) if each.kind == kind]
         return finding
 
-    def all(self, **limits: float) -> Iterable[Diagnosis]:
-        return diagnose(self.events, most=None, **limits)
+    def all(self, **limits: float) -> Iterable[Finding]:
+        return diagnose(self.events, most=None, limits=Limits(**limits))
 
     def kinds(self, **limits: float) -> list[str]:
         return [each.kind for each in self.all(**limits)]

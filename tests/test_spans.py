@@ -192,6 +192,31 @@ def test_a_step_knows_the_line_it_began_and_the_line_it_ended_at():
     assert [spans.resumed_at(second), spans[second].src] == ["a.py:2", None]
 
 
+@pytest.mark.parametrize(
+    ("looks", "held"),
+    [
+        ([], ("a.py:1 to a.py:2", None, False)),
+        (["src=a.py:9 func=nap()"], ("a.py:9", "a.py:9", True)),
+        # The first at which a call was under way; the last, if there was none.
+        (["src=a.py:7 func=nap()", "src=a.py:9 func=count()"], ("a.py:7", "a.py:7", True)),
+        (["src=a.py:7 func=x=1", "src=a.py:9 func=nap()"], ("a.py:9", "a.py:9", True)),
+        (["src=a.py:7 func=x=1", "src=a.py:9 func=y=2"], ("a.py:9", "a.py:9", True)),
+    ],
+)
+def test_a_step_was_held_where_it_was_seen_else_between_its_two_lines(looks, held):
+    told = [f"{25 + n} stall 1 {look} ran=5" for n, look in enumerate(looks)]
+    spans = build_spans(story(*NAP[:4], *told, *NAP[4:]))
+
+    found = spans.held_at(spans.steps()[0])
+    assert (found.text, found.line, found.seen) == held
+
+
+def test_a_line_that_a_trace_does_not_tell_is_left_out():
+    spans = build_spans(story(*NAP))
+
+    assert [spans.held_at(step).text for step in spans.steps()] == ["a.py:1 to a.py:2", "a.py:2"]
+
+
 def test_steps_can_be_asked_for_by_length():
     assert build_spans(story(*NAP)).steps(at_least=5e-9) == [1]
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from fiberlab.errors import TraceError
 from fiberlab.scheduler import Scheduler
 from fiberlab.simulation.network import SimulatedNetwork
-from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace import events
+from fiberlab.trace.events import FIELDS, EventKind, TraceEvent
 from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, WAIT
 
@@ -368,3 +369,18 @@ def test_a_damaged_file_loads_or_is_refused_with_the_line_and_never_worse(whole,
 
     assert again == loaded
     assert not refusal or " line " in refusal
+
+
+def test_each_field_of_a_row_is_read_by_its_name():
+    kinds = {each.__name__.lower(): each for each in (
+        events.SPAWN, events.WAKE, events.RESUME, events.YIELD, events.EXIT, events.POLL,
+        events.POLLED, events.OUTPUT, events.MARK, events.STOP,
+    )}  # fmt: skip
+    named = {
+        kind: {name.lower(): at for name, at in vars(each).items() if name.isupper()}
+        for kind, each in kinds.items()
+    }
+
+    assert named == {
+        kind: {field: at for at, field in enumerate(FIELDS[kind], start=3)} for kind in kinds
+    }

@@ -14,7 +14,8 @@ from typing import NamedTuple
 from ..spans.spans import Spans
 from ..spans.stalls import BLOCKING, called, last_part
 from ..states import READY, UNTIL_POLLED
-from ..trace.events import Row
+from ..trace.events import EV, FID, POLL, WAKE, Row, T
+from .limits import Limits
 
 
 class Verdict(Enum):
@@ -24,25 +25,6 @@ class Verdict(Enum):
     COMPUTED = "CPU hog"
     PREEMPTED = "OS preemption"
     UNCLEAR = "long step"
-
-
-class Limits(NamedTuple):
-    """The thresholds of `diagnose`; seconds, shares of 1, or a number a second."""
-
-    step: float = 0.05
-    cpu_low: float = 0.2
-    cpu_high: float = 0.8
-    first_step: float = 1.0
-    ready: float = 0.05
-    ready_share: float = 0.5
-    ready_least: float = 0.05
-    hidden: float = 0.05
-    late: float = 0.01
-    late_share: float = 0.5
-    turn: float = 0.1
-    self_wakes: float = 100.0
-    self_wake_share: float = 0.5
-    self_wake_step: float = 0.001
 
 
 class Victim(NamedTuple):
@@ -129,14 +111,15 @@ def _victim(
     if state not in UNTIL_POLLED or spans.end[i] < ended or spans.last[i] < 0:
         return None
     row = spans.rows[spans.last[i]]
-    if row[4] == "timer":
-        due = row[0] - row[6] if row[6] is not None else (spans[i].duration or 0) + spans.start[i]
+    if row[WAKE.WHY] == "timer":
+        late = row[WAKE.LATE]
+        due = spans.start[i] + (spans[i].duration or 0) if late is None else row[T] - late
         waited = ended - max(due, since)
         return Victim(life.id, life.name, waited, "late") if waited > 0 else None
     if found_data.get(life.id) is not row:
         return None
-    hidden = row[7]
-    arrived = since if hidden is None else max(since, row[0] - hidden)
+    hidden = row[WAKE.HIDDEN]
+    arrived = since if hidden is None else max(since, row[T] - hidden)
     if arrived >= ended:
         return None
     return Victim(life.id, life.name, ended - arrived, "data", hidden is not None)
@@ -149,17 +132,17 @@ def _first_poll_after(spans: Spans, step: int) -> dict[int, Row]:
     answered = False
     for number in range(spans.last[step], len(spans.rows)) if spans.last[step] >= 0 else ():
         row = spans.rows[number]
-        if row[1] == "poll":
+        if row[EV] == "poll":
             if answered:
                 break
             asked = row
-        elif row[1] == "polled":
+        elif row[EV] == "polled":
             # A poll that blocked brought what came while it waited, not what came before.
-            if asked is None or (asked[3] != 0 and row[0] - asked[0] > 1_000_000):
+            if asked is None or (asked[POLL.TIMEOUT] != 0 and row[T] - asked[T] > 1_000_000):
                 break
             answered = True
-        elif answered and row[1] == "wake" and row[4] == "io":
-            wakes[row[2]] = row
-        elif answered and row[1] == "resume":
+        elif answered and row[EV] == "wake" and row[WAKE.WHY] == "io":
+            wakes[row[FID]] = row
+        elif answered and row[EV] == "resume":
             break
     return wakes

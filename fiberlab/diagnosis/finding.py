@@ -16,7 +16,7 @@ from .evidence import Victim
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Finding:
     """One finding; its `str` is the sentence.
 
     kind: the name of the rule. fiber, name, src: whom and which line it is about, where there
@@ -46,7 +46,7 @@ class Diagnosis:
         return f"<p><b>{escape(self.kind)}</b> ({self.certainty}): {escape(self.text)}</p>"
 
 
-class Diagnoses(tuple[Diagnosis, ...]):
+class Diagnosis(tuple[Finding, ...]):
     """What `diagnose` found, worst first; its `str` is one line for each."""
 
     __slots__ = ()

@@ -16,7 +16,7 @@ from matplotlib.patches import FancyArrowPatch
 from ..spans.numbers import Request, requests
 from ..spans.spans import Spans
 from ..states import READY
-from ..trace.events import Row
+from ..trace.events import EV, FID, MARK, WAKE, Row, T
 from .canvas import Canvas, corners, cut
 from .palette import FONT, LOOKS, MARKED, MOST_LABELS, PLAIN, PRINTED, SMALL, STALL_WIDTH, STALLED
 from .pixels import Window, highest
@@ -111,8 +111,10 @@ def marks(canvas: Canvas, window: Window) -> int:
         for each in requests(spans)
         if each.start < window.end and (each.end is None or each.end > window.begin)
     ]
-    notes = _moments(canvas, window, lambda row: row[1] == "mark" and row[4] not in ("b", "e"))
-    lines = _moments(canvas, window, lambda row: row[1] == "output")
+    notes = _moments(
+        canvas, window, lambda row: row[EV] == "mark" and row[MARK.PH] not in ("b", "e")
+    )
+    lines = _moments(canvas, window, lambda row: row[EV] == "output")
     count = len(brackets) + len(notes) + len(lines)
     if count > MOST_SIGNS:
         return count
@@ -128,7 +130,7 @@ def marks(canvas: Canvas, window: Window) -> int:
 
 def signs_in_legend(spans: Spans) -> list[Line2D]:
     """Return what the legend says of the signs, and how many of each there are."""
-    events = [row[4] for row in spans.annotations() if row[1] == "mark"]
+    events = [row[MARK.PH] for row in spans.annotations() if row[EV] == "mark"]
     lines = len(spans.annotations()) - len(events)
     begun = events.count("b")
     notes = len(events) - begun - events.count("e")
@@ -148,9 +150,9 @@ def _moments(
     """Return where on the Axes the signs of some events are: above the fiber's bar."""
     origin = canvas.spans.origin
     return [
-        ((row[0] - origin) / canvas.scale, canvas.y_of(row[2]) - 0.44)
+        ((row[T] - origin) / canvas.scale, canvas.y_of(row[FID]) - 0.44)
         for row in canvas.spans.annotations()
-        if wanted(row) and window.begin <= row[0] - origin < window.end and canvas.y_of(row[2])
+        if wanted(row) and window.begin <= row[T] - origin < window.end and canvas.y_of(row[FID])
     ]
 
 
@@ -187,12 +189,14 @@ def arrows(canvas: Canvas, highlight: int | None, window: Window) -> int:
     spans, wanted = canvas.spans, []
     # Who spawned whom is seen from the rows.
     for row in spans.handed if highlight is None else spans.rows:
-        if row[1] != "wake" or row[3] == row[2] or row[4] == "cancel":
+        if row[EV] != "wake":
             continue
-        t = row[0] - spans.origin
-        among = highlight is None or highlight in (row[2], row[3])
-        if among and window.begin <= t < window.end and canvas.y_of(row[2]):
-            wanted.append((t / canvas.scale, row[3], row[2]))
+        fiber, by, t = row[FID], row[WAKE.BY], row[T] - spans.origin
+        if by == fiber or row[WAKE.WHY] == "cancel":
+            continue
+        among = highlight is None or highlight in (fiber, by)
+        if among and window.begin <= t < window.end and canvas.y_of(fiber):
+            wanted.append((t / canvas.scale, by, fiber))
     if len(wanted) > (MOST_ARROWS if highlight is None else MOST_OF_ONE):
         return len(wanted)
     for x, by, fiber in wanted:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from ..diagnosis.diagnose import diagnose
 from ..diagnosis.evidence import Verdict
-from ..diagnosis.finding import Diagnosis
+from ..diagnosis.finding import Finding
 from ..spans.build import Story, build_spans
 from ..spans.spans import Spans
 from ..states import RUNNING
-from ..trace.events import TraceEvent
+from ..trace.events import EV, FID, OUTPUT, SPAWN, TraceEvent
 from ..trace.trace import Trace, rows_of
 
 _OF_OP = {"RECV": "recv", "SEND": "send", "invalid": "invalid"}
@@ -44,7 +44,7 @@ def story(trace: Story, fiber: str | int) -> list[str]:
     """
     spans = build_spans(trace)
     number = _id_of(spans, fiber)
-    told = (_word(TraceEvent.from_row(row)) for row in spans.rows if row[2] == number)
+    told = (_word(TraceEvent.from_row(row)) for row in spans.rows if row[FID] == number)
     return [word for word in told if word]
 
 
@@ -56,8 +56,12 @@ def stories(trace: Story) -> dict[str, list[str]]:
 
 def printed(trace: Trace) -> list[tuple[str, str]]:
     """Return what fibers printed: (name, line) for each line; prints must have been caught."""
-    names = {row[2]: row[3] for row in rows_of(trace) if row[1] == "spawn"}
-    return [(names.get(row[2], "?"), row[3]) for row in rows_of(trace) if row[1] == "output"]
+    names = {row[FID]: row[SPAWN.NAME] for row in rows_of(trace) if row[EV] == "spawn"}
+    return [
+        (names.get(row[FID], "?"), row[OUTPUT.TEXT])
+        for row in rows_of(trace)
+        if row[EV] == "output"
+    ]
 
 
 def longest_step(trace: Story, fiber: str | int | None = None) -> Step:
@@ -82,7 +86,7 @@ def longest_step(trace: Story, fiber: str | int | None = None) -> Step:
     )
 
 
-def culprits(trace: Story) -> list[Diagnosis]:
+def culprits(trace: Story) -> list[Finding]:
     """Return the findings of `diagnose` that say who held the loop, in the order of the fibers.
 
     Only those that blame the program: a blocking call, or a computation that took no breath.

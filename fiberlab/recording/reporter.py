@@ -22,7 +22,7 @@ from ..alarms import nanoseconds
 from ..errors import Deadlock
 from ..io.clock import Clock, RealClock
 from ..io.descriptors import number_of
-from ..trace.events import SCHEMA, Row, TraceEvent
+from ..trace.events import EV, FID, SCHEMA, Row, TraceEvent
 from ..trace.trace import Trace
 from ..waits import RECV, SEND, WAIT
 from .data_age import waited_ns
@@ -197,16 +197,16 @@ class Reporter:
         """
         wanted, found = {fiber.id for fiber in fibers}, {}
         for row in self._told():
-            if row[2] in wanted and row[1] in _MOVES:
-                found[row[2]] = row[1]
-                wanted.discard(row[2])
+            if row[FID] in wanted and row[EV] in _MOVES:
+                found[row[FID]] = row[EV]
+                wanted.discard(row[FID])
                 if not wanted:
                     break
         return found | dict.fromkeys(wanted, "")
 
     def end_poll(self) -> None:
         """Tell the end of a poll that was begun, if it was not told."""
-        last = next((row[1] for row in self._told() if row[1] in ("poll", "polled")), "")
+        last = next((row[EV] for row in self._told() if row[EV] in ("poll", "polled")), "")
         if last == "poll":
             self.polled(0)
 
@@ -274,8 +274,8 @@ class Reporter:
 
     def _tell(self, row: Row) -> None:
         """Give `row` as an event to an observer that is no Trace, or has a __call__ of its own."""
-        if row[1] in _MOVES or row[1] in ("poll", "polled"):
-            self._last[row[2]] = row
+        if row[EV] in _MOVES or row[EV] in ("poll", "polled"):
+            self._last[row[FID]] = row
         before, self.telling = self.telling, True
         try:
             self._observer(TraceEvent.from_row(row))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..spans.build import Story, build_spans
 from ..spans.spans import Life, Spans, readable
-from ..trace.events import printable
+from ..trace.events import EV, MARK, T, printable
 from .summary import FiberSummary, MarkSummary, Summary, summarize
 from .tables import Cell, csv_text, html_table, text_table
 
@@ -229,8 +229,8 @@ def moment(spans: Spans, mark: str | None) -> int:
     if mark is None:
         return spans.begin
     for row in spans.rows:
-        if row[1] == "mark" and row[3] == mark:
-            return int(row[0]) - spans.origin
+        if row[EV] == "mark" and row[MARK.NAME] == mark:
+            return int(row[T]) - spans.origin
     raise ValueError(f"there is no mark {mark!r} to align at in one of the two runs")
 
 

@@ -22,7 +22,7 @@ from ..spans.build import Story, build_spans
 from ..spans.spans import Span, Spans
 from ..spans.wakes import find_arrows
 from ..states import READY, RUNNING, STATES
-from ..trace.events import Row, place, printable
+from ..trace.events import EV, FID, MARK, YIELD, Row, T, place, printable
 from ..trace.file import replacing
 
 _PID = _SCHEDULER = 1  # a track with the number of its process is its main thread
@@ -142,15 +142,15 @@ class _Export:
             args = {"events": spans.dropped}
             self.add(spans.begin, _NOTE, "i", _SCHEDULER, "dropped", s="t", cat="mark", args=args)
         for row in spans.rows:
-            ev, track = row[1], self.tracks.get(row[2], _SCHEDULER)
-            if ev == "mark" and row[4] in ("b", "e"):
+            ev, track = row[EV], self.tracks.get(row[FID], _SCHEDULER)
+            if ev == "mark" and row[MARK.PH] in ("b", "e"):
                 self.bracket(row, track)
             elif (told := _note(row)) is not None and (self.output or ev != "output"):
                 name = "note" if ev == "mark" else ev
                 if ev in _IN_A_STEP and track != _SCHEDULER:
                     track += _FIRST_NOTES
                     self.noted.add(track)
-                self.add(row[0], _NOTE, "i", track, name, s="t", cat="mark", args=told)
+                self.add(row[T], _NOTE, "i", track, name, s="t", cat="mark", args=told)
         for bracket in self.open.values():
             self.end_bracket(spans.finish, bracket, unfinished=True)
 
@@ -212,7 +212,7 @@ def _details(span: Span, ended: Row | None) -> dict[str, Any]:
     """Return what a slice tells besides its state; `ended` is the event that ended it."""
     told: dict[str, Any]
     if span.state is STATES[RUNNING]:
-        op = ended[3] if ended is not None and ended[1] == "yield" else "exit"
+        op = ended[YIELD.OP] if ended is not None and ended[EV] == "yield" else "exit"
         told = {"yield": None if ended is None else op, "step": span.step, "cpu_ms": _ms(span.cpu)}
     elif span.state is STATES[READY]:
         hidden = _ms(span.hidden)

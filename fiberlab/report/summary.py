@@ -16,7 +16,7 @@ from ..spans.numbers import Quantiles, requests, tracing_cost
 from ..spans.numbers import lengths as lengths_of
 from ..spans.spans import Life, Spans, readable
 from ..states import READY, RUNNING
-from ..trace.events import printable
+from ..trace.events import EV, printable
 from ..trace.trace import Trace
 from .tables import Cell, csv_text, html_table, text_table
 
@@ -193,7 +193,7 @@ def summarize(trace: Story) -> Summary:
         steps=Quantiles.of(lengths_of(spans, RUNNING)),
         events=len(spans.rows),
         dropped=spans.dropped,
-        unfinished=bool(spans.rows) and spans.rows[-1][1] != "stop",
+        unfinished=bool(spans.rows) and spans.rows[-1][EV] != "stop",
         tracing=measured if measured is not None else tracing_cost(spans),
     )
 

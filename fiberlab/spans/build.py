@@ -15,7 +15,20 @@ from typing import TypeAlias
 
 from ..errors import TraceError
 from ..states import DONE, LEGAL_TRANSITIONS, READY, RUNNING, STATES, FiberState, state_after
-from ..trace.events import Row, TraceEvent, place
+from ..trace.events import (
+    EV,
+    FID,
+    POLL,
+    POLLED,
+    RESUME,
+    STOP,
+    WAKE,
+    YIELD,
+    Row,
+    T,
+    TraceEvent,
+    place,
+)
 from ..trace.trace import Trace, rows_of
 from .spans import Life, Poll, Spans
 from .stalls import Stall
@@ -61,12 +74,12 @@ class _Builder:
             "stall": self.stall, "stop": self.stop,
         }  # fmt: skip
         for number, row in enumerate(spans.rows):
-            method = methods.get(row[1])
+            method = methods.get(row[EV])
             if method is not None:
                 method(number, row)
         if spans.rows:
-            spans.finish = max(spans.rows[-1][0], max(spans.start, default=0))
-            spans.begin = min(spans.rows[0][0], spans.finish)
+            spans.finish = max(spans.rows[-1][T], max(spans.start, default=0))
+            spans.begin = min(spans.rows[0][T], spans.finish)
         for i in self.open.values():
             if i >= 0:
                 spans.end[i] = spans.finish
@@ -81,7 +94,7 @@ class _Builder:
         self.spans.header = TraceEvent.from_row(row).fields
 
     def stop(self, _number: int, row: Row) -> None:
-        self.spans.dropped = max(self.spans.dropped, row[4] or 0)
+        self.spans.dropped = max(self.spans.dropped, row[STOP.DROPPED] or 0)
 
     def spawn(self, number: int, row: Row) -> None:
         t, _, fid, name, parent, src = row
@@ -92,28 +105,29 @@ class _Builder:
         self._register(Life(fid, str(name or f"fiber-{fid}"), parent or 0, place(src), t))
 
     def wake(self, number: int, row: Row) -> None:
-        spans, fid = self.spans, row[2]
+        spans, fid = self.spans, row[FID]
         i = self.open.get(fid, -1)
         # WAIT(0) went straight to ready at its yield; this is the wake that belongs to it.
-        if i >= 0 and spans.state[i] == READY and spans.rows[spans.first[i]][1] == "yield":
+        if i >= 0 and spans.state[i] == READY and spans.rows[spans.first[i]][EV] == "yield":
             spans.first[i] = number
         else:
             self._enter(number, row, READY)
-        _t, _ev, _fid, by, why, _q, _late, hidden = row
+        _t, _ev, _fid, by, why, q, _late, hidden = row
         if hidden and why == "io" and i >= 0 and spans.state[i] == _RECV:
             spans.hidden.append((i, min(hidden, spans.end[i] - spans.start[i])))
         elif by and by != fid and why != "spawn":
             spans.handed.append(row)
-        self.queued = self.queued + 1 if row[5] is None else row[5]
-        self._note_depth(row[0])
+        self.queued = self.queued + 1 if q is None else q
+        self._note_depth(row[T])
 
     def resume(self, number: int, row: Row) -> None:
         self._enter(number, row, RUNNING)
-        self.queued = max(0, self.queued - 1) if row[4] is None else row[4]
-        self._note_depth(row[0])
+        q = row[RESUME.Q]
+        self.queued = max(0, self.queued - 1) if q is None else q
+        self._note_depth(row[T])
 
     def yielded(self, number: int, row: Row) -> None:
-        state = state_after("yield", row[3], row[5])
+        state = state_after("yield", row[YIELD.OP], row[YIELD.DT])
         assert state is not None
         self._enter(number, row, state.code)
 
@@ -125,12 +139,12 @@ class _Builder:
         self.spans.lives[at] = self.spans.lives[at]._replace(**ended)
 
     def poll(self, _number: int, row: Row) -> None:
-        self.polling = (row[0], row[3])
+        self.polling = (row[T], row[POLL.TIMEOUT])
 
     def polled(self, _number: int, row: Row) -> None:
         if self.polling is not None:
             start, timeout = self.polling
-            self.spans.polls.append(Poll(start, max(start, row[0]), timeout, row[3]))
+            self.spans.polls.append(Poll(start, max(start, row[T]), timeout, row[POLLED.N]))
             self.polling = None
 
     def stall(self, _number: int, row: Row) -> None:
@@ -141,7 +155,7 @@ class _Builder:
 
     def _enter(self, number: int, row: Row, state: int) -> None:
         """End the fiber's span, and begin one in `state`."""
-        spans, t, fid = self.spans, row[0], row[2]
+        spans, t, fid = self.spans, row[T], row[FID]
         i = self.open.get(fid)
         if i is None:
             self._first_seen(number, row, state)
@@ -176,7 +190,7 @@ class _Builder:
             self._register(Life(fid, f"fiber-{fid}"))
         at = self.spans.row_of[fid]
         life = self.spans.lives[at]
-        if state == READY and row[4] == "spawn":
+        if state == READY and row[WAKE.WHY] == "spawn":
             life = life._replace(born=t)
         self.spans.lives[at] = life._replace(known=t)
 

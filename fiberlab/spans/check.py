@@ -7,8 +7,11 @@ can be believed.
 from __future__ import annotations
 
 from ..errors import TraceError
+from ..trace.events import POLL, RESUME, WAKE
 from .build import Story, build_spans
 from .spans import Spans
+
+_QUEUED = {"wake": WAKE.Q, "resume": RESUME.Q, "poll": POLL.Q}
 
 
 def check_story(trace: Story) -> None:
@@ -44,14 +47,14 @@ def _check_queue(spans: Spans) -> None:
     queued: set[int] = set()
     before = None if spans.dropped else 0  # how many of the queue were there before the first event
     for number, row in enumerate(spans.rows):
-        ev, fid = row[1:3]
+        _, ev, fid = row[:3]
         if ev == "wake":
             queued.add(fid)
         elif ev == "resume" and fid in queued:
             queued.remove(fid)
         elif ev == "resume" and before is not None:
             before -= 1
-        told = row[5] if ev == "wake" else row[4] if ev in ("resume", "poll") else None
+        told = row[_QUEUED[ev]] if ev in _QUEUED else None
         if told is None:
             continue
         if before is None:

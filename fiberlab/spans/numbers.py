@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..states import READY, RUNNING
+from ..trace.events import EV, cpu_of
 from .spans import Spans
 
 # What an event costs was measured on CPython 3.11 with 50,000 steps (3 events each): 0.3 to
@@ -158,7 +159,7 @@ def requests(spans: Spans) -> list[Request]:
     found: list[Request] = []
     opened: dict[tuple[object, ...], list[int]] = {}
     for row in spans.annotations():
-        if row[1] != "mark":
+        if row[EV] != "mark":
             continue
         t, _, fiber, name, phase, number, _args = row
         t -= spans.origin
@@ -185,6 +186,6 @@ def tracing_cost(spans: Spans) -> int | None:
     if spans.header.get("clock") == "simulated":
         return None
     events = len(spans.rows) + spans.dropped
-    measured = any(row[6] is not None for row in spans.rows if row[1] in ("yield", "exit"))
+    measured = any(cpu_of(row) is not None for row in spans.rows)
     asked = spans.state.count(RUNNING) if measured else 0
     return EVENT_COST * events + CPU_COST * asked

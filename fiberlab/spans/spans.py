@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from ..states import DONE, READY, RUNNING, STATES, UNTIL_POLLED, FiberState
-from ..trace.events import Row, TraceEvent, place
+from ..trace.events import EV, FID, YIELD, Row, TraceEvent, place
 from .stalls import HeldAt, Stall
 
 
@@ -168,7 +168,10 @@ class Spans:
     def annotations(self) -> list[Row]:
         """Return the rows of marks and of output, in order: few among many, and often asked for."""
         if self._annotations is None:
-            self._annotations = [row for row in self.rows if row[1] == "mark" or row[1] == "output"]
+            # Two tests, not one for membership: this goes through every event.
+            self._annotations = [
+                row for row in self.rows if row[EV] == "mark" or row[EV] == "output"
+            ]
         return self._annotations
 
     def totals(self, fiber: int | None = None) -> dict[FiberState, int]:
@@ -189,8 +192,8 @@ class Spans:
         fiber = self.lives[self.row[index]].id
         for number in range(self.first[index], -1, -1):
             row = self.rows[number]
-            if row[2] == fiber and row[1] == "yield":
-                return place(row[6])
+            if row[FID] == fiber and row[EV] == "yield":
+                return place(row[YIELD.SRC])
         return self.life(fiber).src
 
     def looks(self, index: int) -> list[Stall]:

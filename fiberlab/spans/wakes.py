@@ -13,7 +13,7 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 from ..states import RUNNING
-from ..trace.events import Row
+from ..trace.events import FID, WAKE, Row, T
 from .spans import Spans
 
 
@@ -61,9 +61,9 @@ class _Finder:
         for number, row in enumerate(self.spans.rows):
             t, ev, fid = row[:3]
             if ev == "wake":
-                if row[4] == "yield":
+                if row[WAKE.WHY] == "yield":
                     pass  # after WAIT(0): it has been ready since it yielded
-                elif row[3]:
+                elif row[WAKE.BY]:
                     self.from_fiber(number, row)
                 else:
                     self.since = self.since if self.woken else before
@@ -81,11 +81,11 @@ class _Finder:
 
     def from_fiber(self, number: int, row: Row) -> None:
         """Draw the arrow of a wake that one fiber owes to another."""
-        spans, waker = self.spans, row[3]
+        spans, waker = self.spans, row[WAKE.BY]
         step = self.steps.get(waker)
-        if step is not None and waker != row[2] and spans.end[step] > spans.start[step]:
+        if step is not None and waker != row[FID] and spans.end[step] > spans.start[step]:
             # WAIT(None) is answered when the waker's step is just over.
-            t = min(row[0], spans.end[step] - 1)
+            t = min(row[T], spans.end[step] - 1)
             self.arrow(waker, t, number, row)
 
     def from_scheduler(self) -> None:
@@ -93,7 +93,7 @@ class _Finder:
         woken, self.woken = self.woken, []
         if not woken:
             return
-        end = woken[-1][1][0]
+        end = woken[-1][1][T]
         if end > self.since:
             self.found.wakings.append((self.since, end, len(woken)))
         elif self.poll is not None and self.poll[0] < self.poll[1] == end:
@@ -101,23 +101,23 @@ class _Finder:
         else:
             return
         for number, row in woken:
-            self.arrow(0, min(row[0], end - 1), number, row)
+            self.arrow(0, min(row[T], end - 1), number, row)
 
     def arrow(self, by: int, left: int, number: int, row: Row) -> None:
         """Keep an arrow to the fiber of a wake, if that can be seen."""
         if self.is_seen(number, row):
-            self.found.arrows.append(Arrow(by, left, row[2], row[0]))
+            self.found.arrows.append(Arrow(by, left, row[FID], row[T]))
 
     def is_seen(self, number: int, row: Row) -> bool:
         """Whether the fiber of a wake has a slice then, as ready or at least as running."""
         spans, i = self.spans, self.begun.get(number)
         if i is None:
             return False
-        if spans.end[i] > row[0]:
+        if spans.end[i] > row[T]:
             return True
-        mine = spans.indexes(row[2])
+        mine = spans.indexes(row[FID])
         after = bisect_left(mine, i) + 1
         if after == len(mine) or spans.state[mine[after]] != RUNNING:
             return False
-        begun, t = spans.start[mine[after]], int(row[0])
+        begun, t = spans.start[mine[after]], int(row[T])
         return begun == t < spans.end[mine[after]]

@@ -58,6 +58,51 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 Row = tuple[Any, ...]
 
+# -- Where in a row each field stands ---------------------------------------------------
+# Rows are tuples for speed; whoever reads one does it by these names, or unpacks it whole.
+
+T, EV, FID = range(3)
+
+
+class SPAWN:
+    NAME, BY, SRC = range(3, 6)
+
+
+class WAKE:
+    BY, WHY, Q, LATE, HIDDEN = range(3, 8)
+
+
+class RESUME:
+    STEP, Q = range(3, 5)
+
+
+class YIELD:
+    OP, FD, DT, SRC, CPU = range(3, 8)
+
+
+class EXIT:
+    HOW, ERR, SRC, CPU = range(3, 7)
+
+
+class POLL:
+    TIMEOUT, Q, NFD, NTIMER = range(3, 7)
+
+
+class POLLED:
+    N = 3
+
+
+class OUTPUT:
+    TEXT, STREAM = range(3, 5)
+
+
+class MARK:
+    NAME, PH, ID, ARGS = range(3, 7)
+
+
+class STOP:
+    REASON, DROPPED = range(3, 5)
+
 
 class TraceEvent(NamedTuple):
     """One event: when, what, which fiber, and the fields of its kind.
@@ -97,6 +142,13 @@ class TraceEvent(NamedTuple):
         """Return this event as a row."""
         fields = self.fields
         return (self.t, self.ev.value, self.fid, *[fields.get(key) for key in FIELDS[self.ev]])
+
+
+def cpu_of(row: Row) -> int | None:
+    """Return the processor time of the step that a row ends; None if it ends none, or unknown."""
+    if row[EV] == "yield":
+        return row[YIELD.CPU]  # type: ignore[no-any-return]
+    return row[EXIT.CPU] if row[EV] == "exit" else None
 
 
 def place(src: Any) -> str | None:

@@ -22,7 +22,7 @@ from itertools import islice
 from typing import IO, Any, NamedTuple
 
 from ..errors import TraceError
-from .events import Row
+from .events import EV, Row
 from .line import check_depth, line_maker, parse, row_of
 
 Progress = Callable[[float], Any]
@@ -157,7 +157,7 @@ class _Reader:
                 yield
         if not self.rows:
             raise ValueError("the file is empty; no trace was saved")
-        self.cut = self.cut or self.rows[-1][1] != "stop"
+        self.cut = self.cut or self.rows[-1][EV] != "stop"
         yield
 
     def _hold_to_limits(self, line: bytes) -> None:
@@ -194,7 +194,7 @@ class _Reader:
                 raise ValueError(
                     f"a trace begins with a start event, not {ev}; is this file a trace?"
                 )
-        elif ev == "start" or self.rows[-1][1] == "stop":
+        elif ev == "start" or self.rows[-1][EV] == "stop":
             where = "a second start" if ev == "start" else f"a {ev} after the stop"
             raise ValueError(f"this is {where}; was this trace merged of two?")
         # A stall was seen before, by a watchdog, and is told when its step is over.

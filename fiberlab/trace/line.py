@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
 from typing import Any
 
-from .events import FIELDS, SCHEMA, Row, place
+from .events import EV, FID, FIELDS, SCHEMA, Row, T, place
 
 _LONGEST_TEXT = 50_000  # characters; a longer one is cut when it is saved
 _END_OF_INTS = 1 << 63
@@ -33,8 +33,8 @@ def line_maker() -> Callable[[Row], str]:
     places: dict[tuple[int, int], str | None] = {}
 
     def line(row: Row) -> str:
-        ev = row[1]
-        parts = [f'{{"t":{row[0]},"ev":"{ev}","fid":{row[2]}']
+        ev = row[EV]
+        parts = [f'{{"t":{row[T]},"ev":"{ev}","fid":{row[FID]}']
         for (label, is_text), value in zip(_LABELS[ev], row[3:], strict=True):
             if value is None:
                 continue

@@ -16,7 +16,19 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from typing import Any
 
-from .events import FIELDS, SCHEMA, EventKind, Row, TraceEvent, place, printable, short_name
+from .events import (
+    EV,
+    FIELDS,
+    SCHEMA,
+    STOP,
+    EventKind,
+    Row,
+    T,
+    TraceEvent,
+    place,
+    printable,
+    short_name,
+)
 from .file import FileLimits, Progress, read_rows, write_rows
 
 __all__ = [
@@ -24,7 +36,7 @@ __all__ = [
     "printable", "rows_of", "short_name",
 ]  # fmt: skip
 
-_time_of = itemgetter(0)
+_time_of = itemgetter(T)
 
 
 class Trace:
@@ -83,11 +95,11 @@ class Trace:
         excess = len(rows) - self.limit
         excess = excess if excess > slack * self.limit else 0
         if self.seconds is not None and rows:
-            oldest = rows[-1][0] - round(self.seconds * 1e9)
-            if rows[0][0] < oldest - slack * self.seconds * 1e9:
+            oldest = rows[-1][T] - round(self.seconds * 1e9)
+            if rows[0][T] < oldest - slack * self.seconds * 1e9:
                 excess = max(excess, bisect_left(rows, oldest, key=_time_of))
         if excess:
-            named = [row for row in rows[:excess] if row[1] in ("start", "spawn")]
+            named = [row for row in rows[:excess] if row[EV] in ("start", "spawn")]
             kept = self._kept + named
             forgotten = max(0, len(kept) - 1 - self.limit)
             del kept[1 : 1 + forgotten]
@@ -117,8 +129,8 @@ class Trace:
 
     def __repr__(self) -> str:
         rows = self.all_rows()
-        fibers = sum(row[1] == "spawn" for row in rows)
-        seconds = (rows[-1][0] - rows[0][0]) / 1e9 if rows else 0.0
+        fibers = sum(row[EV] == "spawn" for row in rows)
+        seconds = (rows[-1][T] - rows[0][T]) / 1e9 if rows else 0.0
         dropped = f", {self.dropped} dropped" if self.dropped else ""
         return f"<Trace: {len(rows)} events of {fibers} fibers in {seconds:.3f} s{dropped}>"
 
@@ -126,7 +138,7 @@ class Trace:
     def header(self) -> dict[str, Any]:
         """What `start` tells: schema, clock, unit, python, wall, source; empty if there is none."""
         for row in self.all_rows():
-            if row[1] == "start":
+            if row[EV] == "start":
                 return TraceEvent.from_row(row).fields
         return {}
 
@@ -144,7 +156,7 @@ class Trace:
         """
         rows = self.all_rows()
         if not output:
-            rows = [row for row in rows if row[1] != "output"]
+            rows = [row for row in rows if row[EV] != "output"]
         write_rows(rows, path, progress)
 
     @classmethod
@@ -164,7 +176,7 @@ class Trace:
         trace.rows, trace.unfinished = read_rows(path, limits, progress)
         trace.limit = max(trace.limit, len(trace.rows))
         last = trace.rows[-1]
-        trace.dropped = (last[4] or 0) if last[1] == "stop" else 0
+        trace.dropped = (last[STOP.DROPPED] or 0) if last[EV] == "stop" else 0
         return trace
 
 

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 from ...spans.spans import Life, Spans, readable
 from ...states import ON_SOCKETS, PARKED, READY, RUNNING, STATES, WAITING
-from ...trace.events import place
-from ..evidence import Limits
-from ..finding import Diagnosis, counted, listed, more, shown
+from ...trace.events import EV, FID, STOP, WAKE, YIELD, T, place
+from ..finding import Finding, counted, listed, more, shown
+from ..limits import Limits
 
 _SOCKET_ERRORS = ("SocketBusy", "SocketClosed")
 # The other side went away, or was slow.
@@ -24,7 +24,7 @@ _OUTSIDE = (
 )  # fmt: skip
 
 
-def busy_waiting(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+def busy_waiting(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find the fibers that ask again and again instead of waiting."""
     for life in spans.lives:
         mine = spans.indexes(life.id)
@@ -39,7 +39,7 @@ def busy_waiting(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
             continue
         waits = sum(spans.state[i] in WAITING for i in mine)
         slept = "slept never" if not waits else f"waited for something {counted(waits, 'time')}"
-        yield Diagnosis(
+        yield Finding(
             kind="busy waiting",
             text=f"{shown(life.name)} woke itself {own:,} times ({100 * own / len(wakes):.0f} % of "
             f"its wakes are WAIT(0)) and {slept}. Let it wait for what it looks for: "
@@ -58,14 +58,15 @@ def _is_wake(spans: Spans, i: int) -> bool:
 
 
 def _last_wait_zero(spans: Spans, fiber: int) -> str | None:
-    rows = (row for row in reversed(spans.rows) if row[2] == fiber and row[1] == "yield")
-    return next((place(row[6]) for row in rows if row[3] == "WAIT" and row[5] == 0), None)
+    rows = (row for row in reversed(spans.rows) if row[FID] == fiber and row[EV] == "yield")
+    zero = (row for row in rows if row[YIELD.OP] == "WAIT" and row[YIELD.DT] == 0)
+    return next((place(row[YIELD.SRC]) for row in zero), None)
 
 
 # -- Fibers that nobody woke --------------------------------------------------
 
 
-def never_woken(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+def never_woken(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find a deadlock, or else the fibers that were parked when the run ended."""
     waiting = dict(_left_waiting(spans))
     reason = _reason(spans)
@@ -75,7 +76,7 @@ def never_woken(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
     for fiber, i in waiting.items() if reason is not None else ():
         if spans.state[i] == PARKED:
             life, span = spans.life(fiber), spans[i]
-            yield Diagnosis(
+            yield Finding(
                 kind="lost fiber",
                 text=f"{shown(life.name)} waited with WAIT(None) at {span.src or '?'} from "
                 f"{readable(span.start)} on, for {readable(span.length)}, and was not woken before "
@@ -99,21 +100,24 @@ def _left_waiting(spans: Spans) -> Iterator[tuple[int, int]]:
             continue
         i = waits[-1]
         last = spans.rows[spans.last[i]] if spans.last[i] >= 0 else None
-        closed = last is None or (last[1] == "wake" and last[4] == "cancel" and last[3] == 0)
+        closed = last is None or (
+            last[EV] == "wake" and last[WAKE.WHY] == "cancel" and last[WAKE.BY] == 0
+        )
         if closed:
             yield life.id, i
 
 
 def _reason(spans: Spans) -> str | None:
-    return spans.rows[-1][3] if spans.rows and spans.rows[-1][1] == "stop" else None
+    last = spans.rows[-1] if spans.rows else None
+    return last[STOP.REASON] if last is not None and last[EV] == "stop" else None
 
 
-def _deadlock(spans: Spans, waiting: dict[int, int]) -> Diagnosis:
+def _deadlock(spans: Spans, waiting: dict[int, int]) -> Finding:
     names = [f"{spans.life(fiber).name} at {spans[i].src or '?'}" for fiber, i in waiting.items()]
     sockets = any(spans.state[i] in ON_SOCKETS for i in waiting.values())
     how = "parked or waiting on sockets where nothing comes" if sockets else "parked"
     all_of_them = f"All {len(waiting)} fibers are" if len(waiting) != 1 else "The only fiber is"
-    return Diagnosis(
+    return Finding(
         kind="deadlock",
         text=f"{all_of_them} {how}; nothing can wake them ({listed(names, 5)}). "
         "Somebody must be left to run: let one of them wait for a socket or a time.",
@@ -130,7 +134,7 @@ def _deadlock(spans: Spans, waiting: dict[int, int]) -> Diagnosis:
 # -- Errors -------------------------------------------------------------------
 
 
-def crashes(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+def crashes(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find the fibers that ended with an error; one finding for each error and line."""
     groups: dict[tuple[str, str | None], list[Life]] = {}
     for life in spans.lives:
@@ -141,7 +145,7 @@ def crashes(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
         yield _crash(spans, error, src, lives)
 
 
-def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Diagnosis:
+def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Finding:
     first = lives[0]
     died = first.died or 0
     others = sum(
@@ -158,7 +162,7 @@ def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Diag
     text += f"; {counted(others, 'other')} went on." if others else "; no other was left."
     if outside:
         text += " The other side was slow or went away; catch it where that is to be expected."
-    return Diagnosis(
+    return Finding(
         kind="fd pitfalls" if pitfall else "crash",
         text=text,
         fiber=first.id,
@@ -171,7 +175,7 @@ def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Diag
     )
 
 
-def shared_sockets(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+def shared_sockets(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find two fibers that waited for the same direction of the same socket at once."""
     waits: dict[tuple[int, int], list[int]] = {}
     for i in range(len(spans)):
@@ -189,11 +193,11 @@ def shared_sockets(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
             yield _shared(spans, fileno, state, overlapping)
 
 
-def _shared(spans: Spans, fileno: int, state: int, overlapping: list[tuple[int, int]]) -> Diagnosis:
+def _shared(spans: Spans, fileno: int, state: int, overlapping: list[tuple[int, int]]) -> Finding:
     one, other = overlapping[0]
     first, second = (spans.lives[spans.row[i]] for i in (one, other))
     again = f" {more(len(overlapping) - 1, 'time')}." if len(overlapping) > 1 else ""
-    return Diagnosis(
+    return Finding(
         kind="fd pitfalls",
         text=f"Two fibers wait for {STATES[state].name} on fd {fileno} "
         f"({listed([first.name, second.name])}); only one of them gets what comes.{again} "
@@ -211,12 +215,12 @@ def _shared(spans: Spans, fileno: int, state: int, overlapping: list[tuple[int, 
 # -- The trace ----------------------------------------------------------------
 
 
-def dropped_events(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+def dropped_events(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Say that the trace has lost its beginning."""
     if not spans.dropped:
         return
-    known = next((row[0] for row in spans.rows if row[1] not in ("start", "spawn")), 0)
-    yield Diagnosis(
+    known = next((row[T] for row in spans.rows if row[EV] not in ("start", "spawn")), 0)
+    yield Finding(
         kind="tracer",
         text=f"{counted(spans.dropped, 'event')} {'was' if spans.dropped == 1 else 'were'} "
         f"dropped; the picture before {readable(known)} is incomplete. Record with a larger "

@@ -14,8 +14,10 @@ from typing import NamedTuple
 from ...spans.numbers import Holders
 from ...spans.spans import Spans, readable
 from ...states import READY, RUNNING, SLEEP
-from ..evidence import Limits, Verdict, judge, simulated
-from ..finding import Diagnosis, listed, more, shown
+from ...trace.events import EV, RESUME, WAKE, T, cpu_of
+from ..evidence import Verdict, judge, simulated
+from ..finding import Finding, listed, more, shown
+from ..limits import Limits
 
 Stretch = tuple[int, int]
 
@@ -117,7 +119,7 @@ class Causes:
         if not self._is_long(step):
             number = self.spans.last[step]
             row = self.spans.rows[number]
-            cpu = row[-1] if number >= 0 and row[1] in ("yield", "exit") else None
+            cpu = cpu_of(row) if number >= 0 else None
             return None if cpu is None else min(length, cpu)
         verdict = judge(self.spans, step, self.limits)
         if verdict is Verdict.UNCLEAR:
@@ -135,7 +137,7 @@ class Delay(NamedTuple):
     span: int
 
 
-def delays(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+def delays(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find who was starved, woken late, or had data that nobody looked for."""
     causes = Causes(spans, limits)
     for kind, rule in (("starved", _starved), ("late timer", _late), ("hidden ready", _hidden)):
@@ -148,14 +150,14 @@ def delays(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
         yield from (_finding(spans, kind, members) for members in groups.values())
 
 
-def _finding(spans: Spans, kind: str, members: list[tuple[Delay, Cause]]) -> Diagnosis:
+def _finding(spans: Spans, kind: str, members: list[tuple[Delay, Cause]]) -> Finding:
     """Make one finding of the delays of a kind that have the same cause, told by the worst."""
     delay, cause = max(members, key=lambda member: member[0].length)
     fibers = {member.fiber: None for member, _ in members}
     life = spans.life(delay.fiber)
     numbers: dict[str, float] = {"longest": delay.length, "fibers": len(fibers)}
     numbers |= {"delays": len(members), "held": cause.held, "culprit": cause.fiber}
-    return Diagnosis(
+    return Finding(
         kind=kind,
         text=_told(spans, kind, delay, cause, list(fibers)),
         fiber=life.id,
@@ -214,13 +216,15 @@ def _late(spans: Spans, limits: Limits) -> Iterator[Delay]:
         if spans.state[i] != SLEEP or spans.last[i] < 0:
             continue
         row, asked = spans.rows[spans.last[i]], spans.rows[spans.first[i]][5]
-        if row[4] != "timer" or asked is None:
+        if row[WAKE.WHY] != "timer" or asked is None:
             continue
-        late = row[6] if row[6] is not None else max(0, row[0] - spans.start[i] - asked)
+        late = row[WAKE.LATE]
+        if late is None:
+            late = max(0, row[T] - spans.start[i] - asked)
         if late >= max(limits.late * 1e9, limits.late_share * asked):
             life = spans.lives[spans.row[i]]
             text = f"WAIT({asked / 1e9:g}) in {shown(life.name)} woke {readable(late)} late."
-            yield Delay(life.id, late, text, [(row[0] - late, row[0])], i)
+            yield Delay(life.id, late, text, [(row[T] - late, row[T])], i)
 
 
 def _hidden(spans: Spans, limits: Limits) -> Iterator[Delay]:
@@ -238,7 +242,7 @@ def _hidden(spans: Spans, limits: Limits) -> Iterator[Delay]:
 # -- Slow turns ---------------------------------------------------------------
 
 
-def slow_turns(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+def slow_turns(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find the turns of the loop that took long, though no single step did."""
     slow = []
     for turn in _turns(spans):
@@ -260,7 +264,7 @@ def slow_turns(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
         text += " Do less in each step, or have fewer fibers at work at once."
     elif cause.known:
         text += f" {cause}"
-    yield Diagnosis(
+    yield Finding(
         kind="slow turn",
         text=text,
         cost=sum(took for took, _ in slow),
@@ -277,14 +281,14 @@ def _turns(spans: Spans) -> Iterator[list[int]]:
     turn: list[int] = []
     left: int | None = 0
     for number, row in enumerate(spans.rows):
-        if row[1] == "resume" and number in at:
+        if row[EV] == "resume" and number in at:
             if left == 0 or any(spans.row[i] == spans.row[at[number]] for i in turn[:1]):
                 if turn:
                     yield turn
-                turn, left = [], None if row[4] is None else row[4] + 1
+                turn, left = [], None if row[RESUME.Q] is None else row[RESUME.Q] + 1
             turn.append(at[number])
             left = None if left is None else left - 1
-        elif row[1] == "poll":
+        elif row[EV] == "poll":
             left = 0
     if turn:
         yield turn

@@ -11,18 +11,12 @@ from collections.abc import Callable, Iterator
 from ...spans.spans import Spans, readable
 from ...spans.stalls import HeldAt, called, last_part
 from ...states import RUNNING
-from ..evidence import (
-    Limits,
-    Verdict,
-    Victim,
-    judge,
-    simulated,
-    victims_of,
-)
-from ..finding import Diagnosis, listed, more, shown
+from ..evidence import Verdict, Victim, judge, simulated, victims_of
+from ..finding import Finding, listed, more, shown
+from ..limits import Limits
 
 
-def long_steps(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
+def long_steps(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find the steps that held the loop; one finding for each line, with its worst step."""
     groups: dict[tuple[Verdict, str | None], list[int]] = {}
     for step in spans.steps(limits.step):
@@ -36,7 +30,7 @@ def long_steps(spans: Spans, limits: Limits) -> Iterator[Diagnosis]:
 
 def _long_step(
     spans: Spans, step: int, verdict: Verdict, src: str | None, steps: list[int], limits: Limits
-) -> Diagnosis:
+) -> Finding:
     span, life = spans[step], spans.lives[spans.row[step]]
     victims = tuple(victims_of(spans, step))
     total = sum(spans.end[i] - spans.start[i] for i in steps)
@@ -52,7 +46,7 @@ def _long_step(
     if len(steps) > 1:
         text += f" {more(len(steps) - 1, 'step')} held there, {readable(total)} in all."
     text += " " + _remedy(spans, step, verdict)
-    return Diagnosis(
+    return Finding(
         kind="never yielded" if endless else verdict.value,
         text=text.strip(),
         fiber=life.id,
