@@ -145,7 +145,7 @@ class WAIT:
         return f"WAIT({self._seconds!r})"
 
 
-Wait: TypeAlias = "RECV | SEND | WAIT"
+Wait: TypeAlias = RECV | SEND | WAIT
 """What a fiber may yield."""
 
 

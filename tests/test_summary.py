@@ -49,18 +49,27 @@ def told(name: str = "holds") -> list[TraceEvent]:
     ]
 
 
+def times(**known):
+    """Return the time in each state, 0 where none is given."""
+    return {
+        name: known.get(name, 0) for name in ("run", "ready", "recv", "send", "sleep", "parked")
+    }
+
+
 def test_the_times_of_each_fiber_add_up_to_its_life():
     summary = summarize(told())
 
     assert summary.fibers == (
         FiberSummary(
-            1, "waits", 0, life=36 * MS, run=6 * MS, ready=2 * MS, recv=28 * MS, send=0, sleep=0,
-            parked=0, unwatched=20 * MS, steps=2, waits=Quantiles(2, MS, MS, MS, MS),
+            1, "waits", 0, life=36 * MS,
+            times=times(run=6 * MS, ready=2 * MS, recv=28 * MS),
+            unwatched=20 * MS, steps=2, waits=Quantiles(2, MS, MS, MS, MS),
             longest_step=5 * MS, longest_at="a.py:2", ended="return",
         ),
         FiberSummary(
-            2, "holds", 1, life=40 * MS, run=20 * MS, ready=3 * MS, recv=0, send=17 * MS, sleep=0,
-            parked=0, unwatched=0, steps=1, waits=Quantiles(1, 3 * MS, 3 * MS, 3 * MS, 3 * MS),
+            2, "holds", 1, life=40 * MS,
+            times=times(run=20 * MS, ready=3 * MS, send=17 * MS),
+            unwatched=0, steps=1, waits=Quantiles(1, 3 * MS, 3 * MS, 3 * MS, 3 * MS),
             longest_step=20 * MS, longest_at="b.py:5", ended=None,
         ),
     )  # fmt: skip

@@ -24,7 +24,7 @@ from ..io.clock import Clock, RealClock
 from ..io.descriptors import number_of
 from ..trace.events import EV, FID, SCHEMA, Row, TraceEvent
 from ..trace.trace import Trace
-from ..waits import RECV, SEND, WAIT
+from ..waits import RECV, SEND, WAIT, Wait
 from .data_age import waited_ns
 from .watchdog import Watchdog
 
@@ -143,9 +143,9 @@ class Reporter:
                 self._waits[fiber.id] = wait
             op = kind.__name__
             fileno = number_of(wait._sock)
-        elif kind is WAIT:
-            op = "WAIT"
-            duration = nanoseconds(wait._seconds)
+        elif isinstance(wait, Wait):
+            op = kind.__name__
+            duration = nanoseconds(wait._seconds) if isinstance(wait, WAIT) else None
         else:
             op = "invalid"
         src = _suspended_at(fiber.generator)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ..spans.build import Story, build_spans
 from ..spans.spans import Life, Spans, readable
 from ..trace.events import EV, MARK, T, printable
-from .summary import FiberSummary, MarkSummary, Summary, summarize
+from .summary import TIMES, FiberSummary, MarkSummary, Summary, summarize
 from .tables import Cell, csv_text, html_table, text_table
 
 __all__ = ["Comparison", "Difference", "FiberDifference", "compare"]
@@ -153,9 +153,9 @@ def _differences(first: Summary, other: Summary) -> Iterable[Difference]:
 
     yield both("whole run", first.whole, other.whole)
     yield both("running", first.run, other.run)
-    for name in ("ready", "recv", "send", "sleep", "parked"):
-        sums = [sum(getattr(each, name) for each in run.fibers) for run in (first, other)]
-        if any(sums):
+    for name in TIMES:
+        sums = [sum(each.times[name] for each in run.fibers) for run in (first, other)]
+        if any(sums) and name != "run":
             yield both(name, *sums)
     yield both("waits unwatched", first.unwatched, other.unwatched)
     for name in ("p50", "p95", "p99", "longest"):

@@ -9,13 +9,13 @@ This module draws nothing; its tables are text, HTML, CSV, and rows for a DataFr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from ..spans.build import Story, build_spans
 from ..spans.numbers import Quantiles, requests, tracing_cost
 from ..spans.numbers import lengths as lengths_of
 from ..spans.spans import Life, Spans, readable
-from ..states import READY, RUNNING
+from ..states import DONE, READY, RUNNING, STATES, FiberState
 from ..trace.events import EV, printable
 from ..trace.trace import Trace
 from .tables import Cell, csv_text, html_table, text_table
@@ -23,12 +23,20 @@ from .tables import Cell, csv_text, html_table, text_table
 __all__ = ["FiberSummary", "MarkSummary", "Summary", "summarize"]
 
 
+TIMES: dict[str, FiberState] = {
+    "run": FiberState.RUNNING,
+    **{state.value: state for state in STATES[:DONE] if state is not FiberState.RUNNING},
+}
+"""The states by the names of their columns, in the order of the columns."""
+
+
 @dataclass(frozen=True)
 class FiberSummary:
     """One fiber's part of a run; times in nanoseconds.
 
-    life: from birth (or since it is known) to death (or the trace's end); the sum of the six
-    times that follow it. unwatched: the part of its waits in which another fiber's long step
+    life: from birth (or since it is known) to death (or the trace's end); the sum of `times`,
+    which holds the time in each state and can be read as attributes too: `run`, `ready`, `recv`
+    and so on. unwatched: the part of its waits in which another fiber's long step
     kept everybody from looking. waits: how long it was ready before it ran. longest_at: where
     its longest step was. ended: return, error or cancel; None if it was alive at the end.
     """
@@ -37,18 +45,18 @@ class FiberSummary:
     name: str
     parent: int
     life: int
-    run: int
-    ready: int
-    recv: int
-    send: int
-    sleep: int
-    parked: int
+    times: dict[str, int] = field(hash=False)
     unwatched: int
     steps: int
     waits: Quantiles
     longest_step: int
     longest_at: str | None
     ended: str | None
+
+    def __getattr__(self, name: str) -> int:
+        if name in TIMES:
+            return self.times[name]
+        raise AttributeError(f"a FiberSummary has no attribute {name!r}")
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ class Summary:
         return [
             [
                 f"#{each.id} {printable(each.name[:30])}",
-                *(_amount(getattr(each, name)) for name in _TIMES),
+                *(_amount(time) for time in (each.life, *each.times.values())),
                 *map(_amount, each.waits[1:]),
                 _amount(each.longest_step),
                 each.longest_at or "",
@@ -157,8 +165,7 @@ class Summary:
         ]
 
 
-_TIMES = ("life", "run", "ready", "recv", "send", "sleep", "parked")
-_HEAD = ["fiber", *_TIMES, "wait p50", "p95", "p99", "max", "longest step", "at"]
+_HEAD = ["fiber", "life", *TIMES, "wait p50", "p95", "p99", "max", "longest step", "at"]
 _MARK_HEAD = ["mark", "ended", "open", "per second", "took p50", "p95", "p99", "max"]
 _WITHOUT_UNIT = ("id", "name", "parent", "steps", "longest_at", "ended")
 _COLUMNS = [
@@ -167,6 +174,8 @@ _COLUMNS = [
     for column in (
         [f"wait_{name}_ns" for name in ("p50", "p95", "p99", "max")]
         if field.name == "waits"
+        else [f"{name}_ns" for name in TIMES]
+        if field.name == "times"
         else [field.name if field.name in _WITHOUT_UNIT else f"{field.name}_ns"]
     )
 ]
@@ -199,8 +208,8 @@ def summarize(trace: Story) -> Summary:
 
 
 def _fiber(spans: Spans, life: Life, unwatched: int) -> FiberSummary:
-    times = {state.value: time for state, time in spans.totals(life.id).items()}
-    times["run"] = times.pop("running")
+    totals = spans.totals(life.id)
+    times = {name: totals[state] for name, state in TIMES.items()}
     steps = [i for i in spans.indexes(life.id) if spans.state[i] == RUNNING]
     longest = max(steps, key=lambda i: spans.end[i] - spans.start[i], default=None)
     return FiberSummary(
@@ -208,13 +217,13 @@ def _fiber(spans: Spans, life: Life, unwatched: int) -> FiberSummary:
         name=life.name,
         parent=life.parent,
         life=sum(times.values()),
+        times=times,
         unwatched=unwatched,
         steps=len(steps),
         waits=Quantiles.of(lengths_of(spans, READY, life.id)),
         longest_step=0 if longest is None else spans.end[longest] - spans.start[longest],
         longest_at=None if longest is None else spans.held_at(longest).text,
         ended=life.how,
-        **times,
     )
 
 
@@ -238,9 +247,12 @@ def _marks(spans: Spans, whole: int) -> Iterable[MarkSummary]:
 
 def _values(each: FiberSummary) -> list[Cell]:
     values: list[Cell] = []
-    for field in fields(each):
-        value = getattr(each, field.name)
-        values += value[1:] if isinstance(value, Quantiles) else [value]
+    for known in fields(each):
+        value = getattr(each, known.name)
+        if isinstance(value, Quantiles):
+            values += value[1:]
+        else:
+            values += value.values() if isinstance(value, dict) else [value]
     return values
 
 
