@@ -143,11 +143,11 @@ class Reporter:
                 self._waits[fiber.id] = wait
             op = kind.__name__
             fileno = number_of(wait._sock)
-        elif isinstance(wait, Wait):
-            op = kind.__name__
-            duration = nanoseconds(wait._seconds) if isinstance(wait, WAIT) else None
+        elif kind is WAIT:
+            op = "WAIT"
+            duration = nanoseconds(wait._seconds)
         else:
-            op = "invalid"
+            op = kind.__name__ if isinstance(wait, Wait) else "invalid"
         src = _suspended_at(fiber.generator)
         t = now - self._begun
         self._record((t, "yield", fiber.id, op, fileno, duration, src, cpu))
