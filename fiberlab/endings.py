@@ -36,13 +36,14 @@ def finish(scheduler: Any, fiber: Fiber, *, told: bool = False) -> None:
 
     Raises what has ended it if that ends the run too: KeyboardInterrupt or SystemExit.
     """
-    how = fiber._end()
+    generator, how = fiber.generator, fiber._end()
     scheduler._output.last_line(fiber)
     if scheduler._report is not None and not told:
         scheduler._report.exit(fiber, how)
     scheduler._output.end(fiber, how)
     fiber._let_go()  # last: whoever sees the socket closed finds what was printed
     del scheduler._alive[fiber.id]
+    scheduler._generators.discard(generator)
     scheduler._alarms.forget_old()
     if isinstance(fiber.error, (KeyboardInterrupt, SystemExit)):
         raise fiber.error
@@ -64,6 +65,8 @@ def enter(scheduler: Any) -> None:
 @contextmanager
 def leaving(scheduler: Any) -> Iterator[None]:
     """Whatever ends the block, close the scheduler's fibers and be as before run()."""
+    if scheduler._entered:
+        raise RuntimeError("this scheduler is running already")
     outer, queue, raised = scheduler_of_thread(), scheduler._queue, None
     try:
         yield
@@ -84,6 +87,7 @@ def leaving(scheduler: Any) -> Iterator[None]:
 def _reset(scheduler: Any, queue: Any) -> None:
     """Be as before run(); `queue` is the run queue that the scheduler was made with."""
     scheduler._queue = queue
+    scheduler._generators.clear()
     scheduler._parked, scheduler._alarms = {}, Alarms(scheduler._alive)
     scheduler._entered = scheduler._stopping = False
     scheduler._report = scheduler._output.report = scheduler.running = None
@@ -177,7 +181,7 @@ def _close_generator(fiber: Fiber) -> None:
     """
     for _ in range(3):  # some catch GeneratorExit in their loop once, by mistake
         try:
-            fiber.generator.close()
+            fiber._context.run(fiber.generator.close)
         except RuntimeError:
             if getattr(fiber.generator, "gi_frame", None) is None:
                 raise

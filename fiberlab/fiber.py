@@ -14,6 +14,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from .coroutines import awaitable
@@ -38,6 +39,7 @@ class Fiber:
     __slots__ = (
         "__weakref__",
         "_alarm",
+        "_context",
         "_in_heap",
         "_log",
         "_looked",
@@ -56,12 +58,7 @@ class Fiber:
     )
 
     def __init__(self, number: int, generator: Any, name: str | None, scheduler: Any) -> None:
-        if not isinstance(generator, Generator):
-            hint = ": did you call it?" if callable(generator) else ""
-            if isinstance(generator, Coroutine):
-                hint = ": give it as as_fiber(...)"
-                generator.close()  # else Python complains once more, that it was never awaited
-            raise TypeError(f"add() needs a generator, got {generator!r}{hint}")
+        _check_generator(generator, scheduler)
         if name is not None and not isinstance(name, str):
             raise TypeError(f"a fiber's name is text or None, got {name!r}")
         self.id = number
@@ -73,6 +70,7 @@ class Fiber:
         self.result: Any = None
         self._name = name
         self._scheduler = scheduler
+        self._context = copy_context()  # what its context variables are, as for a task of asyncio
         # What the scheduler and its parts note down of it:
         self._looked = False  # whether its last wake was from WAIT(None)
         self._watch: Any = None  # the poller's record of the socket it waited on last
@@ -115,7 +113,7 @@ class Fiber:
         """Throw what is pending at the yield and return what is yielded next."""
         assert self.pending is not None
         error, self.pending = self.pending, None
-        return self.generator.throw(error)
+        return self._context.run(self.generator.throw, error)
 
     def _end(self) -> str:
         """Return how the fiber ended: "return", "cancel" or "error".
@@ -127,7 +125,8 @@ class Fiber:
         returned = isinstance(error, StopIteration)
         if self.generator is not None and not returned:
             with contextlib.suppress(Exception):
-                self.generator.close()  # for a ^C that came just before it was resumed
+                # For a ^C that came just before it was resumed.
+                self._context.run(self.generator.close)
         if error is not None and not returned:
             # The fiber's own frames only: the scheduler's would be kept alive by the error.
             without_frames_of(error, "fiberlab.scheduler", __name__)
@@ -149,6 +148,22 @@ class Fiber:
 
     def __repr__(self) -> str:
         return f"<Fiber {self.id} {self.name!r} {self.state.value}>"
+
+
+def _check_generator(generator: Any, scheduler: Any) -> None:
+    """Raise TypeError for what is no generator, ValueError for one that cannot be a new fiber."""
+    if not isinstance(generator, Generator):
+        hint = ": did you call it?" if callable(generator) else ""
+        if isinstance(generator, Coroutine):
+            hint = ": give it as as_fiber(...)"
+            generator.close()  # else Python complains once more, that it was never awaited
+        raise TypeError(f"add() needs a generator, got {generator!r}{hint}")
+    again = "call its function once more for another fiber"
+    for fiber in scheduler._alive.values() if generator in scheduler._generators else ():
+        if fiber.generator is generator:
+            raise ValueError(f"add() got the generator of fiber {fiber.name!r}; {again}")
+    if getattr(generator, "gi_running", False):
+        raise ValueError(f"add() got {generator!r}, which is running just now; {again}")
 
 
 class RunQueue(Protocol):

@@ -22,7 +22,7 @@ from .fiber import Fiber, FiberGenerator, Handler, RunQueue, make_queue
 from .io import READABLE, WRITABLE, Address, Clock, Poller, clock_and_poller
 from .output import Output
 from .recording.reporter import Observer, Reporter
-from .sockets import accept_all
+from .sockets import listen_at
 from .waits import RECV, SEND, WAIT, check_seconds
 
 
@@ -31,9 +31,8 @@ class Scheduler:
 
     timeout: seconds of inactivity until a RECV or SEND raises FiberTimeout; None: never.
     trace: called with each TraceEvent. clock, poller: both real (None) or both simulated.
-    run_queue: None is a deque. output: None leaves print alone, "withheld" keeps it until
-    a fiber ends, "direct" writes it at once; to `file` (None: sys.stdout). debug: errors
-    with tracebacks.
+    run_queue: None is a deque. output: None leaves print alone, "withheld" writes prints
+    when their fiber ends, "direct" at once; to `file`, or sys.stdout. debug: tracebacks.
     """
 
     def __init__(
@@ -58,6 +57,7 @@ class Scheduler:
         self._report: Reporter | None = None  # the reporter, while run() is under way
         self._parked: dict[Fiber, None] = {}  # in the order in which they parked
         self._alive: dict[int, Fiber] = {}  # by id, in the order of adding
+        self._generators: set[FiberGenerator] = set()  # of those alive
         self._alarms = Alarms(self._alive)
         self._count, self._entered, self._stopping = 0, False, False
 
@@ -78,7 +78,10 @@ class Scheduler:
             if report is not None:
                 report.resume(fiber, len(queue))
             try:
-                wait = next(fiber.generator) if fiber.pending is None else fiber._throw()
+                if fiber.pending is None:
+                    wait = fiber._context.run(next, fiber.generator)
+                else:
+                    wait = fiber._throw()
             except BaseException as error:
                 fiber.error = error
                 finish(self, fiber)
@@ -116,14 +119,13 @@ class Scheduler:
 
     def expire(self) -> None:
         """End sleeps that are over; throw FiberTimeout where data came too late."""
-        if not self._alarms.live:
-            return
-        now = self._clock.now_ns()
-        while (fiber := self._alarms.due(now)) is not None:
-            if fiber.wait.__class__ is not WAIT:
-                fiber.pending = FiberTimeout.of(fiber)
-                self._poller.disarm(fiber)
-            self._make_ready(fiber, 0, "timer", now - deadline_of(fiber._alarm))
+        if self._alarms.live:
+            now = self._clock.now_ns()
+            while (fiber := self._alarms.due(now)) is not None:
+                if fiber.wait.__class__ is not WAIT:
+                    fiber.pending = FiberTimeout.of(fiber)
+                    self._poller.disarm(fiber)
+                self._make_ready(fiber, 0, "timer", now - deadline_of(fiber._alarm))
 
     def _park(self, fiber: Fiber, wait: Any) -> None:
         """Let `fiber` wait for what it has yielded, unless it need not."""
@@ -149,9 +151,10 @@ class Scheduler:
             self._report.yielded(fiber, wait)
         fiber.wait = wait
         seconds = wait._seconds if kind is WAIT else wait._timeout
-        limit = nanoseconds(seconds)
         if seconds is None and kind is not WAIT:
             limit = self._patience
+        else:
+            limit = nanoseconds(seconds)
         if limit is not None:
             self._alarms.set(fiber, self._clock.now_ns() + limit)
 
@@ -195,6 +198,7 @@ class Scheduler:
         fiber = Fiber(self._count + 1, generator, name, self)
         self._count += 1
         self._alive[fiber.id] = fiber
+        self._generators.add(generator)
         if self._entered:
             self._admit(fiber)
         return fiber
@@ -206,20 +210,16 @@ class Scheduler:
 
         port: 0 takes a free one. Returns (host, port). OSError if the port is taken.
         """
-        if not callable(function):
-            raise TypeError(f"listen() needs a generator function, got {function!r}")
-        listener = self._poller.listen((host, port))
-        accepting = accept_all(listener, function, self.add, self._output.say)
+        listener, accepting = listen_at((host, port), function, self)
         self.add(accepting, f"accept-{self._count + 1}")._owned = listener
         return listener.getsockname()[:2]  # type: ignore[no-any-return]
 
     def run(self) -> None:
         """Run until no fiber is left or stop() is called; then close those still alive.
 
-        Raises Deadlock if nothing can wake them; ^C and SystemExit pass through.
+        Raises Deadlock if nothing can wake them, RuntimeError if it runs already; ^C and
+        SystemExit pass through.
         """
-        if self._entered:
-            raise RuntimeError("this scheduler is running already")
         with leaving(self), leaving(self):  # twice: ^C may strike in the inner one
             enter(self)
             while self._alive and not self._stopping:

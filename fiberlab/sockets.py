@@ -90,6 +90,17 @@ def accept_all(
             say(f"error: no fiber for {address}: {one_line(error)}")
 
 
+def listen_at(address: Any, function: Any, scheduler: Any) -> tuple[Any, Steps[None]]:
+    """Return a socket that listens at `address`, and the generator that accepts its clients.
+
+    Raises TypeError unless `function` can be called, and what the poller's `listen` raises.
+    """
+    if not callable(function):
+        raise TypeError(f"listen() needs a generator function, got {function!r}")
+    listener = scheduler._poller.listen(address)
+    return listener, accept_all(listener, function, scheduler.add, scheduler._output.say)
+
+
 @awaitable
 def connect(address: tuple[str, int], timeout: float | None = None) -> Steps[socket.socket]:
     """Connect to (host, port) without blocking and return the socket.

@@ -104,7 +104,7 @@ def strike(number, limit):
         except Exception as error:
             wrong.append(repr(error))
         scheduler._reporter = None  # a trace holds one run
-    again = scheduler.add(yields(WAIT(0), WAIT(0.0001)))
+    again = scheduler.add(yields(WAIT(0), WAIT(0)))
     try:
         scheduler.run()
     except Exception as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+import decimal
 import io
 import socket
 import sys
@@ -247,24 +249,86 @@ def test_a_generator_that_has_ended_makes_a_fiber_that_returns(scheduler):
     assert (fiber.state, fiber.result, fiber.error) == (FiberState.DONE, None, None)
 
 
-def test_a_generator_that_is_running_already_fails_alone(scheduler, network, log):
+def test_a_generator_that_is_running_already_is_refused_where_it_is_added(scheduler, network, log):
     other = type(network)()
     inner = Scheduler(clock=other.clock, poller=other, file=io.StringIO())
 
     def nested():
-        fibers.append(inner.add(generator))
-        inner.add(guarded(log, "other", WAIT(0)))
-        inner.run()
+        for where in (scheduler, inner):
+            with pytest.raises(ValueError, match="call its function once more for another fiber"):
+                where.add(generator)
         yield WAIT(0)
         log.append("went on")
 
-    fibers = []
     generator = nested()
     scheduler.add(generator)
     scheduler.run()
 
-    assert log == [("other", "returned"), ("other", "finally"), "went on"]
-    assert str(fibers[0].error) == "generator already executing"
+    assert log == ["went on"]
+
+
+def test_a_generator_that_is_a_fiber_already_is_refused_where_it_is_added(scheduler, log):
+    def twice():
+        yield WAIT(0)
+        log.append("ran")
+
+    generator = twice()
+    scheduler.add(generator)
+
+    with pytest.raises(ValueError, match=r"got the generator of fiber 'twice-1'; call its funct"):
+        scheduler.add(generator)
+    scheduler.run()
+    assert log == ["ran"]
+
+
+def test_a_fiber_has_context_variables_of_its_own(scheduler, log):
+    """As a task of asyncio has: it inherits them as they were where it was added."""
+    variable = contextvars.ContextVar("variable", default="outside")
+
+    def sets(value):
+        log.append(variable.get())
+        variable.set(value)
+        decimal.setcontext(decimal.Context(prec=len(value)))
+        yield WAIT(0)
+        start(reads())
+        yield WAIT(0)
+        log.append((variable.get(), decimal.getcontext().prec))
+
+    def reads():
+        log.append(variable.get())
+        yield WAIT(0)
+
+    before = decimal.getcontext().prec
+    for value in ("one", "three"):
+        scheduler.add(sets(value))
+    scheduler.run()
+
+    assert log == ["outside", "outside", "one", ("one", 3), "three", ("three", 5)]
+    assert (variable.get(), decimal.getcontext().prec) == ("outside", before)
+
+
+def test_an_error_is_thrown_and_a_fiber_closed_in_its_own_context(scheduler, log):
+    variable = contextvars.ContextVar("variable", default="outside")
+
+    def waits(value):
+        variable.set(value)
+        try:
+            yield WAIT(9)
+        finally:
+            log.append(variable.get())
+
+    def cancels():
+        yield WAIT(0)
+        cancelled.cancel()
+        yield WAIT(0)
+        scheduler.stop()
+
+    scheduler.add(waits("closed"))
+    cancelled = scheduler.add(waits("cancelled"))
+    scheduler.add(cancels())
+    scheduler.run()
+
+    assert log == ["cancelled", "closed"]
 
 
 def test_listen_with_what_cannot_be_called_is_refused(scheduler):
