@@ -1,7 +1,8 @@
 """spawn: a server in one call, as the FIBER module's documentation has it.
 
-The rule kept here: the server is left by ^C or SIGHUP only, and leaves nothing behind; the
-handlers for both are put back as they were.
+The rule kept here: the server is left by ^C, SIGHUP or SIGTERM only, and leaves nothing behind.
+Their handlers are put back as they were. A signal that was ignored when the server began stays
+ignored, so that ``nohup`` does what it says.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def spawn(
     port: 0 takes a free one; where it listens is said on sys.stdout. timeout: seconds of
     inactivity after which a fiber gets FiberTimeout; None: never. debug: what fibers print is
     written at once and errors with their traceback, else it is withheld until the fiber ends.
-    Runs until ^C or SIGHUP, then closes everything and returns.
+    Runs until ^C, SIGHUP or SIGTERM, then closes everything and returns.
     Raises OSError if the port is taken, ValueError if `host` is not this machine.
     """
     output = "direct" if debug else "withheld"
@@ -51,15 +52,18 @@ def spawn(
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[None]:
-    """Let ^C and SIGHUP raise KeyboardInterrupt; in the main thread, which alone may."""
+    """Let ^C, SIGHUP and SIGTERM raise KeyboardInterrupt; in the main thread, which alone may."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = [name for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
-    numbers = [getattr(signal, name) for name in names]
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    before = {}
     try:
+        for name in ("SIGINT", "SIGHUP", "SIGTERM"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.getsignal(number)
+                signal.signal(number, signal.default_int_handler)
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

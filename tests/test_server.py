@@ -43,7 +43,7 @@ def echo(sock, address):
     finally:
         print("goodbye")
 
-names = [name for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+names = [name for name in ("SIGINT", "SIGHUP", "SIGTERM") if hasattr(signal, name)]
 before = [signal.getsignal(getattr(signal, name)) for name in names]
 spawn(echo, 0, **eval(sys.argv[1]))
 print("handlers back:", before == [signal.getsignal(getattr(signal, name)) for name in names])
@@ -106,7 +106,7 @@ def serving(tmp_path: Path, *, program: str = PROGRAM, **options: Any) -> Iterat
 
 
 @pytest.mark.posix
-@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGTERM"])
 def test_a_signal_ends_it_and_everything_is_closed_and_put_back(tmp_path, name):
     with serving(tmp_path) as server, server.connect() as sock:
         server.ask(sock)
@@ -123,6 +123,24 @@ def test_a_signal_ends_it_and_everything_is_closed_and_put_back(tmp_path, name):
 
 @pytest.mark.posix
 @pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
+def test_a_signal_that_was_ignored_when_the_program_began_stays_ignored(tmp_path, name):
+    """As under nohup, or for a background job of a script."""
+
+    def ignore():
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    with serving(tmp_path, start={"preexec_fn": ignore}) as server, server.connect() as sock:
+        server.process.send_signal(getattr(signal, name))
+        answer = server.ask(sock)
+        rest = server.end("SIGTERM")
+
+    assert (answer, server.process.returncode) == (b"hello", 0)
+    assert "goodbye" in rest
+    assert "handlers back: True\n" in rest
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGHUP", "SIGTERM"])
 def test_a_signal_raises_keyboard_interrupt_inside(tmp_path, name):
     program = """
         import sys
@@ -145,16 +163,6 @@ def test_a_signal_raises_keyboard_interrupt_inside(tmp_path, name):
         rest = server.end(name)
 
     assert (rest.count("interrupted inside"), server.process.returncode) == (1, 0)
-
-
-@pytest.mark.posix
-def test_control_c_ends_it_also_where_it_was_ignored(tmp_path):
-    """As in a shell's background job; it is put back as ignored."""
-    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
-    with serving(tmp_path, start=ignoring) as server:
-        rest = server.end()
-
-    assert (server.process.returncode, "handlers back: True" in rest) == (0, True)
 
 
 # -- Fibers -------------------------------------------------------------------
