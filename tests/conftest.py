@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedClock, SimulatedNetwork
+from fiberlab.simulation import SimulatedClock, SimulatedNetwork
 from fiberlab.trace.events import TraceEvent
 
 

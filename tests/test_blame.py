@@ -22,7 +22,7 @@ import pytest
 from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.diagnosis.finding import Finding
 from fiberlab.scheduler import Scheduler
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 HELD = 0.4

@@ -19,7 +19,7 @@ import pytest
 from fiberlab.errors import SocketBusy, SocketClosed
 from fiberlab.io.descriptors import READABLE, WRITABLE
 from fiberlab.io.poller import RealPoller
-from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.simulation import SimulatedNetwork
 from fiberlab.waits import RECV, SEND
 
 SECOND = 1_000_000_000  # in which poll() counts

@@ -18,7 +18,7 @@ from fiberlab.scheduler import Scheduler
 from fiberlab.sockets import in_thread, recv_exactly, recv_until, send_all
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

@@ -12,7 +12,7 @@ from fiberlab.elsewhere.notes import Notes
 from fiberlab.lab import stories, story
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 
 pytestmark = pytest.mark.live
 

@@ -9,7 +9,7 @@ from fiberlab.scheduler import Scheduler
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
 from fiberlab.states import LEGAL_TRANSITIONS, FiberState
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

@@ -22,7 +22,7 @@ from fiberlab.fiber import start
 from fiberlab.scheduler import Scheduler
 from fiberlab.spans.check import check_story
 from fiberlab.states import FiberState
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 PACKAGE = str(Path(fiberlab.__file__).parent)

@@ -16,7 +16,7 @@ import pytest
 from fiberlab.io.clock import RealClock
 from fiberlab.output import Output
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.simulation import SimulatedNetwork
 from fiberlab.waits import RECV, WAIT
 
 

@@ -11,7 +11,7 @@ import pytest
 from fiberlab import RECV, WAIT, Scheduler, Trace, start
 from fiberlab.fiber import mark
 from fiberlab.recording.data_age import waited_ns
-from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.simulation import SimulatedNetwork
 from fiberlab.spans.check import check_story
 from fiberlab.trace.events import TraceEvent
 

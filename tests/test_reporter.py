@@ -12,9 +12,9 @@ from fibers import raises, yields
 from stories import story
 
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.simulation import SimulatedNetwork
 from fiberlab.spans.check import check_story
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

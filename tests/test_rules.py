@@ -11,10 +11,10 @@ from fiberlab.diagnosis.finding import Finding
 from fiberlab.diagnosis.limits import Limits
 from fiberlab.errors import Deadlock
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedClock, SimulatedNetwork
+from fiberlab.simulation import SimulatedClock, SimulatedNetwork
 from fiberlab.spans.build import build_spans
+from fiberlab.trace import Trace
 from fiberlab.trace.events import EventKind, TraceEvent
-from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, WAIT
 
 MS = 1_000_000

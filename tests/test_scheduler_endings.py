@@ -16,7 +16,7 @@ from fiberlab.errors import FiberCancelled
 from fiberlab.fiber import start
 from fiberlab.scheduler import Scheduler
 from fiberlab.states import FiberState
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

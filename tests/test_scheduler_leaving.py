@@ -17,7 +17,7 @@ from fiberlab.errors import Deadlock
 from fiberlab.fiber import start
 from fiberlab.io.poller import RealPoller
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.simulation import SimulatedNetwork
 from fiberlab.states import FiberState
 from fiberlab.waits import RECV, SEND, WAIT
 

@@ -13,7 +13,7 @@ from stories import story
 from fiberlab.errors import Deadlock, FiberCancelled
 from fiberlab.fiber import join, start
 from fiberlab.scheduler import Scheduler
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

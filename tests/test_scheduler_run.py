@@ -17,7 +17,7 @@ from fiberlab.errors import SocketClosed
 from fiberlab.fiber import start
 from fiberlab.scheduler import Scheduler
 from fiberlab.states import FiberState
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, WAIT
 
 # -- run() --------------------------------------------------------------------

@@ -12,9 +12,9 @@ from stories import story
 from fiberlab.errors import FiberTimeout, InvalidYield, SocketBusy
 from fiberlab.fiber import join, start
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.simulation import SimulatedNetwork
 from fiberlab.sockets import recv_exactly, send_all
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 SECOND = 1_000_000_000

@@ -19,9 +19,9 @@ from fiberlab.io.clock import RealClock
 from fiberlab.io.descriptors import READABLE
 from fiberlab.io.poller import RealPoller
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedClock, SimulatedNetwork
+from fiberlab.simulation import SimulatedClock, SimulatedNetwork
 from fiberlab.sockets import recv_exactly, send_all
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
 

@@ -19,7 +19,7 @@ from fiberlab import sockets
 from fiberlab.errors import FiberCancelled, FiberTimeout
 from fiberlab.fiber import join, start
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.simulation import SimulatedNetwork
 from fiberlab.sockets import accept, connect, in_thread, recv_exactly, recv_until, send_all
 from fiberlab.waits import RECV, SEND, WAIT
 

@@ -15,8 +15,8 @@ from fiberlab.spans.check import check_story
 from fiberlab.spans.spans import Life, Poll, Span, Unwatched
 from fiberlab.spans.stalls import Stall
 from fiberlab.states import FiberState
+from fiberlab.trace import Trace
 from fiberlab.trace.events import FIELDS, EventKind, TraceEvent
-from fiberlab.trace.trace import Trace
 
 READY, RUNNING, RECV, SEND, SLEEP, PARKED, _DONE = FiberState
 

@@ -10,11 +10,11 @@ import pytest
 from fiberlab.report.summary import FiberSummary, MarkSummary, summarize
 from fiberlab.report.tables import csv_text, html_table, text_table
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedNetwork
+from fiberlab.simulation import SimulatedNetwork
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.numbers import Holders, Quantiles, Request, group_of, requests, starved_by
+from fiberlab.trace import Trace
 from fiberlab.trace.events import EventKind, TraceEvent
-from fiberlab.trace.trace import Trace
 from fiberlab.waits import WAIT
 
 MS = 1_000_000

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from fiberlab.errors import TraceError
 from fiberlab.scheduler import Scheduler
-from fiberlab.simulation.network import SimulatedNetwork
-from fiberlab.trace import events
+from fiberlab.simulation import SimulatedNetwork
+from fiberlab.trace import Trace, events
 from fiberlab.trace.events import FIELDS, EventKind, TraceEvent
-from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, WAIT
 
 

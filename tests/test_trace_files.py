@@ -23,9 +23,9 @@ from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.errors import TraceError
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
+from fiberlab.trace import Trace
 from fiberlab.trace.events import FIELDS
 from fiberlab.trace.file import FileLimits
-from fiberlab.trace.trace import Trace
 
 HEADER = '{"t":0,"ev":"start","fid":0,"schema":1,"clock":"perf_counter","unit":"ns"}'
 SPAWN = '{"t":1,"ev":"spawn","fid":1,"name":"a","by":0,"src":"a.py:1"}'

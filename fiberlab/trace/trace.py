@@ -1,11 +1,11 @@
 """The trace: one event for everything the scheduler does, kept in memory and on disk.
 
 The rule kept here: only events are stored, as they happened and in order; spans, sums and
-diagnoses are always made from them (see ``spans``). Times are integer nanoseconds since the
+diagnoses are always made from them (see spans). Times are integer nanoseconds since the
 run began; fiber 0 is the scheduler itself.
 
 Which events there are, and how one is kept, stands in ``events``; how it is written, in
-``tracefile``. This module knows no scheduler: a trace from disk is studied without one.
+``file``. This module knows no scheduler: a trace from disk is studied without one.
 """
 
 from __future__ import annotations
@@ -18,23 +18,12 @@ from typing import Any
 
 from .events import (
     EV,
-    FIELDS,
-    SCHEMA,
     STOP,
-    EventKind,
     Row,
     T,
     TraceEvent,
-    place,
-    printable,
-    short_name,
 )
 from .file import FileLimits, Progress, read_rows, write_rows
-
-__all__ = [
-    "FIELDS", "SCHEMA", "EventKind", "FileLimits", "Row", "Trace", "TraceEvent", "place",
-    "printable", "rows_of", "short_name",
-]  # fmt: skip
 
 _time_of = itemgetter(T)
 

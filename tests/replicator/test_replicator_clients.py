@@ -29,7 +29,7 @@ from replicator_world import (
 )
 
 from fiberlab.replicator.__main__ import main
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 
 pytestmark = pytest.mark.live
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import fiberlab.replicator
-from fiberlab.trace.trace import Trace
+from fiberlab.trace import Trace
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(fiberlab.replicator.__file__).parent
