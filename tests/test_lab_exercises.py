@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from fiberlab.lab import Exercise, Finding, Predictions, check, examine, exercises, predict, reveal
+from fiberlab.lab import (
+    Exercise,
+    Judgement,
+    Predictions,
+    check,
+    examine,
+    exercises,
+    predict,
+    reveal,
+)
 from fiberlab.lab.exercises import PREDICTIONS, find_exercise, find_question
 from fiberlab.lab.lessons import l07
 
@@ -126,14 +135,14 @@ def test_every_wrong_choice_of_every_question_is_explained():
 
 
 def test_an_answer_is_passed_on_with_what_was_given(exercise):
-    exercise(lambda answer, *given: Finding(answer == 1 and given == (2, 3)))
+    exercise(lambda answer, *given: Judgement(answer == 1 and given == (2, 3)))
 
-    assert examine("l07-x", 1, 2, 3) == Finding(True)
+    assert examine("l07-x", 1, 2, 3) == Judgement(True)
 
 
 @pytest.mark.parametrize("answer", [..., ("echo-2", ...), [..., 3]])
 def test_dots_were_not_attempted(exercise, answer, capsys):
-    exercise(lambda answer: Finding(True))
+    exercise(lambda answer: Judgement(True))
     check("l07-x", answer)
 
     assert capsys.readouterr().out == "l07-x: not attempted yet\n"
@@ -152,13 +161,13 @@ def test_a_stub_was_not_attempted(exercise, capsys):
 def test_what_an_answer_raises_is_what_was_seen(exercise):
     exercise(lambda answer: answer["none"])
 
-    finding = examine("l07-x", {})
-    assert not finding.passed
-    assert finding.seen == "your answer raised KeyError: 'none'"
+    judgement = examine("l07-x", {})
+    assert not judgement.passed
+    assert judgement.seen == "your answer raised KeyError: 'none'"
 
 
 def test_a_finding_tells_what_was_seen_what_was_expected_and_a_hint(exercise, capsys):
-    exercise(lambda answer: Finding(False, "two", "one", "take one away"))
+    exercise(lambda answer: Judgement(False, "two", "one", "take one away"))
     check("l07-x", 2)
 
     assert capsys.readouterr().out.splitlines() == [

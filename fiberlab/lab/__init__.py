@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from .background import Server, serving
     from .clients import ClientError, Recording, load, record
     from .crowd import Record
-    from .exercises import Exercise, Finding, Predictions, Question, check, examine, predict, reveal
+    from .exercises import (
+        Exercise,
+        Judgement,
+        Predictions,
+        Question,
+        check,
+        examine,
+        predict,
+        reveal,
+    )
     from .facts import Step, culprits, longest_step, printed, stories, story
     from .source import Source, show_source
     from .widgets import play
@@ -32,7 +41,7 @@ _HOMES = {
     "clients": ("ClientError", "Record", "Recording", "load", "record"),
     "exercises": (
         "Exercise",
-        "Finding",
+        "Judgement",
         "Predictions",
         "Question",
         "check",
@@ -49,7 +58,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "ClientError",
     "Exercise",
-    "Finding",
+    "Judgement",
     "Predictions",
     "Question",
     "Record",

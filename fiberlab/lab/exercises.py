@@ -34,7 +34,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Judgement:
     """What an answer was found to be; its `str` is what `check` prints after the exercise's id.
 
     seen, expected: of an answer that did not pass. hint: where to look next.
@@ -65,7 +65,7 @@ class Exercise:
 
     id: str
     text: str
-    judge: Callable[..., Finding]
+    judge: Callable[..., Judgement]
 
 
 # -- Predictions --------------------------------------------------------------
@@ -145,7 +145,7 @@ def check(exercise: str, answer: Any, *given: Any) -> None:
     print(f"{exercise}: {examine(exercise, answer, *given)}")
 
 
-def examine(exercise: str, answer: Any, *given: Any) -> Finding:
+def examine(exercise: str, answer: Any, *given: Any) -> Judgement:
     """Judge an answer and return what was found; see `check`.
 
     An answer that is ..., holds a ..., or raises NotImplementedError was not attempted; what
@@ -153,13 +153,13 @@ def examine(exercise: str, answer: Any, *given: Any) -> Finding:
     """
     judge = find_exercise(exercise).judge
     if answer is ... or (isinstance(answer, (tuple, list)) and any(x is ... for x in answer)):
-        return Finding(False, attempted=False)
+        return Judgement(False, attempted=False)
     try:
         return judge(answer, *given)
     except NotImplementedError:
-        return Finding(False, attempted=False)
+        return Judgement(False, attempted=False)
     except Exception as error:
-        return Finding(
+        return Judgement(
             False,
             seen=f"your answer raised {type(error).__name__}: {error}",
             expected="an answer that runs to its end",

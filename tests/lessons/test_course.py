@@ -78,13 +78,13 @@ def test_each_exercise_is_set_in_its_lesson_and_solved_beside_it(exercise):
 @pytest.mark.live
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_each_misconception_fails_with_a_hint(wrong, capsys):
-    finding = examine(wrong.exercise, wrong.answer, *wrong.given())
+    judgement = examine(wrong.exercise, wrong.answer, *wrong.given())
 
-    assert finding.attempted
-    assert not finding.passed
-    assert wrong.hint in finding.hint
-    assert finding.seen
-    assert finding.expected
+    assert judgement.attempted
+    assert not judgement.passed
+    assert wrong.hint in judgement.hint
+    assert judgement.seen
+    assert judgement.expected
     assert capsys.readouterr() == ("", "")
 
 

@@ -106,9 +106,9 @@ def test_taking_turns_passes():
 
 
 def test_pairs_that_are_taken_ahead_of_their_yield_do_not_pass():
-    finding = examine("l01-e1", alternating)
+    judgement = examine("l01-e1", alternating)
 
-    assert finding.seen == "when a1 came out, these had been taken: a1 b1"
+    assert judgement.seen == "when a1 came out, these had been taken: a1 b1"
 
 
 def test_a_generator_without_an_end_is_not_waited_for():

@@ -223,9 +223,9 @@ def skipping(sock, data):
 
 @pytest.mark.parametrize("function", [waiting_first, trying_first])
 def test_a_loop_that_goes_on_behind_what_was_taken_passes(function):
-    finding = examine("l04-e2", function)
+    judgement = examine("l04-e2", function)
 
-    assert str(finding) == f"passed: all {len(DATA)} bytes, once and in order, in pieces"
+    assert str(judgement) == f"passed: all {len(DATA)} bytes, once and in order, in pieces"
 
 
 # -- Exercise 3: the comparison --------------------------------------------------------

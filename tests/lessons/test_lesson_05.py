@@ -165,9 +165,9 @@ def shout_as_a_function(sock, address):
 
 @pytest.mark.parametrize("handler", [shout, shout_by_helpers])
 def test_a_handler_that_waits_before_each_operation_passes(handler):
-    finding = examine("l05-e1", handler)
+    judgement = examine("l05-e1", handler)
 
-    assert str(finding) == "passed: story recv send recv send recv return"
+    assert str(judgement) == "passed: story recv send recv send recv return"
 
 
 # -- Exercise 2: lines -----------------------------------------------------------------
@@ -323,9 +323,9 @@ class Nameless(SelectToy):
 
 @pytest.mark.live
 def test_a_toy_that_tells_the_second_waiter_passes():
-    finding = examine("l05-e3", Mended)
+    judgement = examine("l05-e3", Mended)
 
-    assert str(finding).startswith("passed: ann received; ben was told: ann and ben both wait")
+    assert str(judgement).startswith("passed: ann received; ben was told: ann and ben both wait")
 
 
 WRONG = (

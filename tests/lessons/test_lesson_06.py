@@ -197,10 +197,10 @@ def no_fiber(*_given):
 
 
 def test_a_heart_that_waits_for_deadlines_passes():
-    finding = examine("l06-e1", steady)
+    judgement = examine("l06-e1", steady)
 
-    assert finding.passed
-    assert finding.seen.startswith("beats at 500, 600, 700, 850, 900 ms")
+    assert judgement.passed
+    assert judgement.seen.startswith("beats at 500, 600, 700, 850, 900 ms")
 
 
 # -- Exercise 2: the stall -------------------------------------------------------------
@@ -284,9 +284,9 @@ def yielding_between(done):
 
 
 def test_a_waiter_that_looks_in_a_loop_passes():
-    finding = examine("l06-e3", wait_until)
+    judgement = examine("l06-e3", wait_until)
 
-    assert str(finding).startswith("passed: parked ")
+    assert str(judgement).startswith("passed: parked ")
 
 
 WRONG = (

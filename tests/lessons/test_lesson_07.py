@@ -96,10 +96,10 @@ def test_the_culprit_is_accepted(line):
 @pytest.mark.live
 @pytest.mark.parametrize("answer", ["find-4", ("find-4",), ("find-4", None), 7, ("gone-9", 3)])
 def test_an_answer_of_another_form_is_no_culprit(answer):
-    finding = examine("l07-e1", answer, mystery())
+    judgement = examine("l07-e1", answer, mystery())
 
-    assert not finding.passed
-    assert finding.attempted
+    assert not judgement.passed
+    assert judgement.attempted
 
 
 # -- Exercise 2: a loop that gives others a turn ---------------------------------------
@@ -161,9 +161,9 @@ def failing(limit):
 
 
 def test_a_loop_that_takes_turns_passes():
-    finding = examine("l07-e2", taking_turns)
+    judgement = examine("l07-e2", taking_turns)
 
-    assert str(finding) == f"passed: {LIMIT} steps, none with more than 25% of the work"
+    assert str(judgement) == f"passed: {LIMIT} steps, none with more than 25% of the work"
 
 
 def given_mystery():

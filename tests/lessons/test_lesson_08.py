@@ -226,17 +226,17 @@ def test_a_moment_shows_the_run_queue_in_its_order(axes):
 
 
 def test_the_change_and_its_victim_pass():
-    finding = examine("l08-e1", ("C", "ben"), l08.mystery())
+    judgement = examine("l08-e1", ("C", "ben"), l08.mystery())
 
-    assert str(finding) == "passed: change C, and ben ends 50 ms later"
+    assert str(judgement) == "passed: change C, and ben ends 50 ms later"
 
 
 @pytest.mark.parametrize("answer", ["C", ("C",), 7, ("F", "ben"), (None, "ben")])
 def test_an_answer_of_another_form_is_no_change(answer):
-    finding = examine("l08-e1", answer, l08.mystery())
+    judgement = examine("l08-e1", answer, l08.mystery())
 
-    assert not finding.passed
-    assert finding.attempted
+    assert not judgement.passed
+    assert judgement.attempted
 
 
 def shares_of(trace, whole_of=None, states=("running",), idle=True):
@@ -293,9 +293,9 @@ def by_wake_and_resume(events):
 
 
 def test_a_queue_by_wake_and_resume_passes():
-    finding = examine("l08-e3", by_wake_and_resume)
+    judgement = examine("l08-e3", by_wake_and_resume)
 
-    assert str(finding) == "passed: the run queue after each event of two runs"
+    assert str(judgement) == "passed: the run queue after each event of two runs"
 
 
 def taking_the_front(events):

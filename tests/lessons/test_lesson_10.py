@@ -160,9 +160,9 @@ def locking():
 
 
 def test_asking_before_the_update_passes():
-    finding = examine("l10-e2", asking_first)
+    judgement = examine("l10-e2", asking_first)
 
-    assert str(finding) == "passed: 96, in 0.10 s, as long as one fiber alone takes"
+    assert str(judgement) == "passed: 96, in 0.10 s, as long as one fiber alone takes"
 
 
 # -- Exercise 3: a fair lock -----------------------------------------------------------
@@ -232,9 +232,9 @@ class Stuck(Barging):
 
 
 def test_a_lock_with_a_line_passes():
-    finding = examine("l10-e3", Fair)
+    judgement = examine("l10-e3", Fair)
 
-    assert finding.passed, finding
+    assert judgement.passed, judgement
 
 
 def given_reserving():

@@ -182,9 +182,9 @@ def leaving_the_work(seconds, work):
 
 
 def test_a_limit_by_a_second_fiber_passes():
-    finding = examine("l11-e1", within)
+    judgement = examine("l11-e1", within)
 
-    assert finding.passed, finding
+    assert judgement.passed, judgement
 
 
 # -- Exercise 2: nothing left open -----------------------------------------------------
@@ -275,9 +275,9 @@ def one_answer(sock, _address):
 
 def test_a_handler_with_a_finally_leaves_nothing_open():
     with left_behind() as left:
-        finding = examine("l11-e2", logged)
+        judgement = examine("l11-e2", logged)
 
-    assert finding.passed, finding
+    assert judgement.passed, judgement
     assert left.descriptors == set()
 
 
@@ -410,9 +410,9 @@ def spinning(*generators):
 
 
 def test_a_nursery_that_waits_for_all_passes():
-    finding = examine("l11-e3", nursery)
+    judgement = examine("l11-e3", nursery)
 
-    assert finding.passed, finding
+    assert judgement.passed, judgement
 
 
 WRONG = (

@@ -99,10 +99,12 @@ def losing_the_rest(sock, data, rate):
 
 @pytest.mark.parametrize("answer", [send_limited, byte_by_byte])
 def test_a_steady_stream_passes(answer):
-    finding = examine("l15-e1", answer)
+    judgement = examine("l15-e1", answer)
 
-    assert finding.passed
-    assert finding.seen.startswith("4000 bytes in 3.9") or finding.seen == "4000 bytes in 4.00 s"
+    assert judgement.passed
+    assert (
+        judgement.seen.startswith("4000 bytes in 3.9") or judgement.seen == "4000 bytes in 4.00 s"
+    )
 
 
 # -- Exercise 2: join late -------------------------------------------------------------

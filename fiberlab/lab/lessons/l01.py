@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +107,7 @@ _MANY = 20
 """More values than any right answer gives: a generator that never ends is not waited for."""
 
 
-def judge_interleave(function: Pairing) -> Finding:
+def judge_interleave(function: Pairing) -> Judgement:
     """Judge who has run, step by step, while `function` takes turns with two generators."""
     for first, second, expected in (
         ("a1 a2 a3", "b1 b2", "a1 b1 a2 b2 a3"),
@@ -127,8 +127,8 @@ def judge_interleave(function: Pairing) -> Finding:
             return _other_order(first, second, came, expected)
         if early:
             hint = "take a value by next only when it is to be yielded; a list takes all at once"
-            return Finding(False, early, "one step of one generator for each value", hint)
-    return Finding(True, "each took its turn, one step at a time")
+            return Judgement(False, early, "one step of one generator for each value", hint)
+    return Judgement(True, "each took its turn, one step at a time")
 
 
 def _logging(values: str, log: list[str]) -> Iterator[str]:
@@ -137,20 +137,20 @@ def _logging(values: str, log: list[str]) -> Iterator[str]:
         yield value
 
 
-def _other_order(first: str, second: str, came: list[str], expected: str) -> Finding:
+def _other_order(first: str, second: str, came: list[str], expected: str) -> Judgement:
     if came == f"{first} {second}".split():
         hint = "that is one after the other: the turn changes after each value"
     elif len(came) < len(expected.split()):
         hint = "one of the two ended first; the other has values left, which are to come too"
     else:
         hint = "the first begins, then they alternate while both have values"
-    return Finding(
+    return Judgement(
         False, f"from {first} and {second} came: {' '.join(came) or 'nothing'}", expected, hint
     )
 
 
-def _no_generator(made: Any) -> Finding:
-    return Finding(
+def _no_generator(made: Any) -> Judgement:
+    return Judgement(
         False,
         f"the call returned {made!r}",
         "a generator",
@@ -161,7 +161,7 @@ def _no_generator(made: Any) -> Finding:
 # -- Exercise 2: a countdown --------------------------------------------------
 
 
-def judge_countdown(function: Callable[[int], Generator[int, Any, str]]) -> Finding:
+def judge_countdown(function: Callable[[int], Generator[int, Any, str]]) -> Judgement:
     """Judge the sequence that comes out of a countdown, and what a send makes of it."""
     made = function(3)
     if not isinstance(made, Generator):
@@ -169,21 +169,21 @@ def judge_countdown(function: Callable[[int], Generator[int, Any, str]]) -> Find
     came, result = _run(made)
     if came != [3, 2, 1]:
         hint = "it yields a number each time, down to 1; what it says last it returns"
-        return Finding(False, f"from countdown(3) came {came}", "[3, 2, 1]", hint)
+        return Judgement(False, f"from countdown(3) came {came}", "[3, 2, 1]", hint)
     if result != "go":
         hint = "a generator may return a value: it comes with its end"
-        return Finding(False, f"at its end it returned {result!r}", "'go'", hint)
+        return Judgement(False, f"at its end it returned {result!r}", "'go'", hint)
     made = function(9)
     told = [next(made), next(made), made.send(4)]
     rest, result = _run(made)
     if told + rest != [9, 8, 4, 3, 2, 1] or result != "go":
-        return Finding(
+        return Judgement(
             False,
             f"9, 8, then send(4): {', '.join(map(str, told[2:] + rest))}",
             "4, 3, 2, 1",
             "what is sent is the value of the yield: keep it, and look whether it is None",
         )
-    return Finding(True, "3, 2, 1, go; and 9, 8, then 4, 3, 2, 1, go")
+    return Judgement(True, "3, 2, 1, go; and 9, 8, then 4, 3, 2, 1, go")
 
 
 def _run(made: Generator[Any, Any, Any]) -> tuple[list[Any], Any]:
@@ -201,7 +201,7 @@ def _run(made: Generator[Any, Any, Any]) -> tuple[list[Any], Any]:
 # -- Exercise 3: clean up, however it ends ------------------------------------
 
 
-def judge_tidy(function: Callable[[list[str]], Generator[int, None, None]]) -> Finding:
+def judge_tidy(function: Callable[[list[str]], Generator[int, None, None]]) -> Judgement:
     """Judge what a generator has logged when it was closed, and when an error was thrown in."""
     log: list[str] = []
     made = function(log)
@@ -210,21 +210,21 @@ def judge_tidy(function: Callable[[list[str]], Generator[int, None, None]]) -> F
     came = [next(made), next(made), next(made)]
     if came != [1, 2, 3] or log != ["open"]:
         hint = "open once, at the first step; then count 1, 2, 3, ... with a yield each"
-        return Finding(False, f"yielded {came}, logged {log}", "[1, 2, 3], ['open']", hint)
+        return Judgement(False, f"yielded {came}, logged {log}", "[1, 2, 3], ['open']", hint)
     try:
         made.close()
     except RuntimeError:
         with contextlib.suppress(Exception):  # else Python complains when it is collected
             made.throw(ValueError("the judge ends it"))
         hint = "close throws GeneratorExit at the yield: let it pass, do not go on yielding"
-        return Finding(False, "it went on yielding when it was closed", "its end", hint)
+        return Judgement(False, "it went on yielding when it was closed", "its end", hint)
     if log != ["open", "shut"]:
         hint = "code below an endless loop is never reached; `finally` is, and so is GeneratorExit"
-        return Finding(False, f"after close() the log was {log}", "['open', 'shut']", hint)
+        return Judgement(False, f"after close() the log was {log}", "['open', 'shut']", hint)
     return _judge_thrown(function)
 
 
-def _judge_thrown(function: Callable[[list[str]], Generator[int, None, None]]) -> Finding:
+def _judge_thrown(function: Callable[[list[str]], Generator[int, None, None]]) -> Judgement:
     """Judge what happens when an error is thrown in: it comes out again, after the cleaning."""
     log: list[str] = []
     made = function(log)
@@ -233,14 +233,14 @@ def _judge_thrown(function: Callable[[list[str]], Generator[int, None, None]]) -
         made.throw(ValueError("line broken"))
     except ValueError:
         if log == ["open", "shut"]:
-            return Finding(True, "open, then shut, when closed and when an error came")
+            return Judgement(True, "open, then shut, when closed and when an error came")
         hint = "`except GeneratorExit` catches the close alone; `finally` every end"
-        return Finding(False, f"after an error the log was {log}", "['open', 'shut']", hint)
+        return Judgement(False, f"after an error the log was {log}", "['open', 'shut']", hint)
     except StopIteration:
         pass
     made.close()
     hint = "clean up and let the error pass: `finally` does both"
-    return Finding(False, "an error that was thrown in did not come out", "the error", hint)
+    return Judgement(False, "an error that was thrown in did not come out", "the error", hint)
 
 
 EXERCISES = (

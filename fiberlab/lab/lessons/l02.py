@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...simulation.network import SimulatedClock
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 
 Toy = Generator[Any, None, Any]
 
@@ -118,12 +118,12 @@ def _try(run: Run, **steps: int) -> tuple[list[str], Any]:
     return log, result
 
 
-def judge_last_come(run: Run) -> Finding:
+def judge_last_come(run: Run) -> Judgement:
     """Judge the exact order of the steps under a scheduler that resumes who came last."""
     log, _ = _try(run, ann=2, ben=2, cat=2)
     expected = ["cat", "cat", "ben", "ben", "ann", "ann"]
     if log == expected:
-        return Finding(True, " ".join(log))
+        return Judgement(True, " ".join(log))
     hint = "take from the end at which you put in: that one came last"
     if log == ["ann", "ben", "cat", "ann", "ben", "cat"]:
         hint = "that is round robin still: popleft takes who came first"
@@ -131,7 +131,7 @@ def judge_last_come(run: Run) -> Finding:
         hint = "who has just made a step and is put in again is the last that came: it is next"
     elif len(log) < len(expected):
         hint = "a fiber that yields is not done: put it into the queue again"
-    return Finding(False, " ".join(log) or "no step at all", " ".join(expected), hint)
+    return Judgement(False, " ".join(log) or "no step at all", " ".join(expected), hint)
 
 
 # -- Exercise 2: starve a fiber -----------------------------------------------
@@ -148,13 +148,13 @@ def longest_gap(log: Sequence[str], name: str) -> int:
     return longest if name in log else len(log)
 
 
-def judge_starving(run: Run) -> Finding:
+def judge_starving(run: Run) -> Judgement:
     """Judge how long the first of four fibers has to wait, and that it ends all the same."""
     others = dict.fromkeys(("ben", "cat", "dan"), OTHER_STEPS)
     log, _ = _try(run, ann=VICTIM_STEPS, **others)
     for name, steps in {"ann": VICTIM_STEPS, **others}.items():
         if log.count(name) < steps:
-            return Finding(
+            return Judgement(
                 False,
                 f"{name} made {log.count(name)} of its {steps} steps",
                 "every fiber at its end, however late",
@@ -163,27 +163,27 @@ def judge_starving(run: Run) -> Finding:
     last = len(log) - log[::-1].index("ann")
     gap = longest_gap(log[:last], "ann")
     if gap < GAP:
-        return Finding(
+        return Judgement(
             False,
             f"ann had to wait for {gap} steps of others at most",
             f"{GAP} or more in a row",
             "in round robin each of the others gets one step; let them have more before ann's turn",
         )
-    return Finding(True, f"ann was ready and waited for {gap} steps of others in a row")
+    return Judgement(True, f"ann was ready and waited for {gap} steps of others in a row")
 
 
 # -- Exercise 3: what they return ---------------------------------------------
 
 
-def judge_results(run: Run) -> Finding:
+def judge_results(run: Run) -> Judgement:
     """Judge what `run` returns: the results of the fibers, in the order in which they ended."""
     log, result = _try(run, ann=3, ben=1, cat=2)
     expected = ["BEN", "CAT", "ANN"]
     if result == expected:
         if log == ["ann", "ben", "cat", "ann", "cat", "ann"]:
-            return Finding(True, f"{result}, and the turns as before")
+            return Judgement(True, f"{result}, and the turns as before")
         hint = "keep round robin as it is, and only note what a fiber returned"
-        return Finding(False, f"the order of steps was {' '.join(log)}", "round robin", hint)
+        return Judgement(False, f"the order of steps was {' '.join(log)}", "round robin", hint)
     hint = "`except StopIteration as end` has what was returned, in end.value"
     if result is None:
         hint = "run itself has to return the list, at its end"
@@ -191,7 +191,7 @@ def judge_results(run: Run) -> Finding:
         hint = "append when a fiber ends; ann comes first in the queue, and ends last"
     elif result in (["BEN"], "BEN"):
         hint = "return only after the loop: at the first return the others are dropped"
-    return Finding(False, f"run returned {result!r}", repr(expected), hint)
+    return Judgement(False, f"run returned {result!r}", repr(expected), hint)
 
 
 EXERCISES = (

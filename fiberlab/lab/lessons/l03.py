@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 from .visits import Endless, Visits, connected, draw_schedule, draw_visits, visit, waits_of
 
 if TYPE_CHECKING:
@@ -94,18 +94,18 @@ def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, c
 # -- Exercise 1: the serial bound ---------------------------------------------
 
 
-def judge_last_wait(function: Callable[[list[float]], Any]) -> Finding:
+def judge_last_wait(function: Callable[[list[float]], Any]) -> Judgement:
     """Judge a function that computes for how long the last client waits."""
     for services in ([100, 100, 100, 100], [500, 10, 30], [20, 70, 40, 300], [250]):
         seen, right = function(list(services)), sum(services[:-1])
         if seen != right and not _close(seen, right):
-            return Finding(
+            return Judgement(
                 False,
                 f"{seen!r} for the service times {services}",
                 f"{right}",
                 _hint_on_last_wait(seen, services),
             )
-    return Finding(True, "the last client waits for all who came before it")
+    return Judgement(True, "the last client waits for all who came before it")
 
 
 def _hint_on_last_wait(seen: Any, services: list[int]) -> str:
@@ -129,7 +129,7 @@ PATIENCE = 1.5  # seconds after which the silent client of the judge leaves by i
 _STILL_OPEN = "the connection is still open: `with connection:` closes it, whatever happens"
 
 
-def judge_patience(function: Callable[[socket.socket, float], Any]) -> Finding:
+def judge_patience(function: Callable[[socket.socket, float], Any]) -> Judgement:
     """Judge an echo that gives up a client who says nothing; see `PATIENCE`.
 
     function: called with a connection and the seconds of silence it may bear; returns "served"
@@ -145,11 +145,11 @@ def judge_patience(function: Callable[[socket.socket, float], Any]) -> Finding:
         echoed = client.recv(1024) if connection.fileno() == -1 else b""
         if (seen, echoed) != ("served", b"ann"):
             return _not_served(seen, connection, echoed)
-    finding = _judge_silence(function)
-    return finding if finding is not None else _judge_reset(function)
+    judgement = _judge_silence(function)
+    return judgement if judgement is not None else _judge_reset(function)
 
 
-def _not_served(seen: Any, connection: socket.socket, echoed: bytes) -> Finding:
+def _not_served(seen: Any, connection: socket.socket, echoed: bytes) -> Judgement:
     if isinstance(seen, Endless):
         hint = "recv returns b'' when the client has left: the loop ends there"
     elif connection.fileno() != -1:
@@ -158,7 +158,7 @@ def _not_served(seen: Any, connection: socket.socket, echoed: bytes) -> Finding:
         hint = "settimeout(0) does not wait at all; give it the seconds"
     else:
         hint = "send back what comes until recv returns b'', then return 'served'"
-    return Finding(
+    return Judgement(
         False,
         f"a client that sends b'ann' after 50 ms and leaves: {seen!r}; sent back: {echoed!r}",
         "'served', b'ann' sent back, and the connection closed",
@@ -166,7 +166,7 @@ def _not_served(seen: Any, connection: socket.socket, echoed: bytes) -> Finding:
     )
 
 
-def _judge_silence(function: Callable[[socket.socket, float], Any]) -> Finding | None:
+def _judge_silence(function: Callable[[socket.socket, float], Any]) -> Judgement | None:
     with connected(PATIENCE) as (client, connection):
         left = threading.Event()
 
@@ -183,7 +183,7 @@ def _judge_silence(function: Callable[[socket.socket, float], Any]) -> Finding |
         if seen == "timed out" and not left.is_set() and connection.fileno() == -1:
             return None
         until = "until it left" if left.is_set() else f"for {GIVE_UP} s"
-        return Finding(
+        return Judgement(
             False,
             f"a client that says nothing {until}: {seen!r}",
             f"'timed out' after {GIVE_UP} s of silence, and the connection closed",
@@ -199,7 +199,7 @@ def _hint_on_silence(seen: Any, left: bool, closed: bool) -> str:
     return "return 'timed out' where you catch TimeoutError" if closed else _STILL_OPEN
 
 
-def _judge_reset(function: Callable[[socket.socket, float], Any]) -> Finding:
+def _judge_reset(function: Callable[[socket.socket, float], Any]) -> Judgement:
     with connected(PATIENCE) as (client, connection):
         # Linger for 0 seconds: the close breaks the connection instead of ending it.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -207,8 +207,8 @@ def _judge_reset(function: Callable[[socket.socket, float], Any]) -> Finding:
         try:
             seen = repr(function(connection, PATIENCE))
         except ConnectionError:
-            return Finding(True, "a silent client was given up; a broken connection is an error")
-    return Finding(
+            return Judgement(True, "a silent client was given up; a broken connection is an error")
+    return Judgement(
         False,
         f"a client whose connection broke: {seen}",
         "ConnectionResetError, as recv raised it: that client was not silent",
@@ -236,7 +236,7 @@ def _say_and_leave(client: socket.socket) -> None:
 # -- Exercise 3: more threads than one ----------------------------------------
 
 
-def judge_waits(function: Callable[[list[float], int], Any]) -> Finding:
+def judge_waits(function: Callable[[list[float], int], Any]) -> Judgement:
     """Judge a function that computes how long each client waits for one of some threads."""
     cases: list[tuple[list[float], int]] = [
         ([100, 100, 100, 100], 4),
@@ -247,13 +247,13 @@ def judge_waits(function: Callable[[list[float], int], Any]) -> Finding:
     for services, threads in cases:
         seen, right = list(function(list(services), threads)), waits_of(services, threads)
         if not _all_close(seen, right):
-            return Finding(
+            return Judgement(
                 False,
                 f"{seen} for the service times {services} and threads={threads}",
                 f"{[round(each) for each in right]}",
                 _hint_on_waits(seen, services, threads),
             )
-    return Finding(True, "each client waits for the first thread that is free")
+    return Judgement(True, "each client waits for the first thread that is free")
 
 
 def _hint_on_waits(seen: list[Any], services: list[float], threads: int) -> str:

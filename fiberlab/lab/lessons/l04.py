@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 from .buffers import ReadySet, draw_buffers, draw_ready_sets, draw_transfer
 from .readiness import (
     EdgePoller,
@@ -103,16 +103,16 @@ def _connections() -> Iterator[dict[int, Any]]:
             each.close()
 
 
-def judge_pass(one_pass: Pass) -> Finding:
+def judge_pass(one_pass: Pass) -> Judgement:
     """Judge a pass that accepts at the listener and receives from connections, at any number."""
     for number in (205, 305):
-        finding = _judge_accepting(one_pass, number)
-        if finding is not None:
-            return finding
+        judgement = _judge_accepting(one_pass, number)
+        if judgement is not None:
+            return judgement
     return _judge_receiving(one_pass)
 
 
-def _judge_accepting(one_pass: Pass, number: int) -> Finding | None:
+def _judge_accepting(one_pass: Pass, number: int) -> Judgement | None:
     told = try_pass(one_pass, number)
     if told == "1 client accepted":
         return None
@@ -123,10 +123,10 @@ def _judge_accepting(one_pass: Pass, number: int) -> Finding | None:
     else:
         hint = "no crash any more, but nobody is served either: the comparison is still wrong"
     expected = "1 client accepted, as with a low number"
-    return Finding(False, f"a listener at number {number}: {told}", expected, hint)
+    return Judgement(False, f"a listener at number {number}: {told}", expected, hint)
 
 
-def _judge_receiving(one_pass: Pass) -> Finding:
+def _judge_receiving(one_pass: Pass) -> Judgement:
     with _listening(305) as (listener, client), at_number(listener.accept()[0], 306) as connection:
         connection.setblocking(False)
         client.sendall(b"hello")
@@ -141,7 +141,7 @@ def _judge_receiving(one_pass: Pass) -> Finding:
             if connection.recv(1024):
                 seen = seen or "hello still lies there"
         hint = "a connection may have a high number too; only one number is the listener's"
-        return Finding(not seen, seen or expected, expected, hint)
+        return Judgement(not seen, seen or expected, expected, hint)
 
 
 # -- Exercise 1: the ready set ------------------------------------------------
@@ -174,16 +174,16 @@ def _fill(sock: socket.socket) -> None:
                 sock.send(bytes(size))
 
 
-def judge_ready_sets(answer: Any) -> Finding:
+def judge_ready_sets(answer: Any) -> Judgement:
     """Judge (readable, writable), two collections of names, by what select says of the sockets."""
     right = look_at_sockets()
     for what, given, expected in zip(("readable", "writable"), answer, right, strict=True):
         seen = {given} if isinstance(given, str) else set(given)
         if seen != expected:
             hint = _hint_on_set(what, seen, expected)
-            return Finding(False, f"{what}: {_listed(seen)}", f"{len(expected)} names", hint)
+            return Judgement(False, f"{what}: {_listed(seen)}", f"{len(expected)} names", hint)
     told = " - ".join(f"{what}: {_listed(each)}" for what, each in zip(_KINDS, right, strict=True))
-    return Finding(True, told)
+    return Judgement(True, told)
 
 
 _KINDS = ("readable", "writable")
@@ -216,7 +216,7 @@ def _listed(names: set[str]) -> str:
 DATA = bytes(range(97, 123)) * 4
 
 
-def judge_sending(function: Callable[[Any, bytes], object]) -> Finding:
+def judge_sending(function: Callable[[Any, bytes], object]) -> Judgement:
     """Judge a loop that sends all through a socket which takes a few bytes at a time."""
     sock = NarrowSocket(rooms=(7, 30, 1, 12))
     expected = f"all {len(DATA)} bytes, once and in order"
@@ -224,17 +224,17 @@ def judge_sending(function: Callable[[Any, bytes], object]) -> Finding:
         function(sock, DATA)
     except Spinning:
         hint = "the buffer is full until the other end reads: wait_until_writable(sock), then go on"
-        return Finding(False, "100 sends in a row were refused", expected, hint)
+        return Judgement(False, "100 sends in a row were refused", expected, hint)
     except BlockingIOError:
         hint = (
             "sendall gives up in the middle when it would block, and does not say how far it came"
             if sock.tried_all
             else "a full buffer raises BlockingIOError: catch it, or wait until there is room first"
         )
-        return Finding(False, "BlockingIOError left your function", expected, hint)
+        return Judgement(False, "BlockingIOError left your function", expected, hint)
     sock.drain()
     if sock.received == DATA:
-        return Finding(True, f"{expected}, in pieces")
+        return Judgement(True, f"{expected}, in pieces")
     seen = f"{len(sock.received)} bytes were received"
     if DATA.startswith(sock.received):
         hint = "send returns how many bytes the kernel took; the rest is still yours to send"
@@ -242,7 +242,7 @@ def judge_sending(function: Callable[[Any, bytes], object]) -> Finding:
         hint = "what was taken must not be sent again: go on behind it, with data[sent:]"
     else:
         hint = "some bytes are missing in the middle: a refused send has taken nothing"
-    return Finding(False, seen, expected, hint)
+    return Judgement(False, seen, expected, hint)
 
 
 EXERCISES = (

@@ -21,7 +21,7 @@ from ...simulation.network import SimulatedNetwork
 from ...trace.events import TraceEvent
 from ...trace.trace import Trace
 from ...waits import RECV, WAIT
-from ..exercises import Exercise, Finding
+from ..exercises import Exercise, Judgement
 from ..facts import story
 
 MOST_EVENTS = 2_000
@@ -99,27 +99,27 @@ def _client(sock: Any, packets: Sequence[bytes], answers: list[bytes]) -> FiberG
     sock.close()
 
 
-def _trouble(seen: Talk) -> Finding | None:
+def _trouble(seen: Talk) -> Judgement | None:
     """Return what is wrong with a handler of any kind, or None."""
     expected = "a fiber that waits, answers, and ends when its client has left"
     if seen.endless:
         hint = "once the client has closed, recv returns b'': leave the loop then"
-        return Finding(False, "it went on for ever after its client had left", expected, hint)
+        return Judgement(False, "it went on for ever after its client had left", expected, hint)
     if isinstance(seen.error, BlockingIOError):
         hint = "RECV(sock) only makes a value; the scheduler gets it by yield, before each recv"
-        return Finding(False, "it received when nothing was there", expected, hint)
+        return Judgement(False, "it received when nothing was there", expected, hint)
     if seen.error is not None and not isinstance(seen.error, GeneratorExit):
         hint = "call it yourself, with record: its output tells the error"
-        return Finding(False, f"it ended with {one_line(seen.error)}", expected, hint)
+        return Judgement(False, f"it ended with {one_line(seen.error)}", expected, hint)
     return None
 
 
-def _no_generator(function: Any) -> Finding | None:
+def _no_generator(function: Any) -> Judgement | None:
     made = function(None, None)
     if isinstance(made, Generator):
         made.close()
         return None
-    return Finding(
+    return Judgement(
         False, f"calling it returned {made!r}", "a generator: a function with a yield in it",
         "yield each wait inside the handler itself",
     )  # fmt: skip
@@ -128,7 +128,7 @@ def _no_generator(function: Any) -> Finding | None:
 # -- Exercise 1: a handler ----------------------------------------------------
 
 
-def judge_shout(function: Callable[[Any, Any], Any]) -> Finding:
+def judge_shout(function: Callable[[Any, Any], Any]) -> Judgement:
     """Judge a handler that answers in upper case: its answers and its waits."""
     if (no := _no_generator(function)) is not None:
         return no
@@ -136,7 +136,7 @@ def judge_shout(function: Callable[[Any, Any], Any]) -> Finding:
     told = " ".join(seen.story)
     right = "recv send recv send recv return"
     if seen.answers[:1] == [b"ONE"] and seen.answers != [b"ONE", b"TWO"]:
-        return Finding(
+        return Judgement(
             False, f"answers {seen.answers}, story: {told}", "b'TWO' for the second word too",
             "one connection, many words: yield RECV(sock) again after each answer",
         )  # fmt: skip
@@ -144,11 +144,11 @@ def judge_shout(function: Callable[[Any, Any], Any]) -> Finding:
         return trouble
     if seen.answers != [b"ONE", b"TWO"]:
         hint = "answer what recv returned, by .upper(), with sock.send"
-        return Finding(False, f"answers {seen.answers}", "[b'ONE', b'TWO']", hint)
+        return Judgement(False, f"answers {seen.answers}", "[b'ONE', b'TWO']", hint)
     if told != right:
         hint = "before each send, yield SEND(sock): there may be no room"
-        return Finding(False, f"the story {told}", right, hint)
-    return Finding(True, f"story {told}")
+        return Judgement(False, f"the story {told}", right, hint)
+    return Judgement(True, f"story {told}")
 
 
 # -- Exercise 2: lines, however they are cut ----------------------------------
@@ -178,7 +178,7 @@ CUTS: tuple[tuple[list[bytes], list[bytes], str], ...] = (
 """Packets, the answer to each, and what to think of when it does not come."""
 
 
-def judge_lines(function: Callable[[Any, Any], Any]) -> Finding:
+def judge_lines(function: Callable[[Any, Any], Any]) -> Judgement:
     """Judge a handler of lines: the same lines, cut into packets in four ways."""
     if (no := _no_generator(function)) is not None:
         return no
@@ -187,16 +187,16 @@ def judge_lines(function: Callable[[Any, Any], Any]) -> Finding:
         if seen.answers != right:
             if seen.error is not None and (trouble := _trouble(seen)) is not None:
                 return trouble
-            return Finding(False, f"packets {packets}: answers {seen.answers}", f"{right}", hint)
+            return Judgement(False, f"packets {packets}: answers {seen.answers}", f"{right}", hint)
         if seen.endless:
-            return _trouble(seen) or Finding(False)
-    return Finding(True, f"{len(CUTS)} ways to cut lines, every answer right")
+            return _trouble(seen) or Judgement(False)
+    return Judgement(True, f"{len(CUTS)} ways to cut lines, every answer right")
 
 
 # -- Exercise 3: the overwritten waiter ---------------------------------------
 
 
-def judge_mended(toy: Callable[[Any], Any]) -> Finding:
+def judge_mended(toy: Callable[[Any], Any]) -> Judgement:
     """Judge a toy: two fibers wait to receive on one socket; the second must be told."""
     log: dict[str, Any] = {}
     left, right = socket.socketpair()
@@ -245,7 +245,7 @@ def _run(toy: Any, fibers: list[FiberGenerator]) -> None:
         toy.expire()
 
 
-def _judge_log(log: dict[str, Any]) -> Finding:
+def _judge_log(log: dict[str, Any]) -> Judgement:
     ann, ben, loop = log.get("ann"), log.get("ben"), log.get("loop")
     seen = "; ".join(f"{name}: {_told(log.get(name))}" for name in ("ann", "ben", "cat"))
     if loop is not None:
@@ -267,8 +267,8 @@ def _judge_log(log: dict[str, Any]) -> Finding:
         hint = "name both in the message: first.__name__ and fiber.__name__"
     if hint:
         expected = "ann receives; ben gets an error that names both; cat is not disturbed"
-        return Finding(False, seen, expected, hint)
-    return Finding(True, f"ann received; ben was told: {ben}")
+        return Judgement(False, seen, expected, hint)
+    return Judgement(True, f"ann received; ben was told: {ben}")
 
 
 def _told(value: Any) -> str:

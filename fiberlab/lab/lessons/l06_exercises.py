@@ -17,7 +17,7 @@ from ...simulation.network import SimulatedClock, SimulatedNetwork
 from ...trace.events import TraceEvent
 from ...trace.trace import Trace
 from ...waits import RECV, SEND, WAIT, Wait
-from ..exercises import Exercise, Finding
+from ..exercises import Exercise, Judgement
 from ..facts import story
 from .museum_visits import PATIENCE, visit_museum
 
@@ -50,10 +50,10 @@ class _Run:
         return len(self.trace) > MOST_EVENTS
 
 
-def _no_generator(made: Any) -> Finding | None:
+def _no_generator(made: Any) -> Judgement | None:
     if isinstance(made, Generator):
         return None
-    return Finding(
+    return Judgement(
         False, f"calling it returned {made!r}", "a generator: a function with a yield in it",
         "yield each wait; a call inside a fiber cannot wait for it",
     )  # fmt: skip
@@ -83,7 +83,7 @@ class _Clock:
         return self._clock.now()
 
 
-def judge_heartbeat(function: Callable[..., Any]) -> Finding:
+def judge_heartbeat(function: Callable[..., Any]) -> Judgement:
     """Judge a fiber of ``function(clock, period, beat, times)``: when it calls ``beat()``."""
     run, beats = _Run(), []
     clock = run.network.clock
@@ -102,7 +102,7 @@ def judge_heartbeat(function: Callable[..., Any]) -> Finding:
     return _judge_beats(tuple(beats), fiber.error, run.endless)
 
 
-def _judge_beats(beats: tuple[int, ...], error: BaseException | None, endless: bool) -> Finding:
+def _judge_beats(beats: tuple[int, ...], error: BaseException | None, endless: bool) -> Judgement:
     if isinstance(error, NotImplementedError):
         raise error
     seen = f"beats at {', '.join(map(str, beats[:8]))} ms"
@@ -120,8 +120,8 @@ def _judge_beats(beats: tuple[int, ...], error: BaseException | None, endless: b
     else:
         hint = "due = clock.now() once, before the loop; then due += period for each beat"
     if beats == DUE and error is None and not endless:
-        return Finding(True, f"{seen}; the one after the long beat is late, the next is not")
-    return Finding(False, seen, f"beats at {', '.join(map(str, DUE))} ms", hint)
+        return Judgement(True, f"{seen}; the one after the long beat is late, the next is not")
+    return Judgement(False, seen, f"beats at {', '.join(map(str, DUE))} ms", hint)
 
 
 # -- Exercise 2: the stall ----------------------------------------------------
@@ -143,43 +143,43 @@ def pausing(*waits: Wait) -> Callable[[Any, Any], FiberGenerator]:
 MOST_PASSES = 60
 
 
-def judge_loop(loop: Callable[..., Any]) -> Finding:
+def judge_loop(loop: Callable[..., Any]) -> Judgement:
     """Judge a mended OldLoop by three visits: two zero waits, a sleep, two untimed waits."""
     zero = visit_museum(loop, pausing(WAIT(0), WAIT(0)))
     if not zero.in_time:
-        return Finding(
+        return Judgement(
             False, f"no answer within {PATIENCE} s after two WAIT(0)", "an answer at once",
             "what does `elif wait.seconds:` make of 0? WAIT(0) has a deadline: now",
         )  # fmt: skip
     slept = visit_museum(loop, pausing(WAIT(0.05)))
     if not slept.in_time or slept.answered < 0.05:
-        return Finding(
+        return Judgement(
             False, "WAIT(0.05) no longer sleeps for 0.05 s", "a sleep as long as before",
             "only zero was treated wrongly: leave the other waits to super().park",
         )  # fmt: skip
     untimed = visit_museum(loop, pausing(WAIT(None), WAIT(None)))
     if untimed.in_time:
-        return Finding(
+        return Judgement(
             False, "two WAIT(None) were answered though no other fiber had run",
             "WAIT(None) goes on waiting until ben comes",
             "None is no zero: it waits for another fiber. Ask with `is None`, or `== 0`",
         )  # fmt: skip
     if untimed.passes > MOST_PASSES:
-        return Finding(
+        return Judgement(
             False, f"while ann waited the loop went round {untimed.passes} times",
             "a loop that waits in its select",
             "a timeout of 0 for ever keeps a processor busy: mend what park makes of WAIT(0)",
         )  # fmt: skip
     if not untimed.after_ben:
         hint = "WAIT(None) belongs into self.untimed, as before"
-        return Finding(False, "ben came, and ann was not woken", "WAIT(None) as before", hint)
-    return Finding(True, "WAIT(0) comes back at once, WAIT(None) when another fiber has run")
+        return Judgement(False, "ben came, and ann was not woken", "WAIT(None) as before", hint)
+    return Judgement(True, "WAIT(0) comes back at once, WAIT(None) when another fiber has run")
 
 
 # -- Exercise 3: wait for something to be true --------------------------------
 
 
-def judge_wait_until(function: Callable[[Callable[[], bool]], Any]) -> Finding:
+def judge_wait_until(function: Callable[[Callable[[], bool]], Any]) -> Judgement:
     """Judge ``yield from function(done)``: with nothing to wait for, and beside a slow fiber."""
     if (no := _no_generator(function(lambda: True))) is not None:
         return no
@@ -190,7 +190,7 @@ def judge_wait_until(function: Callable[[Callable[[], bool]], Any]) -> Finding:
         alone.scheduler.run()
     except Deadlock as error:
         hint = "it was true already, and nobody will run any more: look before you wait"
-        return Finding(False, str(error), expected, hint)
+        return Judgement(False, str(error), expected, hint)
     _raise(fiber.error)
     run = _Run()
     told: list[bool] = []
@@ -201,7 +201,7 @@ def judge_wait_until(function: Callable[[Callable[[], bool]], Any]) -> Finding:
         run.scheduler.run()
     except Deadlock as error:
         hint = "the last wake was missed: between the look and the wait there must be no yield"
-        return Finding(False, str(error), expected, hint)
+        return Judgement(False, str(error), expected, hint)
     _raise(waiter.error)
     return _judge_waiter(run, moments, expected)
 
@@ -224,19 +224,19 @@ def _waiter(
     moments.append((round(clock.now() * 1000), bool(told)))
 
 
-def _judge_waiter(run: _Run, moments: list[tuple[int, bool]], expected: str) -> Finding:
+def _judge_waiter(run: _Run, moments: list[tuple[int, bool]], expected: str) -> Judgement:
     words = story(run.trace, "waiter")
     if run.endless or "ready" in words or "sleep" in words:
         asked = "WAIT(0)" if "ready" in words else "WAIT(seconds)"
         seen = f"it asked again and again, by {asked}"
         hint = "you need not ask by the clock: WAIT(None) is woken when another fiber has run"
-        return Finding(False, seen, expected, hint)
+        return Judgement(False, seen, expected, hint)
     moment, true = moments[0]
     if not true:
         seen = f"it went on after {moment} ms, and done() was false"
         hint = "some fiber has run; that need not be the one you wait for: while, not if"
-        return Finding(False, seen, expected, hint)
-    return Finding(True, f"parked {words.count('parked')} times, and went on when it was true")
+        return Judgement(False, seen, expected, hint)
+    return Judgement(True, f"parked {words.count('parked')} times, and went on when it was true")
 
 
 EXERCISES = (

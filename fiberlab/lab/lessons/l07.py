@@ -16,7 +16,7 @@ from ...states import RUNNING
 from ...trace.trace import Trace
 from ...waits import RECV, WAIT, Wait
 from ..clients import Recording
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,7 +155,7 @@ def write_log(word: bytes) -> bytes:
     return word
 
 
-def judge_culprit(answer: Any, trace: Trace) -> Finding:
+def judge_culprit(answer: Any, trace: Trace) -> Judgement:
     """Judge (name of the fiber, line): the longest step of the trace, and where it was seen."""
     spans = build_spans(trace)
     longest = max(spans.steps(), key=lambda i: spans.end[i] - spans.start[i])
@@ -164,14 +164,16 @@ def judge_culprit(answer: Any, trace: Trace) -> Finding:
         name, line = answer
         number = int(str(line).rpartition(":")[2])
     except (TypeError, ValueError):
-        return Finding(False, f"the answer {answer!r}", 'a fiber and a line, as in ("find-9", 99)')
+        return Judgement(
+            False, f"the answer {answer!r}", 'a fiber and a line, as in ("find-9", 99)'
+        )
     if name != culprit.name:
         return _not_that_fiber(spans, name)
     lines = {int((look.src or ":0").rpartition(":")[2]) for look in spans.looks(longest)}
     if number in lines:
-        return Finding(True, f"{name} held the loop at line {number}")
+        return Judgement(True, f"{name} held the loop at line {number}")
     ended = (spans[longest].src or "").rpartition(":")[2]
-    return Finding(
+    return Judgement(
         False,
         f"{name} is the one; but line {number} was not running when the watchdog looked",
         "the line at which it was seen while it held the loop",
@@ -181,15 +183,15 @@ def judge_culprit(answer: Any, trace: Trace) -> Finding:
     )
 
 
-def _not_that_fiber(spans: Spans, name: Any) -> Finding:
+def _not_that_fiber(spans: Spans, name: Any) -> Judgement:
     expected = "the fiber with the longest step of all"
     lives = [life for life in spans.lives if life.name == name]
     if not lives:
-        return Finding(False, f"no fiber is called {name!r}", expected)
+        return Judgement(False, f"no fiber is called {name!r}", expected)
     indexes = spans.indexes(lives[0].id)
     own = max((spans[i].length for i in indexes if spans.state[i] == RUNNING), default=0)
     waited = max((spans[i].length for i in indexes if spans.state[i] != RUNNING), default=0)
-    return Finding(
+    return Judgement(
         False,
         f"no step of {name} was longer than {readable(own)}; "
         f"it waited for up to {readable(waited)}",
@@ -219,11 +221,11 @@ def longest_chain(limit: int) -> int:
     return max(range(1, limit), key=chain_length)
 
 
-def judge_turns(function: Callable[[int], Generator[Wait, None, int]]) -> Finding:
+def judge_turns(function: Callable[[int], Generator[Wait, None, int]]) -> Judgement:
     """Run a fiber of ``function(LIMIT)`` beside one that only takes turns; judge its steps."""
     made = function(LIMIT)
     if not isinstance(made, Generator):
-        return Finding(
+        return Judgement(
             False,
             f"{_name_of(function)} returned {made!r}",
             "a generator: a function with a yield in it",
@@ -245,7 +247,7 @@ def _bystander(fiber: Fiber) -> Generator[Wait, None, None]:
         yield WAIT(0)
 
 
-def _judge_steps(fiber: Fiber, trace: Trace) -> Finding:
+def _judge_steps(fiber: Fiber, trace: Trace) -> Judgement:
     waits = [event.dt for event in trace if event.ev == "yield" and event.fid == fiber.id]
     spans = build_spans(trace)
     steps = [span.cpu or 0 for span in spans.of(fiber.id) if span.state.value == "running"]
@@ -253,28 +255,28 @@ def _judge_steps(fiber: Fiber, trace: Trace) -> Finding:
     right = longest_chain(LIMIT)
     at_most = f"no step with more than {SHARE:.0%} of the work"
     if fiber.result != right:
-        return Finding(
+        return Judgement(
             False,
             f"it returned {fiber.result!r}",
             f"{right}, as longest_chain({LIMIT}) returns",
             "a fiber's result is what it returns, as in any function",
         )
     if any(dt for dt in waits):
-        return Finding(
+        return Judgement(
             False,
             f"it slept in {_count(sum(map(bool, waits)), 'wait')}",
             "turns, and no sleep",
             "WAIT(0) lets every other ready fiber run once; WAIT(0.01) also loses 10 ms each time",
         )
     if None in waits:
-        return Finding(
+        return Judgement(
             False,
             "it parked: WAIT(None) goes on only when another fiber has run",
             "a fiber that goes on by itself, also when it is the only one",
             "WAIT(0) is the wait for one's next turn",
         )
     if share > SHARE:
-        return Finding(
+        return Judgement(
             False,
             f"{_count(len(waits), 'yield')}, and one step that did {share:.0%} of the work",
             at_most,
@@ -282,7 +284,7 @@ def _judge_steps(fiber: Fiber, trace: Trace) -> Finding:
             if waits
             else "WAIT(0) only makes a value; it is the yield that gives the loop away",
         )
-    return Finding(True, f"{len(steps)} steps, none with more than {SHARE:.0%} of the work")
+    return Judgement(True, f"{len(steps)} steps, none with more than {SHARE:.0%} of the work")
 
 
 def _count(number: int, noun: str) -> str:

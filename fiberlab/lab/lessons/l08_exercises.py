@@ -15,7 +15,7 @@ from ...states import RUNNING
 from ...trace.events import TraceEvent
 from ...trace.trace import Trace
 from ...waits import WAIT
-from ..exercises import Exercise, Finding
+from ..exercises import Exercise, Judgement
 from .changes import change_line
 from .four import four_fibers
 from .stepper import at_event
@@ -53,18 +53,20 @@ def _under(letter: str) -> Trace:
     return four_fibers(change_line(*CHANGES[letter]))
 
 
-def judge_change(answer: Any, trace: Trace) -> Finding:
+def judge_change(answer: Any, trace: Trace) -> Judgement:
     """Judge (letter, name): the change that gives this very trace, and who pays most for it."""
     try:
         letter, name = answer
     except (TypeError, ValueError):
-        return Finding(False, f"the answer {answer!r}", 'a letter and a fiber, as in ("F", "eve")')
+        return Judgement(
+            False, f"the answer {answer!r}", 'a letter and a fiber, as in ("F", "eve")'
+        )
     if letter not in CHANGES:
-        return Finding(False, f"the letter {letter!r}", f"one of {', '.join(CHANGES)}")
+        return Judgement(False, f"the letter {letter!r}", f"one of {', '.join(CHANGES)}")
     fits = [each for each in CHANGES if _under(each) == trace]
     if letter not in fits:
         order = " ".join(_order(_under(letter))[:7])
-        return Finding(
+        return Judgement(
             False,
             f"with change {letter} the fibers run in the order {order} ...",
             f"the order of the mystery: {' '.join(_order(trace)[:7])} ...",
@@ -74,13 +76,13 @@ def judge_change(answer: Any, trace: Trace) -> Finding:
     victim = max(delays, key=lambda each: delays[each])
     if name != victim:
         told = f"ends {delays[name]} ms later" if name in delays else "is none of the four"
-        return Finding(
+        return Judgement(
             False,
             f"{letter} is the change; and {name} {told} than under the real scheduler",
             "the fiber that ends latest in comparison",
             "who holds the others up is not the victim: look for the wait that has become long",
         )
-    return Finding(True, f"change {letter}, and {name} ends {delays[name]} ms later")
+    return Judgement(True, f"change {letter}, and {name} ends {delays[name]} ms later")
 
 
 def _order(trace: Trace) -> list[str]:
@@ -126,22 +128,22 @@ def _two_that_sleep() -> Trace:
     return trace
 
 
-def judge_shares(function: Callable[[Trace], Mapping[str, float]]) -> Finding:
+def judge_shares(function: Callable[[Trace], Mapping[str, float]]) -> Judgement:
     """Judge the shares that a function reads from two traces, each to within a thousandth."""
     for trace in (_two_that_sleep(), four_fibers()):
         told, right = function(trace), _shares(trace)
         if not isinstance(told, Mapping) or set(told) != set(right):
             seen = sorted(told) if isinstance(told, Mapping) else repr(told)
             hint = "a dict; from each fiber's name, and from 'idle', to a number"
-            return Finding(False, f"it returned {seen}", f"the keys {sorted(right)}", hint)
+            return Judgement(False, f"it returned {seen}", f"the keys {sorted(right)}", hint)
         wrong = [name for name in right if abs(told[name] - right[name]) > 0.001]
         if wrong:
             name = wrong[0]
-            return Finding(
+            return Judgement(
                 False, f"{name}: {told[name]:.3f}", f"{name}: {right[name]:.3f}",
                 _hint_for_shares(trace, name, told[name]),
             )  # fmt: skip
-    return Finding(True, "the shares and idle add up to 1")
+    return Judgement(True, "the shares and idle add up to 1")
 
 
 def _hint_for_shares(trace: Trace, name: str, told: float) -> str:
@@ -189,7 +191,7 @@ def _last_come() -> Trace:
     return trace
 
 
-def judge_queue(function: Callable[[Sequence[TraceEvent]], Sequence[int]]) -> Finding:
+def judge_queue(function: Callable[[Sequence[TraceEvent]], Sequence[int]]) -> Judgement:
     """Judge the run queue after each event of two traces, one of a queue that is no queue."""
     for trace in (four_fibers(), _last_come()):
         events = list(trace)
@@ -197,13 +199,13 @@ def judge_queue(function: Callable[[Sequence[TraceEvent]], Sequence[int]]) -> Fi
             right = _queue_at(trace, number)
             told = function(events[:number])
             if told is None or list(told) != right:
-                return Finding(
+                return Judgement(
                     False,
                     f"{told!r} after event {number}, {events[number - 1].ev.value}",
                     f"{right!r}",
                     _hint_for_queue(told, right, events[number - 1], trace is _last_come()),
                 )
-    return Finding(True, "the run queue after each event of two runs")
+    return Judgement(True, "the run queue after each event of two runs")
 
 
 def _queue_at(trace: Trace, number: int) -> list[int]:

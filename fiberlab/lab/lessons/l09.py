@@ -14,7 +14,7 @@ from ...spans.spans import Spans
 from ...states import FiberState
 from ...trace.trace import Trace
 from ...waits import WAIT, Wait
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -153,18 +153,20 @@ QUESTIONS = (
 # -- Exercise 1: a trace in numbers -------------------------------------------
 
 
-def judge_numbers(answer: Any, trace: Trace) -> Finding:
+def judge_numbers(answer: Any, trace: Trace) -> Judgement:
     """Judge (utilisation, longest gap in milliseconds) of a trace."""
     spans = build_spans(trace)
     utilisation, gap = (float(each) for each in answer)
     busy, longest = _busy(spans), _longest_gap(spans)
     if not _near(utilisation, busy, 0.005):
         hint = _hint_for(utilisation, _other_shares(spans), "add up the steps; divide by the run")
-        return Finding(False, f"a utilisation of {utilisation:.4g}", f"{busy:.2f}", hint)
+        return Judgement(False, f"a utilisation of {utilisation:.4g}", f"{busy:.2f}", hint)
     if not _near(gap, longest, 0.5):
         hint = _hint_for(gap, _other_gaps(spans), "from one step's end to the next one's start")
-        return Finding(False, f"a gap of {gap:.4g} ms", f"{longest:.0f} ms", hint)
-    return Finding(True, f"the loop was held for {busy:.0%}, the longest gap was {longest:.0f} ms")
+        return Judgement(False, f"a gap of {gap:.4g} ms", f"{longest:.0f} ms", hint)
+    return Judgement(
+        True, f"the loop was held for {busy:.0%}, the longest gap was {longest:.0f} ms"
+    )
 
 
 def _near(value: float, right: float, within: float) -> bool:
@@ -221,7 +223,7 @@ VALUES = (0.5, 0.1, 0.4, 0.2, 0.3)
 MANY = tuple((37 * number % 200) / 10 for number in range(200))
 
 
-def judge_percentile(function: Callable[[Sequence[float], int], float]) -> Finding:
+def judge_percentile(function: Callable[[Sequence[float], int], float]) -> Judgement:
     """Judge what ``function(values, percent)`` returns for some lists."""
     cases = [(VALUES, 20), (VALUES, 50), (VALUES, 99), ((7.0,), 50), (MANY, 99), (MANY, 50)]
     for values, percent in [*cases, (VALUES, 100)]:
@@ -229,11 +231,11 @@ def judge_percentile(function: Callable[[Sequence[float], int], float]) -> Findi
         seen, right = function(given, percent), percentile(values, percent)
         if given != list(values):
             hint = "sort() changes the caller's list; sorted(values) makes a new one"
-            return Finding(False, "the list was in another order afterwards", "as it was", hint)
+            return Judgement(False, "the list was in another order afterwards", "as it was", hint)
         if seen != right:
             what = f"{seen!r} as p{percent} of {len(values)} values"
-            return Finding(False, what, f"{right}", _hint_for_rank(values, percent, seen, right))
-    return Finding(True, f"{len(cases) + 1} percentiles at their nearest ranks")
+            return Judgement(False, what, f"{right}", _hint_for_rank(values, percent, seen, right))
+    return Judgement(True, f"{len(cases) + 1} percentiles at their nearest ranks")
 
 
 def _hint_for_rank(values: Sequence[float], percent: int, seen: Any, right: float) -> str:
@@ -255,7 +257,7 @@ Log = list[tuple[float, float]]
 """What a client noted: for each request when it was sent, and when it was answered."""
 
 
-def judge_latencies(function: Callable[[Log, float], Iterable[float]]) -> Finding:
+def judge_latencies(function: Callable[[Log, float], Iterable[float]]) -> Judgement:
     """Judge what ``function(log, RATE)`` makes of the log of a client that met a stall."""
     log = [(each.sent, each.answered) for each in simulate(0.2, RATE)]
     seen = [float(each) for each in function(list(log), RATE)]
@@ -263,13 +265,13 @@ def judge_latencies(function: Callable[[Log, float], Iterable[float]]) -> Findin
     if _same(seen, right):
         slow = sum(each > SLOW for each in right)
         told = f"{slow} of {len(right)} were slow, p99 is {1000 * percentile(right, 99):.0f} ms"
-        return Finding(True, told)
+        return Judgement(True, told)
     if len(seen) != len(right):
-        return Finding(False, f"{len(seen)} latencies", f"{len(right)}", "one for each request")
+        return Judgement(False, f"{len(seen)} latencies", f"{len(right)}", "one for each request")
     hints = (hint for other, hint in _other_latencies(log) if _same(seen, other))
     hint = next(hints, "request number n, counted from 0, is due at n / rate seconds")
     what = f"p99 is {1000 * percentile(seen, 99):.1f} ms"
-    return Finding(False, what, f"{1000 * percentile(right, 99):.1f} ms", hint)
+    return Judgement(False, what, f"{1000 * percentile(right, 99):.1f} ms", hint)
 
 
 def _same(seen: Sequence[float], right: Sequence[float]) -> bool:

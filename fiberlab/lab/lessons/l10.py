@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ...spans.build import build_spans
 from ...trace.trace import Trace
 from ...waits import WAIT, Wait
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 from .counter import Counter, updates
 from .trial import Trial
 
@@ -52,7 +52,7 @@ QUESTIONS = (
 # -- Exercise 1: which yield? -------------------------------------------------
 
 
-def judge_gap(answer: Any, trace: Trace) -> Finding:
+def judge_gap(answer: Any, trace: Trace) -> Judgement:
     """Judge the line of the yield between check and act: the third yield of a client's fiber."""
     expected = "the line of one yield: what was read before it is used after it"
     lives = build_spans(trace).lives
@@ -60,7 +60,7 @@ def judge_gap(answer: Any, trace: Trace) -> Finding:
     lines = [int((event.src or ":0").rpartition(":")[2]) for event in rows]
     number = int(str(answer).rpartition(":")[2]) if str(answer)[-1:].isdigit() else 0
     if number not in lines:
-        return Finding(
+        return Judgement(
             False,
             f"no fiber yielded at line {answer}",
             expected,
@@ -69,11 +69,11 @@ def judge_gap(answer: Any, trace: Trace) -> Finding:
         )
     place = lines.index(number)
     if place == 2:
-        return Finding(True, f"between the check and the act the fiber yields at line {number}")
+        return Judgement(True, f"between the check and the act the fiber yields at line {number}")
     before = "that yield comes before the check, which sees all that happened meanwhile"
     after = "that yield comes after the act: the seat is taken by then"
     seen = f"line {number} is yield {place + 1} of {len(lines)} of a client's fiber"
-    return Finding(False, seen, expected, before if place < 2 else after)
+    return Judgement(False, seen, expected, before if place < 2 else after)
 
 
 # -- Exercise 2: make it atomic -----------------------------------------------
@@ -87,34 +87,34 @@ def price(number: int) -> Generator[Wait, None, int]:
     return number % 7
 
 
-def judge_sum(function: Callable[[Counter, int], Generator[Any, Any, Any]]) -> Finding:
+def judge_sum(function: Callable[[Counter, int], Generator[Any, Any, Any]]) -> Judgement:
     """Run some fibers of ``function(counter, rounds)``; judge the sum, and how long it took."""
     fibers, rounds = 4, 10
     counter, trial = Counter(), Trial()
     made = [trial.add(function(counter, rounds), f"adder-{n}") for n in range(1, fibers + 1)]
     if not trial.run():
-        return Finding(False, trial.failure, "fibers that end", "which loop never ends, and why?")
+        return Judgement(False, trial.failure, "fibers that end", "which loop never ends, and why?")
     for fiber in made:
         if fiber.error is not None:
             raise fiber.error
     right = fibers * sum(n % 7 for n in range(rounds))
     took, alone = trial.network.clock.now(), rounds * LOOK_UP
-    finding = _judge_value(counter, right, took, fibers * rounds)
-    if finding is not None:
-        return finding
+    judgement = _judge_value(counter, right, took, fibers * rounds)
+    if judgement is not None:
+        return judgement
     if took > 1.5 * alone:
-        return Finding(
+        return Judgement(
             False,
             f"the sum is right, and it took {took:.2f} s",
             f"{alone:.2f} s: the fibers ask for their prices at the same time",
             "whoever holds a lock while it waits lets all others wait; none is needed here",
         )
-    return Finding(True, f"{right}, in {took:.2f} s, as long as one fiber alone takes")
+    return Judgement(True, f"{right}, in {took:.2f} s, as long as one fiber alone takes")
 
 
-def _judge_value(counter: Counter, right: int, took: float, asked: int) -> Finding | None:
+def _judge_value(counter: Counter, right: int, took: float, asked: int) -> Judgement | None:
     if took < LOOK_UP:
-        return Finding(
+        return Judgement(
             False,
             "no fiber has waited for a price",
             f"{asked} prices, each asked for with price(n)",
@@ -123,7 +123,7 @@ def _judge_value(counter: Counter, right: int, took: float, asked: int) -> Findi
     value = counter.value
     if value == right:
         return None
-    return Finding(
+    return Judgement(
         False,
         f"{value}, after {len(updates(counter))} updates",
         f"{right}: no price is lost",
@@ -143,12 +143,12 @@ class FiberLock(Protocol):
         ...
 
 
-def judge_lock(make_lock: Callable[[], FiberLock]) -> Finding:
+def judge_lock(make_lock: Callable[[], FiberLock]) -> Judgement:
     """Judge a class of locks: exclusion, order of coming, and release by a holder that raises."""
     return _judge_order(make_lock()) or _judge_release(make_lock()) or PASSED
 
 
-PASSED = Finding(True, "12 updates, first come, first served; free again after an error")
+PASSED = Judgement(True, "12 updates, first come, first served; free again after an error")
 
 
 def _holder(
@@ -163,7 +163,7 @@ def _holder(
             counter.value = value + 1
 
 
-def _judge_order(lock: FiberLock) -> Finding | None:
+def _judge_order(lock: FiberLock) -> Judgement | None:
     log: list[tuple[str, str]] = []
     counter, trial = Counter(), Trial()
     names = ["ann", "ben", "cat", "dan"]
@@ -173,7 +173,7 @@ def _judge_order(lock: FiberLock) -> Finding | None:
         if isinstance(fiber.error, Exception):
             raise fiber.error
     if not ended:
-        return Finding(
+        return Judgement(
             False,
             trial.failure,
             "four fibers that hold the lock three times each, for 10 ms, and end",
@@ -181,7 +181,7 @@ def _judge_order(lock: FiberLock) -> Finding | None:
             "wait for another one parks: WAIT(None)",
         )
     if counter.value != 12:
-        return Finding(
+        return Judgement(
             False,
             f"{counter.value} of 12 updates survived",
             "12: one holder at a time",
@@ -191,7 +191,7 @@ def _judge_order(lock: FiberLock) -> Finding | None:
     had = [name for what, name in log if what == "has"]
     if asked == had:
         return None
-    return Finding(
+    return Judgement(
         False,
         f"they asked as {' '.join(asked[:6])} ... and had it as {' '.join(had[:6])} ...",
         "the same order: first come, first served",
@@ -199,7 +199,7 @@ def _judge_order(lock: FiberLock) -> Finding | None:
     )
 
 
-def _judge_release(lock: FiberLock) -> Finding | None:
+def _judge_release(lock: FiberLock) -> Judgement | None:
     log: list[str] = []
     trial = Trial()
 
@@ -215,7 +215,7 @@ def _judge_release(lock: FiberLock) -> Finding | None:
     ended = trial.run()
     if ended and log == ["ben"]:
         return None
-    return Finding(
+    return Judgement(
         False,
         f"ann raised while she held the lock; then: {trial.failure or log}",
         "ben has the lock next",

@@ -17,7 +17,7 @@ from typing import Any
 from ...fiber import Fiber, FiberGenerator
 from ...scheduler import Scheduler
 from ...waits import WAIT
-from ..exercises import Exercise, Finding
+from ..exercises import Exercise, Judgement
 from .ends import Steps, after, open_descriptors, raise_stub, told
 from .l11_nursery import judge_nursery
 from .trial import Trial
@@ -46,7 +46,7 @@ class _Limited:
         return f"within() {told(self.caller)} at {self.at:g} s; {work}"
 
 
-def judge_within(function: _Within) -> Finding:
+def judge_within(function: _Within) -> Judgement:
     """Judge ``within(seconds, work)`` by when it ends, and how, in four cases."""
     for waits, fails in (([0.1] * 3, False), ([0.1], True), ([0.4] * 6, False), ([5.0], False)):
         seen, due = _limited(function, waits, fails), sum(waits)
@@ -58,8 +58,8 @@ def judge_within(function: _Within) -> Finding:
             hint = _if_quick(seen, due, fails)
         if hint:
             work = f"{'fails' if fails else 'ends'} after {' + '.join(map(str, waits))} s"
-            return Finding(False, f"limit {LIMIT:g} s, work that {work}: {seen}", right, hint)
-    return Finding(True, "TimeoutError at 1 s, work cancelled; what is done in time is returned")
+            return Judgement(False, f"limit {LIMIT:g} s, work that {work}: {seen}", right, hint)
+    return Judgement(True, "TimeoutError at 1 s, work cancelled; what is done in time is returned")
 
 
 def _limited(function: _Within, waits: list[float], fails: bool) -> _Limited:
@@ -146,15 +146,15 @@ class _Visit:
     failure: str = ""
 
 
-def judge_logged(function: Callable[[Any, Any], Steps]) -> Finding:
+def judge_logged(function: Callable[[Any, Any], Steps]) -> Judgement:
     """Judge a handler by the descriptors that are left after each way in which it may end."""
     seen = {way: _visit(function, way) for way in WAYS}
     counts = ", ".join(f"{way} {each.left}" for way, each in seen.items())
     hint = _hint_on_visits(seen)
     if not hint:
-        return Finding(True, f"descriptors left: {counts}")
+        return Judgement(True, f"descriptors left: {counts}")
     odd = next((f"; {way}: {_odd(way, each)}" for way, each in seen.items() if _odd(way, each)), "")
-    return Finding(False, f"descriptors left: {counts}{odd}", "0 in each way to end", hint)
+    return Judgement(False, f"descriptors left: {counts}{odd}", "0 in each way to end", hint)
 
 
 def _visit(function: Callable[[Any, Any], Steps], way: str) -> _Visit:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ...fiber import Fiber, FiberGenerator
 from ...waits import WAIT
-from ..exercises import Finding
+from ..exercises import Judgement
 from .ends import Steps, after, raise_stub, told
 from .trial import Trial
 
@@ -37,14 +37,14 @@ class _Family:
         return f"nursery {told(self.parent)} at {self.at:g} s{after}"
 
 
-def judge_nursery(function: Callable[..., Steps]) -> Finding:
+def judge_nursery(function: Callable[..., Steps]) -> Judgement:
     """Judge a nursery by who ended before whom, in three cases."""
     for case, right, judge in _CASES:
         seen = case(function)
         hint = _PARK if seen.failure else ""
         if hint := hint or judge(seen):
-            return Finding(False, str(seen), right, hint)
-    return Finding(
+            return Judgement(False, str(seen), right, hint)
+    return Judgement(
         True, "each child ended before its parent: all done, one failed, parent cancelled"
     )
 

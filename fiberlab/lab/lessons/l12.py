@@ -14,7 +14,7 @@ from ...fiber import scheduler_of_thread
 from ...scheduler import Scheduler
 from ...waits import WAIT, Wait
 from ..clients import record
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 from ..facts import longest_step
 from .beside import CHAT_SECONDS, GATE_SECONDS, Gate, running, running_fiber
 
@@ -91,19 +91,19 @@ class LookUps:
             self._now -= 1
         return address
 
-    def misuse(self) -> Finding | None:
+    def misuse(self) -> Judgement | None:
         """Return what is wrong with the calls, if something is."""
         expected = "look_up called in worker threads only"
         if not self.calls:
             hint = "in_thread(...) only makes a generator; `yield from` runs it"
-            return Finding(False, "look_up was never called", expected, hint)
+            return Judgement(False, "look_up was never called", expected, hint)
         if self.on_loop:
             hint = "in_thread(look_up, name): the function and its argument, not a call of it"
-            return Finding(False, f"{self.on_loop} look-ups on the loop", expected, hint)
+            return Judgement(False, f"{self.on_loop} look-ups on the loop", expected, hint)
         return None
 
 
-def judge_resolver(function: Callable[[Any, Any, Any], Generator[Wait, None, Any]]) -> Finding:
+def judge_resolver(function: Callable[[Any, Any, Any], Generator[Wait, None, Any]]) -> Judgement:
     """Let three clients ask ``function(sock, address, look_up)``; judge its steps and answers."""
     look_up, stubs = LookUps(), []
 
@@ -120,13 +120,15 @@ def judge_resolver(function: Callable[[Any, Any, Any], Generator[Wait, None, Any
         return misuse
     if longest_step(trace).seconds > SLOW_STEP:
         hint = "who waits for a thread with join() blocks; in_thread waits by RECV"
-        return Finding(False, "a step of more than 100 ms", "no step as long as a look-up", hint)
+        return Judgement(False, "a step of more than 100 ms", "no step as long as a look-up", hint)
     right = [address.encode() for address, _ in LOOK_UPS.values()]
     if trace.answers != right:
         hint = "in_thread returns what look_up returned; encode() it before you send it"
         told = next((line for line in trace.output.splitlines() if "error:" in line), "no error")
-        return Finding(False, f"the clients got {trace.answers} ({told.strip()})", f"{right}", hint)
-    return Finding(True, "three look-ups, none of them on the loop, no step over 100 ms")
+        return Judgement(
+            False, f"the clients got {trace.answers} ({told.strip()})", f"{right}", hint
+        )
+    return Judgement(True, "three look-ups, none of them on the loop, no step over 100 ms")
 
 
 def _asking(name: str) -> Callable[[socket.socket], bytes]:
@@ -137,7 +139,7 @@ def _asking(name: str) -> Callable[[socket.socket], bytes]:
     return client
 
 
-def judge_all_at_once(function: Callable[[Any, Any], Generator[Wait, None, Any]]) -> Finding:
+def judge_all_at_once(function: Callable[[Any, Any], Generator[Wait, None, Any]]) -> Judgement:
     """Run ``function(names, look_up)`` as a fiber; judge its result and what overlapped."""
     look_up, names = LookUps(), list(LOOK_UPS)
     scheduler = Scheduler(file=io.StringIO())
@@ -154,21 +156,21 @@ def judge_all_at_once(function: Callable[[Any, Any], Generator[Wait, None, Any]]
         return misuse
     if look_up.most == 1:
         hint = "start() a fiber for each name first; only then join() them"
-        return Finding(False, "one look-up after the other", "look-ups that overlap", hint)
+        return Judgement(False, "one look-up after the other", "look-ups that overlap", hint)
     right = [address for address, _ in LOOK_UPS.values()]
     if fiber.result == right:
-        return Finding(True, f"{look_up.most} look-ups under way at one time, results in order")
+        return Judgement(True, f"{look_up.most} look-ups under way at one time, results in order")
     if isinstance(fiber.result, list) and sorted(map(str, fiber.result)) == sorted(right):
         hint = "join() the fibers in the order of the names, whoever ends first"
     else:
         hint = "join(fiber) returns what the fiber has returned: collect that in a list"
-    return Finding(False, f"it returned {fiber.result!r}", f"{right}", hint)
+    return Judgement(False, f"it returned {fiber.result!r}", f"{right}", hint)
 
 
 # -- Exercise 3: a router ------------------------------------------------------
 
 
-def judge_router(make: Callable[[Any, Callable[[], str | None]], Any]) -> Finding:
+def judge_router(make: Callable[[Any, Callable[[], str | None]], Any]) -> Judgement:
     """Let two fibers and this thread print to ``make(screen, running_fiber)``; judge the logs."""
     screen, gate = io.StringIO(), Gate()
     router = make(screen, running_fiber)
@@ -196,7 +198,7 @@ def judge_router(make: Callable[[Any, Callable[[], str | None]], Any]) -> Findin
     return _judge_logs(logs, screen.getvalue())
 
 
-def _judge_logs(logs: dict[Any, str], screen: str) -> Finding:
+def _judge_logs(logs: dict[Any, str], screen: str) -> Judgement:
     right = {"ann-1": "ann one\nann two\n", "ben-2": "ben one\n"}
     if screen != "begin\nmeanwhile\n":
         hint = (
@@ -204,14 +206,14 @@ def _judge_logs(logs: dict[Any, str], screen: str) -> Finding:
             if "meanwhile\n" in screen
             else "running() is None in a thread that runs no fiber: pass that on to the screen"
         )
-        return Finding(False, f"on the screen {screen!r}", "the cell's two lines", hint)
+        return Judgement(False, f"on the screen {screen!r}", "the cell's two lines", hint)
     if logs == right:
-        return Finding(True, "each line in its own log, the cell's own on the screen")
+        return Judgement(True, "each line in its own log, the cell's own on the screen")
     if set(logs) != set(right):
         hint = "ask running() at each write: the answer changes with each step"
     else:
         hint = "print() writes in pieces, the end of the line last: add each as it is"
-    return Finding(False, f"the logs {logs}", f"{right}", hint)
+    return Judgement(False, f"the logs {logs}", f"{right}", hint)
 
 
 EXERCISES = (

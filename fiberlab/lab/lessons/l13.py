@@ -14,7 +14,7 @@ from ...scheduler import Scheduler
 from ...simulation.network import SimulatedClock, SimulatedNetwork
 from ...trace.trace import Trace
 from ...waits import WAIT, Wait
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 
 SERVICE = 0.01
 """Seconds that the server works for one request, so it can answer a hundred a second."""
@@ -185,7 +185,7 @@ QUESTIONS = (
 BOUND = 3
 
 
-def judge_bounded(make: Callable[[int], Any]) -> Finding:
+def judge_bounded(make: Callable[[int], Any]) -> Judgement:
     """Offer items to ``make(BOUND)`` and take them, in bursts; judge length, order and count."""
     queue, expected, refused = make(BOUND), deque[int](), 0
     for item, takes in enumerate([0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 3, 1, 0]):
@@ -200,24 +200,24 @@ def judge_bounded(make: Callable[[int], Any]) -> Finding:
         refused += not fits
         if len(queue) > BOUND:
             hint = "look at the length before you append: at the bound there is no room left"
-            return Finding(False, f"{len(queue)} in the queue", f"at most {BOUND}", hint)
+            return Judgement(False, f"{len(queue)} in the queue", f"at most {BOUND}", hint)
         if bool(accepted) != fits:
             hint = "offer() returns True for who came in and False for who is refused"
             seen = f"offer() returned {accepted!r} with {len(expected)} waiting"
-            return Finding(False, seen, f"{fits}, the bound being {BOUND}", hint)
+            return Judgement(False, seen, f"{fits}, the bound being {BOUND}", hint)
     if queue.refused != refused:
         hint = "count in offer(), each time that it refuses"
-        return Finding(False, f"refused is {queue.refused!r}", f"{refused}", hint)
-    return Finding(True, f"never more than {BOUND} waiting, {refused} refused")
+        return Judgement(False, f"refused is {queue.refused!r}", f"{refused}", hint)
+    return Judgement(True, f"never more than {BOUND} waiting, {refused} refused")
 
 
-def _other_item(taken: Any, right: int) -> Finding:
+def _other_item(taken: Any, right: int) -> Judgement:
     hint = (
         "who waits already is not pushed out: it is the newcomer that is refused"
         if isinstance(taken, int) and taken > right
         else "take() takes out and returns the oldest"
     )
-    return Finding(False, f"take() returned {taken!r}", f"{right}, the oldest that came in", hint)
+    return Judgement(False, f"take() returned {taken!r}", f"{right}, the oldest that came in", hint)
 
 
 # -- Exercises 2 and 3: policies ----------------------------------------------
@@ -242,26 +242,26 @@ def order_of(queue: RunQueue, names: Sequence[str], steps: int = 1) -> list[str]
     return [by_id[event.fid] for event in trace if event.ev == "resume"]
 
 
-def judge_deadlines(make: Callable[[Mapping[str, float]], RunQueue]) -> Finding:
+def judge_deadlines(make: Callable[[Mapping[str, float]], RunQueue]) -> Judgement:
     """Judge the order in which ``make(DEADLINES)`` lets five fibers take two steps each."""
     order = order_of(make(DEADLINES), list(DEADLINES), 2)
     right = ["b", "e", "b", "e", "d", "d", "a", "c", "a", "c"]
     if order == right:
-        return Finding(True, "earliest deadline first, equal ones in turn")
+        return Judgement(True, "earliest deadline first, equal ones in turn")
     hints = {
         tuple("abcdeabcde"): "that is first-come: look at deadlines[fiber.name]",
         tuple("acacddbebe"): "the smallest deadline is the earliest one",
     }
     hint = hints.get(tuple(order), "of equal deadlines, the one that has waited longest goes first")
-    return Finding(False, " ".join(order), " ".join(right), hint)
+    return Judgement(False, " ".join(order), " ".join(right), hint)
 
 
-def judge_fair_share(make: Callable[[], RunQueue]) -> Finding:
+def judge_fair_share(make: Callable[[], RunQueue]) -> Judgement:
     """Judge the order in which ``make()`` lets the fibers of three clients take their step."""
     order = order_of(make(), CLIENTS)
     right = ["ann-1", "ben-1", "cat-1", "ann-2", "ben-2", "ann-3", "ann-4"]
     if order == right:
-        return Finding(True, "one of each client in turn")
+        return Judgement(True, "one of each client in turn")
     clients = [name.partition("-")[0] for name in order]
     if order == list(CLIENTS):
         hint = "that is first-come: ann's four all go before cat. A line for each client"
@@ -269,7 +269,7 @@ def judge_fair_share(make: Callable[[], RunQueue]) -> Finding:
         hint = "one client is served to its end before the next: after one step, the next line"
     else:
         hint = "the lines take turns, and within a line it is first come, first served"
-    return Finding(False, " ".join(order), " ".join(right), hint)
+    return Judgement(False, " ".join(order), " ".join(right), hint)
 
 
 EXERCISES = (

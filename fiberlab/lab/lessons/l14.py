@@ -19,7 +19,7 @@ from ...simulation.network import SimulatedNetwork
 from ...sockets import recv_until, send_all
 from ...trace.trace import Trace
 from ...waits import SEND, WAIT, Wait
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 from ..facts import story
 from .coat_counts import in_own_thread
 from .greenlet_hub import Hub
@@ -80,11 +80,11 @@ def shout(sock: Any, address: Any) -> Generator[Wait, None, None]:
         yield from send_all(sock, line.upper())
 
 
-def judge_port(function: Callable[[Any, Any], Any]) -> Finding:
+def judge_port(function: Callable[[Any, Any], Any]) -> Judgement:
     """Serve the same client by `shout` and by an async def; compare answers and waits."""
     if not inspect.iscoroutinefunction(function):
         hint = "write async def, and await where yield from was"
-        return Finding(False, "a function that is no async def", "async def shout_async", hint)
+        return Judgement(False, "a function that is no async def", "async def shout_async", hint)
     right, given = (
         _served(lambda sock: shout(sock, None)),
         _served(lambda sock: as_fiber(function(sock, None))),
@@ -92,33 +92,33 @@ def judge_port(function: Callable[[Any, Any], Any]) -> Finding:
     if given[2] is not None:
         return _failed_port(given[2])
     if given[0] != right[0]:
-        return Finding(
+        return Judgement(
             False,
             f"the client got {given[0]!r}",
             f"{right[0]!r}, as from shout",
             "a call that is not awaited only makes something that could be run",
         )
     if given[1] != right[1]:
-        return Finding(
+        return Judgement(
             False,
             f"it waited for {' '.join(given[1])}",
             f"{' '.join(right[1])}, as shout does",
             "use what shout uses, recv_until and send_all, and await it",
         )
-    return Finding(True, f"the same answers, and the same {len(right[1]) - 1} waits")
+    return Judgement(True, f"the same answers, and the same {len(right[1]) - 1} waits")
 
 
-def _failed_port(error: BaseException) -> Finding:
+def _failed_port(error: BaseException) -> Judgement:
     if isinstance(error, NotImplementedError):
         raise error
     told = f"it raised {type(error).__name__}: {error}"
     expected = "an async def that runs to its end on our scheduler"
     if isinstance(error, (RuntimeError, InvalidYield)):
-        return Finding(False, told, expected, "what belongs to asyncio works under asyncio only")
+        return Judgement(False, told, expected, "what belongs to asyncio works under asyncio only")
     if isinstance(error, BlockingIOError):
-        return Finding(False, told, expected, "wait for the data before you receive it")
+        return Judgement(False, told, expected, "wait for the data before you receive it")
     hint = "await recv_until(...): without await the name holds something that could be run"
-    return Finding(False, told, expected, hint)
+    return Judgement(False, told, expected, hint)
 
 
 def _served(fiber_of: Callable[[Any], Any]) -> tuple[bytes, list[str], BaseException | None]:
@@ -148,7 +148,7 @@ def _served(fiber_of: Callable[[Any], Any]) -> tuple[bytes, list[str], BaseExcep
 # -- Exercise 2: a trace hook for coroutines ----------------------------------
 
 
-def judge_hook(watched: Callable[[Any, Callable[[str], None]], Any]) -> Finding:
+def judge_hook(watched: Callable[[Any, Callable[[str], None]], Any]) -> Judgement:
     """Await ``watched(coroutine, note)`` under asyncio, and compare what was noted."""
     notes: list[str] = []
     outcome: list[Any] = []
@@ -186,26 +186,26 @@ async def _awaited(thing: Any) -> Any:
     return await thing
 
 
-def _judge_notes(notes: list[str], outcome: Any) -> Finding:
+def _judge_notes(notes: list[str], outcome: Any) -> Judgement:
     right = ["resume", "yield", "resume", "yield", "resume", "return"]
     expected = " ".join(right)
     if isinstance(outcome, TypeError):
         hint = "decorate it with types.coroutine, or write a class with __await__"
-        return Finding(False, f"TypeError: {outcome}", "something that can be awaited", hint)
+        return Judgement(False, f"TypeError: {outcome}", "something that can be awaited", hint)
     if isinstance(outcome, BaseException):
         hint = "hand on to the loop what send() returned: it is what the loop must wait for"
-        return Finding(False, f"{type(outcome).__name__}: {outcome}", "a run to its end", hint)
+        return Judgement(False, f"{type(outcome).__name__}: {outcome}", "a run to its end", hint)
     seen = " ".join(notes) or "no notes"
     if notes == ["resume", "return"]:
         hint = "yield from and await hide the steps: call coroutine.send(None) in a loop"
-        return Finding(False, seen, expected, hint)
+        return Judgement(False, seen, expected, hint)
     if notes != right:
         hint = "note resume before each send, yield after it, and return when StopIteration comes"
-        return Finding(False, seen, expected, hint)
+        return Judgement(False, seen, expected, hint)
     if outcome != "rested":
         hint = "what a coroutine returns is the value of its StopIteration"
-        return Finding(False, f"the await gave {outcome!r}", "what the coroutine returned", hint)
-    return Finding(True, seen)
+        return Judgement(False, f"the await gave {outcome!r}", "what the coroutine returned", hint)
+    return Judgement(True, seen)
 
 
 # -- Exercise 3: the switch that nobody sees ----------------------------------
@@ -248,14 +248,14 @@ def queue_up(function: Callable[[Shop, str], None], names: str = "ann ben cat") 
     return shop
 
 
-def judge_sale(function: Callable[[Shop, str], None]) -> Finding:
+def judge_sale(function: Callable[[Shop, str], None]) -> Judgement:
     """Let three greenlets buy the one ticket."""
     shop = queue_up(function)
     sold, logged = len(shop.sold), len(shop.logged)
     seen = f"{sold} sold, {logged} logged, {shop.tickets} left of 1"
     expected = "1 sold, 1 logged, 0 left of 1"
     if seen == expected:
-        return Finding(True, seen)
+        return Judgement(True, seen)
     if sold > 1:
         hint = "between the check and the count the log switches: count before you log"
     elif sold == 0:
@@ -266,7 +266,7 @@ def judge_sale(function: Callable[[Shop, str], None]) -> Finding:
         hint = "a log entry for each sale, and none for a sale that did not come about"
     else:
         hint = "each ticket that is handed over is taken off the count, once"
-    return Finding(False, seen, expected, hint)
+    return Judgement(False, seen, expected, hint)
 
 
 EXERCISES = (

@@ -16,7 +16,7 @@ from ...simulation.network import SimulatedNetwork
 from ...spans.build import build_spans
 from ...trace.trace import Trace
 from ...waits import RECV, WAIT, Wait
-from ..exercises import Exercise, Finding, Question
+from ..exercises import Exercise, Judgement, Question
 from ..facts import story
 
 Fiber = Generator[Wait, None, Any]
@@ -89,14 +89,14 @@ RATE = 1_000
 LENGTH = 4_000
 
 
-def judge_rate(function: Callable[[Any, bytes, float], Fiber]) -> Finding:
+def judge_rate(function: Callable[[Any, bytes, float], Fiber]) -> Judgement:
     """Let a fiber send 4,000 bytes at 1,000 a second, in simulated time; look when they arrive."""
     data = bytes(number % 251 for number in range(LENGTH))
     arrivals, got = _arrivals(lambda sock: function(sock, data, RATE))
     lasted = arrivals[-1][0] if arrivals else 0.0
     seen = f"{len(got)} bytes in {lasted:.2f} s"
     if got != data:
-        return Finding(
+        return Judgement(
             False, seen, f"all {LENGTH} bytes, in order", "each piece once, the last too"
         )
     early = max(size - RATE * when for when, size in arrivals)
@@ -104,12 +104,12 @@ def judge_rate(function: Callable[[Any, bytes, float], Fiber]) -> Finding:
     late = max(RATE * when - size for (when, _), size in zip(arrivals, before, strict=False))
     expected = f"a steady stream of {RATE} bytes a second"
     if lasted > 1.3 * LENGTH / RATE:
-        return Finding(False, seen, expected, "a piece of n bytes may take n / rate seconds")
+        return Judgement(False, seen, expected, "a piece of n bytes may take n / rate seconds")
     if max(early, late) > RATE / 4:
         told = f"{early:.0f} bytes too early" if early > late else f"{late:.0f} bytes too late"
         hint = "send a small piece, wait as long as it may take, and so on; the wait is a yield"
-        return Finding(False, f"{seen}; {told}", expected, hint)
-    return Finding(True, seen)
+        return Judgement(False, f"{seen}; {told}", expected, hint)
+    return Judgement(True, seen)
 
 
 def _arrivals(fiber_of: Callable[[Any], Fiber]) -> tuple[list[tuple[float, int]], bytes]:
@@ -189,7 +189,7 @@ class Shared:
             raise RuntimeError("it looked 10,000 times and let nobody run")
 
 
-def judge_joiners(function: Callable[[Any, Shared], Fiber]) -> Finding:
+def judge_joiners(function: Callable[[Any, Shared], Fiber]) -> Judgement:
     """Let three clients join a download at 0, 2.5 and 9 seconds; a piece comes each second."""
     trace = Trace(stall_after=None)
     got, first, error = _join(function, trace)
@@ -200,22 +200,22 @@ def judge_joiners(function: Callable[[Any, Shared], Fiber]) -> Finding:
         raise error
     if isinstance(error, Deadlock):
         hint = "once the download is over, nobody runs who could wake you: look before you wait"
-        return Finding(False, str(error), "three fibers that come to their end", hint)
+        return Judgement(False, str(error), "three fibers that come to their end", hint)
     if isinstance(error, RuntimeError) or words & {"ready", "sleep"}:
         hint = "WAIT(None): it wakes when another fiber has run, such as the one that fetches"
-        return Finding(False, "it asks again and again", "a fiber that is woken", hint)
+        return Judgement(False, "it asks again and again", "a fiber that is woken", hint)
     if error is not None:
         raise error
     if got[0] == whole and got[1] != whole and whole.endswith(got[1]):
         hint = "each client has a position of its own, and that begins at 0"
-        return Finding(False, seen, "the whole file for each", hint)
+        return Judgement(False, seen, "the whole file for each", hint)
     if got != [whole] * 3:
         hint = "to have sent all there is, is not the end: that is when the download is over"
-        return Finding(False, seen, "the whole file for each", hint)
+        return Judgement(False, seen, "the whole file for each", hint)
     if first > 1.5:
         hint = "send what is there; wait only when there is no more"
-        return Finding(False, f"the first byte came after {first:g} s", "1 s", hint)
-    return Finding(True, "three whole copies")
+        return Judgement(False, f"the first byte came after {first:g} s", "1 s", hint)
+    return Judgement(True, "three whole copies")
 
 
 def _join(
@@ -263,7 +263,7 @@ def _join(
 # -- Exercise 3: who woke the joiners -----------------------------------------
 
 
-def judge_wakers(function: Callable[[Trace], dict[str, int]], trace: Trace) -> Finding:
+def judge_wakers(function: Callable[[Trace], dict[str, int]], trace: Trace) -> Judgement:
     """Count, in a trace, how often each fiber woke one that was parked."""
     names = {life.id: life.name for life in build_spans(trace).lives}
     wakes = [event for event in trace if event.ev == "wake"]
@@ -271,7 +271,7 @@ def judge_wakers(function: Callable[[Trace], dict[str, int]], trace: Trace) -> F
     right = Counter(names[event.by] for event in parked)
     answer = function(trace)
     if answer == right:
-        return Finding(True, f"{len(right)} fibers woke others")
+        return Judgement(True, f"{len(right)} fibers woke others")
     expected = "for each fiber that woke parked ones, how often"
     seen = f"an answer of {len(answer)} entries" if isinstance(answer, dict) else repr(answer)[:80]
     if answer == Counter(event.by for event in parked):
@@ -284,7 +284,7 @@ def judge_wakers(function: Callable[[Trace], dict[str, int]], trace: Trace) -> F
         hint = "most wakes have other reasons; count those whose `why` is fiber"
     else:
         hint = "go through the events; those with ev wake and why fiber tell `by` whom"
-    return Finding(False, seen, expected, hint)
+    return Judgement(False, seen, expected, hint)
 
 
 EXERCISES = (
