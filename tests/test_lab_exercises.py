@@ -15,7 +15,7 @@ from fiberlab.lab import (
     reveal,
 )
 from fiberlab.lab.exercises import PREDICTIONS, find_exercise, find_question
-from fiberlab.lab.lessons import l07
+from fiberlab.lab.lessons import l07_blocking_pitfalls as l07
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_what_an_answer_raises_is_what_was_seen(exercise):
     assert judgement.seen == "your answer raised KeyError: 'none'"
 
 
-def test_a_finding_tells_what_was_seen_what_was_expected_and_a_hint(exercise, capsys):
+def test_a_judgement_tells_what_was_seen_what_was_expected_and_a_hint(exercise, capsys):
     exercise(lambda answer: Judgement(False, "two", "one", "take one away"))
     check("l07-x", 2)
 

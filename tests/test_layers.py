@@ -372,7 +372,7 @@ def test_nothing_that_runs_in_a_thread_prints():
     said = {"server.py"}  # where it listens
 
     assert modules_that_call("print") == commands | answers | fibers | said | {
-        "lab/lessons/l12.py",  # prints to a stream of its own
+        "lab/lessons/l12_off_the_loop/exercises.py",  # prints to a stream of its own
     }
 
 

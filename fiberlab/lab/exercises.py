@@ -4,17 +4,20 @@ The rule kept here: an answer is judged by properties of a run, never by its pri
 what is found says what was seen and what was expected. A question that was not answered and an
 exercise that was not tried print one line, always the same.
 
-The questions and exercises are data, a module of ``fiberlab.lab.lessons`` for each lesson:
-``l07-q1`` is found in ``lessons/l07.py``.
+The questions and exercises are data, in a folder of ``fiberlab.lab.lessons`` for each lesson:
+``l07-q1`` is one of the QUESTIONS of ``lessons/l07_blocking_pitfalls``.
 """
 
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any
+
+from . import lessons
 
 
 @dataclass(frozen=True)
@@ -185,13 +188,10 @@ def find_exercise(exercise: str) -> Exercise:
 def _find(name: str, table: str) -> Any:
     lesson = name.partition("-")[0]
     known: list[Any] = []
-    if lesson.isidentifier():
-        module = f"{__package__}.lessons.{lesson}"
-        try:
-            known = list(getattr(importlib.import_module(module), table))
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
+    for folder in pkgutil.iter_modules(lessons.__path__):
+        if folder.name.partition("_")[0] == lesson:
+            module = importlib.import_module(f"{lessons.__name__}.{folder.name}")
+            known = list(getattr(module, table))
     for each in known:
         if each.id == name:
             return each

@@ -6,8 +6,13 @@ from collections import Counter
 
 import pytest
 
-from fiberlab.lab.lessons.concept_list import CONCEPTS, LETTERS
-from fiberlab.lab.lessons.concepts import compare_answers, note_answers, show_concepts
+from fiberlab.lab.shared.concepts import (
+    CONCEPTS,
+    LETTERS,
+    compare_answers,
+    note_answers,
+    show_concepts,
+)
 
 NONE = "............"
 RIGHT = "".join(each.right for each in CONCEPTS)

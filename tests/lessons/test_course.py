@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,6 @@ SOLUTIONS = find_notebooks([NOTEBOOKS / "solutions"])
 MODULES = [
     importlib.import_module(f"fiberlab.lab.lessons.{each.name}")
     for each in pkgutil.iter_modules(fiberlab.lab.lessons.__path__)
-    if each.name.startswith("l") and each.name[1:].isdigit()
 ]
 QUESTIONS = [each for module in MODULES for each in module.QUESTIONS]
 EXERCISES = [each for module in MODULES for each in module.EXERCISES]
@@ -44,6 +44,29 @@ def all_code(folder: Path, exercise_or_question: str) -> str:
     [path] = folder.glob(f"{exercise_or_question[1:3]}_*.ipynb")
     cells = read_notebook(path)["cells"]
     return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+# -- Folders ---------------------------------------------------------------------------
+
+
+def test_each_lesson_has_a_folder_called_like_its_notebook():
+    folders = [module.__name__.rpartition(".")[2] for module in MODULES]
+
+    assert folders == [f"l{path.stem}" for path in LESSONS]
+
+
+def test_no_lesson_imports_another_one():
+    folder = Path(fiberlab.lab.lessons.__file__).parent
+    found = [
+        f"{path.relative_to(folder)}: {line}"
+        for path in sorted(folder.rglob("*.py"))
+        for line in path.read_text("utf-8").splitlines()
+        if "import" in line
+        for other in re.findall(r"\bl\d\d_\w+", line)
+        if other != path.parent.name
+    ]
+
+    assert found == []
 
 
 # -- Questions -------------------------------------------------------------------------

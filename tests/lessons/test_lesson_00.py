@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 from fiberlab import WAIT, Scheduler, Trace
-from fiberlab.lab.lessons.l00 import draw_line, how_many_fibers
+from fiberlab.lab.lessons.l00_map import draw_line
+from fiberlab.lab.lessons.l00_map.question import how_many_fibers
 
 
 def pausing():

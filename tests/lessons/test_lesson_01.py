@@ -9,7 +9,8 @@ import pytest
 from misconceptions import Wrong
 
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.l01 import draw_steps, draw_talk, what_ran_at_the_call
+from fiberlab.lab.lessons.l01_paused_functions import draw_steps, draw_talk
+from fiberlab.lab.lessons.l01_paused_functions.question import what_ran_at_the_call
 
 # -- The question and the figures ------------------------------------------------------
 

@@ -10,8 +10,15 @@ from misconceptions import Wrong
 
 from fiberlab import SimulatedClock
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.l02 import Step, first_eight, longest_gap, noted
-from fiberlab.lab.lessons.l02_figures import draw_schedule, draw_toy, draw_two_kinds
+from fiberlab.lab.lessons.l02_scheduler_in_15_lines import (
+    draw_schedule,
+    draw_toy,
+    draw_two_kinds,
+    noted,
+)
+from fiberlab.lab.lessons.l02_scheduler_in_15_lines.exercises import longest_gap
+from fiberlab.lab.lessons.l02_scheduler_in_15_lines.experiment import Step
+from fiberlab.lab.lessons.l02_scheduler_in_15_lines.question import first_eight
 
 # -- The question, the notes and the figures -------------------------------------------
 

@@ -9,8 +9,9 @@ import pytest
 from misconceptions import Wrong
 
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.l03 import when_answered
-from fiberlab.lab.lessons.visits import Visit, Visits, draw_schedule, draw_visits, visit, waits_of
+from fiberlab.lab.lessons.l03_one_blocking_server import draw_schedule, draw_visits, visit
+from fiberlab.lab.lessons.l03_one_blocking_server.experiment import Visit, Visits, waits_of
+from fiberlab.lab.lessons.l03_one_blocking_server.question import when_answered
 
 NAMES = ["ann", "ben", "cat"]
 

@@ -11,18 +11,24 @@ import pytest
 from misconceptions import Wrong
 
 from fiberlab.lab import examine
-from fiberlab.lab.lessons import readiness
-from fiberlab.lab.lessons.buffers import SIZE_BYTES, draw_ready_sets, transfer
-from fiberlab.lab.lessons.l04 import DATA, look_at_sockets, reported_first, try_pass
-from fiberlab.lab.lessons.readiness import (
+from fiberlab.lab.lessons.l04_readiness import (
     EdgePoller,
     LevelPoller,
-    NarrowSocket,
-    at_number,
+    draw_ready_sets,
+    experiment,
     readable_numbers,
     slow_and_fast,
+    try_pass,
     wait_until_writable,
 )
+from fiberlab.lab.lessons.l04_readiness.exercises import DATA, look_at_sockets
+from fiberlab.lab.lessons.l04_readiness.experiment import (
+    SIZE_BYTES,
+    NarrowSocket,
+    at_number,
+    transfer,
+)
+from fiberlab.lab.lessons.l04_readiness.question import reported_first
 
 # -- The question ----------------------------------------------------------------------
 
@@ -95,7 +101,7 @@ def test_an_edge_wakes_again_when_more_arrives():
 @pytest.mark.parametrize("duplicates", [True, False])
 def test_a_listener_can_have_a_high_number(duplicates, monkeypatch):
     if not duplicates:
-        monkeypatch.setattr(readiness, "fcntl", None)
+        monkeypatch.setattr(experiment, "fcntl", None)
     with at_number(socket.create_server(("127.0.0.1", 0)), 305) as listener:
         with socket.create_connection(listener.getsockname(), 5):
             numbers = readable_numbers(listener)

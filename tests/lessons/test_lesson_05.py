@@ -11,15 +11,15 @@ from misconceptions import Wrong
 
 from fiberlab import RECV, SEND, WAIT, Scheduler, SimulatedNetwork, Trace, recv_until, send_all
 from fiberlab.lab import examine, record
-from fiberlab.lab.lessons.l05 import (
-    colour_of_victims,
+from fiberlab.lab.lessons.l05_fibers_yield_waits import (
     draw_accounts,
     eight_clients,
     meeting,
     simulate_nap,
     unseen,
 )
-from fiberlab.lab.lessons.toy import Toy
+from fiberlab.lab.lessons.l05_fibers_yield_waits.question import colour_of_victims
+from fiberlab.lab.shared.toy import Toy
 
 # -- The question ----------------------------------------------------------------------
 

@@ -10,17 +10,19 @@ from misconceptions import Wrong
 
 from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, TraceEvent
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.l06 import (
+from fiberlab.lab.lessons.l06_wait import (
+    OldLoop,
     beats,
     draw_drift,
     draw_visits,
     draw_waits,
     returns,
-    when_zero_returns,
+    visit_museum,
+    visit_ours,
 )
-from fiberlab.lab.lessons.l06_exercises import pausing
-from fiberlab.lab.lessons.museum import OldLoop
-from fiberlab.lab.lessons.museum_visits import Visit, visit_museum, visit_ours
+from fiberlab.lab.lessons.l06_wait.exercises import pausing
+from fiberlab.lab.lessons.l06_wait.experiment import Visit
+from fiberlab.lab.lessons.l06_wait.question import when_zero_returns
 from fiberlab.trace.events import EventKind
 
 

@@ -10,15 +10,15 @@ from misconceptions import Wrong
 
 from fiberlab import RECV, SEND, WAIT
 from fiberlab.lab import examine, record
-from fiberlab.lab.lessons.l07 import (
-    LIMIT,
+from fiberlab.lab.lessons.l07_blocking_pitfalls import (
     chain_length,
     check_spelling,
     look_up,
     simulate_naps,
-    who_is_late,
     write_log,
 )
+from fiberlab.lab.lessons.l07_blocking_pitfalls.exercises import LIMIT
+from fiberlab.lab.lessons.l07_blocking_pitfalls.question import who_is_late
 
 
 class Recorded:

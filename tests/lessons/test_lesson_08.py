@@ -12,8 +12,10 @@ from misconceptions import Wrong
 
 from fiberlab import Scheduler, SimulatedNetwork, Trace, TraceError, build_spans
 from fiberlab.lab import examine
-from fiberlab.lab.lessons import l08
-from fiberlab.lab.lessons.l08_exercises import CHANGES
+from fiberlab.lab.lessons import l08_scheduler_read_whole as l08
+from fiberlab.lab.lessons.l08_scheduler_read_whole.exercises import CHANGES
+from fiberlab.lab.lessons.l08_scheduler_read_whole.experiment import LONG
+from fiberlab.lab.lessons.l08_scheduler_read_whole.question import which_blocked
 from fiberlab.lab.normal_form import read_notebook
 from fiberlab.states import LEGAL_TRANSITIONS, FiberState
 
@@ -68,16 +70,16 @@ def simulated(long_step):
 def test_which_has_the_blocker_follows_from_the_longest_slices(blocked, choice):
     recordings = {each: simulated(0.5 if each in blocked else 0.02) for each in "ABC"}
 
-    assert l08.which_blocked(recordings) == choice
+    assert which_blocked(recordings) == choice
 
 
 @pytest.mark.live
 def test_the_recordings_differ_in_slices_gaps_and_silence():
     recordings = l08.three_recordings()
 
-    assert l08.which_blocked(recordings) == "c"
-    assert [l08.quiet(recordings[each]) > l08.LONG for each in "ABC"] == [True, False, True]
-    assert [l08.longest_gap(recordings[each], "echo-2") > l08.LONG for each in "ABC"] == [
+    assert which_blocked(recordings) == "c"
+    assert [l08.quiet(recordings[each]) > LONG for each in "ABC"] == [True, False, True]
+    assert [l08.longest_gap(recordings[each], "echo-2") > LONG for each in "ABC"] == [
         True, False, True,
     ]  # fmt: skip
 

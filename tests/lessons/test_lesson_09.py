@@ -11,7 +11,8 @@ from misconceptions import Wrong
 
 from fiberlab import FiberState, build_spans
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.l09 import percentile, recorded, simulate, which_truth
+from fiberlab.lab.lessons.l09_queues_and_tails import experiment, percentile, recorded, simulate
+from fiberlab.lab.lessons.l09_queues_and_tails.question import which_truth
 
 # -- The simulation --------------------------------------------------------------------
 
@@ -45,7 +46,7 @@ def test_a_percentile_is_the_value_at_the_nearest_rank(percent, value):
 
 
 def test_a_recorded_trace_is_found_in_a_folder_above(tmp_path, monkeypatch):
-    monkeypatch.setattr("fiberlab.lab.lessons.l09.__file__", str(tmp_path / "a/b/c/l09.py"))
+    monkeypatch.setattr(experiment, "__file__", str(tmp_path / "a/b/c/d/experiment.py"))
     (tmp_path / "data").mkdir()
     (tmp_path / "below" / "lessons").mkdir(parents=True)
     recorded_events = len(BLOCKER)

@@ -11,9 +11,9 @@ from misconceptions import Wrong
 
 from fiberlab import RECV, SEND, WAIT
 from fiberlab.lab import examine, record
-from fiberlab.lab.lessons.counter import Counter, overlapping, updates
-from fiberlab.lab.lessons.l10 import how_many_survive, price
-from fiberlab.lab.lessons.trial import Trial
+from fiberlab.lab.lessons.l10_between_two_yields import Counter, overlapping, price, updates
+from fiberlab.lab.lessons.l10_between_two_yields.question import how_many_survive
+from fiberlab.lab.shared.trial import Trial
 
 # -- The question ----------------------------------------------------------------------
 

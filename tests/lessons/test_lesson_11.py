@@ -11,8 +11,8 @@ from misconceptions import Wrong
 
 from fiberlab import RECV, SEND, WAIT, FiberCancelled, join, start
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.ends import after, endings, is_open, left_behind, simulated
-from fiberlab.lab.lessons.l11 import what_the_silent_sees
+from fiberlab.lab.lessons.l11_endings import after, endings, is_open, left_behind, simulated
+from fiberlab.lab.lessons.l11_endings.question import what_the_silent_sees
 
 # -- The question ----------------------------------------------------------------------
 

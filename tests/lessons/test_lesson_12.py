@@ -9,8 +9,8 @@ from misconceptions import Wrong
 
 from fiberlab import RECV, SEND, WAIT, in_thread, join, start
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.beside import count_for, in_process
-from fiberlab.lab.lessons.l12 import what_the_others_see
+from fiberlab.lab.lessons.l12_off_the_loop import count_for, in_process
+from fiberlab.lab.lessons.l12_off_the_loop.question import what_the_others_see
 
 # -- The question ----------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ import pytest
 from misconceptions import Wrong
 
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.l13 import overload, share_in_time, which_policy
+from fiberlab.lab.lessons.l13_overload_and_policy import overload, share_in_time
+from fiberlab.lab.lessons.l13_overload_and_policy.question import which_policy
 
 # -- The simulation --------------------------------------------------------------------
 

@@ -10,18 +10,22 @@ from misconceptions import Wrong
 
 from fiberlab import RECV, recv_until, send_all
 from fiberlab.lab import examine, stories
-from fiberlab.lab.lessons.coat_costs import memory_costs, switch_costs
-from fiberlab.lab.lessons.coat_counts import count_twice
-from fiberlab.lab.lessons.coats import (
+from fiberlab.lab.lessons.l14_other_coats import (
     Callbacks,
     converse,
+    count_twice,
     in_asyncio,
     in_callbacks,
     in_fibers,
     in_greenlets,
     in_threads,
+    memory_costs,
+    queue_up,
+    sell,
+    switch_costs,
 )
-from fiberlab.lab.lessons.l14 import queue_up, sell, shout, who_switches
+from fiberlab.lab.lessons.l14_other_coats.exercises import shout
+from fiberlab.lab.lessons.l14_other_coats.question import who_switches
 from fiberlab.spans.check import check_story
 
 # -- The question ----------------------------------------------------------------------

@@ -10,8 +10,8 @@ from misconceptions import Wrong
 
 from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, send_all
 from fiberlab.lab import examine, serving
-from fiberlab.lab.lessons.l15 import count_looks, how_often_asked
-from fiberlab.lab.lessons.origin import FILE, Origin, download, fresh_cache
+from fiberlab.lab.lessons.l15_replicator import FILE, Origin, count_looks, download, fresh_cache
+from fiberlab.lab.lessons.l15_replicator.question import how_often_asked
 from fiberlab.replicator.proxy import Proxy
 
 # -- The question ----------------------------------------------------------------------

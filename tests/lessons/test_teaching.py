@@ -6,15 +6,15 @@ it is there.
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from fiberlab.lab.lessons.concept_list import CONCEPTS
+from fiberlab.lab.exercises import find_question
 from fiberlab.lab.normal_form import read_notebook
 from fiberlab.lab.notebooks import main
+from fiberlab.lab.shared.concepts import CONCEPTS
 
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -65,12 +65,7 @@ def cells(path: Path, kind: str) -> str:
 
 
 def question(title: str):
-    """Return the question of a lesson, or None while there is no such lesson."""
-    try:
-        module = importlib.import_module(f"fiberlab.lab.lessons.l{title[:2]}")
-    except ModuleNotFoundError:
-        return None
-    return module.QUESTIONS[0]
+    return find_question(f"l{title[:2]}-q1")
 
 
 # -- Names and times -------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fiberlab import SimulatedClock
-from fiberlab.lab.lessons.toy import Toy
+from fiberlab.lab.shared.toy import Toy
 
 
 def sleeper(clock, log, *waits):

@@ -1,0 +1,69 @@
+"""The figures of lesson 01: a caller and a generator in turns, and steps by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+RUNNING, PAUSED, EDGE = "#1B4F8A", "#D9D9D9", "#8C8C8C"
+"""As in a timeline: who runs, who only waits, and the dots on the latter."""
+
+
+_TALK = ("next", '"hello"'), ("next", '"thanks"'), ("next", "StopIteration")
+
+
+def draw_talk(ax: Axes) -> None:
+    """Draw on `ax` how a caller and the generator of the lesson take turns."""
+    ax.set_xlim(-9, 92)
+    ax.set_ylim(-2, 28)
+    ax.axis("off")
+    for y, who in ((24, "caller"), (5, "generator")):
+        ax.text(-1, y, who, ha="right", va="center", size=13)
+    ax.broken_barh([(0, 10)], (21, 6), facecolors=RUNNING)
+    ax.annotate("", (9, 9), (9, 21), arrowprops={"arrowstyle": "-|>", "lw": 1.5})
+    ax.text(8, 15, 'visit("ann")', ha="right", va="center", size=12)
+    for turn, (down, up) in enumerate(_TALK):
+        left = 26 * turn
+        _paused(ax, left + 9 if turn == 0 else left + 8, left + 22)
+        ax.broken_barh([(left + 22, 12)], (2, 6), facecolors=RUNNING)
+        ax.broken_barh([(left + 34, 14 if turn < 2 else 8)], (21, 6), facecolors=RUNNING)
+        if turn == 0:
+            ax.broken_barh([(10, 12)], (21, 6), facecolors=RUNNING)
+        ax.annotate(
+            "", (left + 22, 8), (left + 22, 21), arrowprops={"arrowstyle": "-|>", "lw": 1.5}
+        )
+        ax.annotate(
+            "", (left + 34, 21), (left + 34, 8), arrowprops={"arrowstyle": "-|>", "lw": 1.5}
+        )
+        ax.text(left + 21.3, 15, down, ha="right", va="center", size=12)
+        ax.text(left + 33.3, 15, up, ha="right", va="center", size=12, color=RUNNING)
+
+
+def _paused(ax: Axes, left: float, right: float) -> None:
+    bar = [(left, right - left)]
+    ax.broken_barh(bar, (4, 2), facecolors=PAUSED, edgecolors=EDGE, hatch="...", linewidth=0)
+    ax.text((left + right) / 2, 1.5, "paused", ha="center", va="top", size=12)
+
+
+def draw_steps(ax: Axes, names: Sequence[str]) -> None:
+    """Draw on `ax` who ran in which step: a row for each name, time from left to right."""
+    rows = list(dict.fromkeys(names))
+    for row, name in enumerate(rows):
+        own = [number for number, each in enumerate(names, 1) if each == name]
+        life = [(own[0], own[-1] - own[0])]
+        ax.broken_barh(
+            life, (row - 0.1, 0.2), facecolors=PAUSED, edgecolors=EDGE, hatch="...", linewidth=0
+        )
+        ax.broken_barh(
+            [(number - 0.45, 0.9) for number in own], (row - 0.38, 0.76), facecolors=RUNNING
+        )
+    ax.set_yticks(range(len(rows)), rows, fontsize=13)
+    ax.set_xticks(range(1, len(names) + 1))
+    ax.tick_params(axis="x", labelsize=12)
+    ax.set_xlabel("step", fontsize=13)
+    ax.set_xlim(0.4, len(names) + 0.6)
+    ax.set_ylim(len(rows) - 0.5, -0.5)

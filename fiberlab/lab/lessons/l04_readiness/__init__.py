@@ -1,0 +1,29 @@
+"""Lesson 04, readiness: one select waits for many sockets."""
+
+from __future__ import annotations
+
+from .exercises import EXERCISES
+from .experiment import (
+    EdgePoller,
+    LevelPoller,
+    readable_numbers,
+    slow_and_fast,
+    try_pass,
+    wait_until_writable,
+)
+from .figures import draw_buffers, draw_ready_sets, draw_transfer
+from .question import QUESTIONS
+
+__all__ = [
+    "EXERCISES",
+    "QUESTIONS",
+    "EdgePoller",
+    "LevelPoller",
+    "draw_buffers",
+    "draw_ready_sets",
+    "draw_transfer",
+    "readable_numbers",
+    "slow_and_fast",
+    "try_pass",
+    "wait_until_writable",
+]

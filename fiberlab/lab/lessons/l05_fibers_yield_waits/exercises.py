@@ -1,0 +1,284 @@
+"""The exercises of lesson 05, and what judges them.
+
+The rule kept here: a judge ends, whatever it is given. Handlers run in simulated time and are
+stopped after so many events; the toy is given a socket on which there is always something to read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ....errors import Deadlock, one_line
+from ....fiber import FiberGenerator
+from ....io.clock import RealClock
+from ....scheduler import Scheduler
+from ....simulation.network import SimulatedNetwork
+from ....trace.events import TraceEvent
+from ....trace.trace import Trace
+from ....waits import RECV, WAIT
+from ...exercises import Exercise, Judgement
+from ...facts import story
+
+MOST_EVENTS = 2_000
+MOST_EMPTY = 20
+PAUSE = 0.1
+"""Simulated seconds between two packets of a client."""
+
+# -- A handler, and one client ------------------------------------------------
+
+
+@dataclass
+class Talk:
+    """What came of a talk: the answer to each packet, the handler's story, and its error.
+
+    endless: it was stopped.
+    """
+
+    answers: list[bytes]
+    story: list[str]
+    error: BaseException | None
+    endless: bool
+
+
+class _Endless(RuntimeError):
+    """Raised in a handler that goes on receiving from a client that has left."""
+
+
+class _Ear:
+    """A socket that loses patience with a handler that does not see the end."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock, self._empty = sock, 0
+
+    def recv(self, *args: Any) -> bytes:
+        data: bytes = self._sock.recv(*args)
+        self._empty += not data
+        if self._empty > MOST_EMPTY:
+            raise _Endless("the client has left, and it goes on receiving")
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+def talk(function: Callable[[Any, Any], Any], packets: Sequence[bytes]) -> Talk:
+    """Let a client send `packets` to a fiber of `function`, and leave; in simulated time."""
+    network, trace = SimulatedNetwork(), Trace(stall_after=None)
+
+    def observe(event: TraceEvent) -> None:
+        trace(event)
+        if len(trace) > MOST_EVENTS:
+            scheduler.stop()
+
+    scheduler = Scheduler(clock=network.clock, poller=network, trace=observe, file=io.StringIO())
+    ours, theirs = network.socketpair()
+    answers: list[bytes] = []
+    fiber = scheduler.add(function(_Ear(ours), ("client", 1)), "yours")
+    scheduler.add(_client(theirs, packets, answers), "client")
+    with contextlib.suppress(Deadlock):
+        scheduler.run()
+    if isinstance(fiber.error, NotImplementedError):
+        raise fiber.error  # the stub
+    endless = len(trace) > MOST_EVENTS or isinstance(fiber.error, _Endless)
+    return Talk(answers, story(trace, "yours"), fiber.error, endless)
+
+
+def _client(sock: Any, packets: Sequence[bytes], answers: list[bytes]) -> FiberGenerator:
+    for packet in packets:
+        sock.send(packet)
+        yield WAIT(PAUSE)
+        try:
+            answers.append(sock.recv(1024))
+        except BlockingIOError:
+            answers.append(b"")
+    sock.close()
+
+
+def _trouble(seen: Talk) -> Judgement | None:
+    """Return what is wrong with a handler of any kind, or None."""
+    expected = "a fiber that waits, answers, and ends when its client has left"
+    if seen.endless:
+        hint = "once the client has closed, recv returns b'': leave the loop then"
+        return Judgement(False, "it went on for ever after its client had left", expected, hint)
+    if isinstance(seen.error, BlockingIOError):
+        hint = "RECV(sock) only makes a value; the scheduler gets it by yield, before each recv"
+        return Judgement(False, "it received when nothing was there", expected, hint)
+    if seen.error is not None and not isinstance(seen.error, GeneratorExit):
+        hint = "call it yourself, with record: its output tells the error"
+        return Judgement(False, f"it ended with {one_line(seen.error)}", expected, hint)
+    return None
+
+
+def _no_generator(function: Any) -> Judgement | None:
+    made = function(None, None)
+    if isinstance(made, Generator):
+        made.close()
+        return None
+    return Judgement(
+        False, f"calling it returned {made!r}", "a generator: a function with a yield in it",
+        "yield each wait inside the handler itself",
+    )  # fmt: skip
+
+
+# -- Exercise 1: a handler ----------------------------------------------------
+
+
+def judge_shout(function: Callable[[Any, Any], Any]) -> Judgement:
+    """Judge a handler that answers in upper case: its answers and its waits."""
+    if (no := _no_generator(function)) is not None:
+        return no
+    seen = talk(function, [b"one", b"two"])
+    told = " ".join(seen.story)
+    right = "recv send recv send recv return"
+    if seen.answers[:1] == [b"ONE"] and seen.answers != [b"ONE", b"TWO"]:
+        return Judgement(
+            False, f"answers {seen.answers}, story: {told}", "b'TWO' for the second word too",
+            "one connection, many words: yield RECV(sock) again after each answer",
+        )  # fmt: skip
+    if (trouble := _trouble(seen)) is not None:
+        return trouble
+    if seen.answers != [b"ONE", b"TWO"]:
+        hint = "answer what recv returned, by .upper(), with sock.send"
+        return Judgement(False, f"answers {seen.answers}", "[b'ONE', b'TWO']", hint)
+    if told != right:
+        hint = "before each send, yield SEND(sock): there may be no room"
+        return Judgement(False, f"the story {told}", right, hint)
+    return Judgement(True, f"story {told}")
+
+
+# -- Exercise 2: lines, however they are cut ----------------------------------
+
+CUTS: tuple[tuple[list[bytes], list[bytes], str], ...] = (
+    (
+        [b"abc\n", b"xyz\n"],
+        [b"cba\n", b"zyx\n"],
+        "answer each line with its bytes, without the line break, reversed, and a line break",
+    ),
+    (
+        [b"a", b"b", b"\n", b"c", b"\n"],
+        [b"", b"", b"ba\n", b"", b"c\n"],
+        "a packet is not a line: keep what has come until there is a b'\\n' in it",
+    ),
+    (
+        [b"ab\ncd\n"],
+        [b"ba\ndc\n"],
+        "one packet may hold two lines: go on while there is a b'\\n', not if",
+    ),
+    (
+        [b"ab\nc", b"d\n"],
+        [b"ba\n", b"dc\n"],
+        "what stands behind the line break is the beginning of the next line: keep it",
+    ),
+)
+"""Packets, the answer to each, and what to think of when it does not come."""
+
+
+def judge_lines(function: Callable[[Any, Any], Any]) -> Judgement:
+    """Judge a handler of lines: the same lines, cut into packets in four ways."""
+    if (no := _no_generator(function)) is not None:
+        return no
+    for packets, right, hint in CUTS:
+        seen = talk(function, packets)
+        if seen.answers != right:
+            if seen.error is not None and (trouble := _trouble(seen)) is not None:
+                return trouble
+            return Judgement(False, f"packets {packets}: answers {seen.answers}", f"{right}", hint)
+        if seen.endless:
+            return _trouble(seen) or Judgement(False)
+    return Judgement(True, f"{len(CUTS)} ways to cut lines, every answer right")
+
+
+# -- Exercise 3: the overwritten waiter ---------------------------------------
+
+
+def judge_mended(toy: Callable[[Any], Any]) -> Judgement:
+    """Judge a toy: two fibers wait to receive on one socket; the second must be told."""
+    log: dict[str, Any] = {}
+    left, right = socket.socketpair()
+    with left, right:
+        right.sendall(b"12")
+        right.close()  # from here on the socket is readable for ever: no poll can hang
+        try:
+            _run(toy(RealClock()), _readers(left, log))
+        except NotImplementedError:
+            raise
+        except Exception as error:
+            log["loop"] = error
+    return _judge_log(log)
+
+
+def _readers(sock: socket.socket, log: dict[str, Any]) -> list[FiberGenerator]:
+    def noted(name: str) -> FiberGenerator:
+        try:
+            yield RECV(sock)
+            log[name] = sock.recv(1)
+        except Exception as error:
+            log[name] = error
+            raise
+
+    def ann() -> FiberGenerator:
+        yield from noted("ann")
+
+    def ben() -> FiberGenerator:
+        yield from noted("ben")
+
+    def cat() -> FiberGenerator:
+        yield WAIT(0.001)
+        log["cat"] = b"slept"
+
+    return [ann(), ben(), cat()]
+
+
+def _run(toy: Any, fibers: list[FiberGenerator]) -> None:
+    for fiber in fibers:
+        toy.add(fiber)
+    for _ in range(300):
+        toy.run_ready()
+        if not (toy.queue or toy.sleepers or toy.receivers or toy.senders):
+            break  # a poll would have nobody to wait for, and might wait for ever
+        toy.poll()
+        toy.expire()
+
+
+def _judge_log(log: dict[str, Any]) -> Judgement:
+    ann, ben, loop = log.get("ann"), log.get("ben"), log.get("loop")
+    seen = "; ".join(f"{name}: {_told(log.get(name))}" for name in ("ann", "ben", "cat"))
+    if loop is not None:
+        seen += f"; the loop ended with {one_line(loop)}"
+    hint = ""
+    if isinstance(ann, Exception):
+        hint = "ann was there first: she keeps her place, and the second is told"
+    elif loop is not None and isinstance(ben, Exception):
+        hint = "what a fiber raises comes out of throw(): catch it, for the others must go on"
+    elif loop is not None:
+        hint = "raise in park() ends the loop for everybody: throw the error into the fiber"
+    elif ann is None:
+        hint = "the second entry took the first one's place: look before you write"
+    elif ben is None:
+        hint = "now ben waits nowhere, and nobody will ever resume him: throw an error into him"
+    elif not isinstance(ben, Exception):
+        hint = "both wait and take each other's data: the second is to get an error"
+    elif not ("ann" in str(ben) and "ben" in str(ben)):
+        hint = "name both in the message: first.__name__ and fiber.__name__"
+    if hint:
+        expected = "ann receives; ben gets an error that names both; cat is not disturbed"
+        return Judgement(False, seen, expected, hint)
+    return Judgement(True, f"ann received; ben was told: {ben}")
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return "was never resumed"
+    return one_line(value) if isinstance(value, Exception) else f"got {value!r}"
+
+
+EXERCISES = (
+    Exercise("l05-e1", "A handler that answers in upper case.", judge_shout),
+    Exercise("l05-e2", "A handler of lines, however they are cut into packets.", judge_lines),
+    Exercise("l05-e3", "Mend the overwritten waiter.", judge_mended),
+)

@@ -1,0 +1,171 @@
+"""The figures of lesson 08: pictures of recordings, the states of a fiber, and one moment.
+
+The rule kept here: the arrows between the states are those of LEGAL_TRANSITIONS, not a list of
+their own, and the looks are those of the timeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ....figures.palette import LOOKS, POLLING
+from ....spans.build import Story, build_spans
+from ....spans.spans import Span, Spans
+from ....states import DONE, LEGAL_TRANSITIONS, RUNNING, STATES, FiberState
+from ....trace.trace import Trace
+from ...shared.rows import FONT, draw_bars, draw_rows
+from ...shared.stepper import Moment, at_event, sentence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+# -- A picture of a recording -------------------------------------------------
+
+
+def draw_picture(ax: Axes, trace: Story, labels: Mapping[str, str], title: str = "") -> None:
+    """Draw on `ax` a row for each fiber in `labels`, and the scheduler's: its polls.
+
+    labels: from a fiber's name to what stands beside its row. Each slice can be seen, however
+    short, and where two meet there is a white line. A poll that waits is a grey bar, one that
+    only looks, or that takes no time, a dark stroke.
+    """
+    spans = build_spans(trace)
+    draw_rows(ax, spans, labels)
+    rows = len(labels)
+    long_ones = 0.02 * (spans.finish - spans.begin)
+    for row, name in enumerate(labels):
+        steps = [each for each in _of_name(spans, name) if each.state is FiberState.RUNNING]
+        tall = LOOKS[RUNNING].height / 2
+        short = [each.start / 1e6 for each in steps if each.length < long_ones]
+        ax.vlines(short, row - tall, row + tall, LOOKS[RUNNING].colour, linewidth=1, zorder=3)
+        begun = {each.start for each in steps}
+        joints = [each.end / 1e6 for each in steps if each.end in begun]
+        ax.vlines(joints, row - tall, row + tall, "white", linewidth=2, zorder=3)
+    waits = [(poll.start, poll.end) for poll in spans.polls if poll.timeout != 0]
+    looks = [
+        each.start / 1e6 for each in spans.polls if each.timeout == 0 or each.start == each.end
+    ]
+    draw_bars(ax, rows, waits, POLLING)
+    ax.vlines(looks, rows - 0.22, rows + 0.22, "#5A5A5A", linewidth=1.2, zorder=3)
+    ax.set_yticks(range(rows + 1), [*labels.values(), "polls"], fontsize=FONT)
+    ax.set_ylim(rows + 0.6, -0.6)
+    ax.set_xlim(spans.begin / 1e6, spans.finish / 1e6)
+    ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold")
+
+
+def _of_name(spans: Spans, name: str) -> list[Span]:
+    return [span for life in spans.lives if life.name == name for span in spans.of(life.id)]
+
+
+# -- The states ---------------------------------------------------------------
+
+_PLACES = {
+    FiberState.READY: (0, 50), FiberState.RUNNING: (84, 50), FiberState.RECV: (42, 36),
+    FiberState.SEND: (42, 24), FiberState.SLEEP: (42, 12), FiberState.PARKED: (42, 0),
+    FiberState.DONE: (91, 0),
+}  # fmt: skip
+_WIDTH, _HEIGHT = 26, 10
+_TOLD = {
+    FiberState.READY: "run queue", FiberState.RECV: "RECV(sock)", FiberState.SEND: "SEND(sock)",
+    FiberState.SLEEP: "WAIT(seconds)", FiberState.PARKED: "WAIT(None)",
+}  # fmt: skip
+
+
+def transitions() -> list[str]:
+    """Return a line for each state: where a fiber can go from there."""
+    lines = []
+    for before in FiberState:
+        after = [state.value for state in FiberState if state in LEGAL_TRANSITIONS[before]]
+        lines.append(f"{before.value:7} -> {', '.join(after) or 'nowhere'}")
+    return lines
+
+
+def draw_states(
+    ax: Axes,
+    told: Mapping[FiberState, str] = _TOLD,
+    moved: tuple[FiberState, FiberState] | None = None,
+) -> None:
+    """Draw on `ax` the states of a fiber, and an arrow for each step it can legally make.
+
+    told: what stands in each box below its word. moved: the arrow to be drawn thick.
+    """
+    ax.set_xlim(-2, 119)
+    ax.set_ylim(-3, 76)
+    ax.axis("off")
+    for state in FiberState:
+        _box(ax, state, told.get(state, ""))
+        for after in LEGAL_TRANSITIONS[state]:
+            _arrow(ax, state, after, (state, after) == moved)
+    ax.text(55, 56.5, "resume", ha="center", size=FONT)
+    ax.text(55, 70, "yield WAIT(0)", ha="center", size=FONT)
+    ax.text(89, 26, "yield", size=FONT)
+    ax.text(14, 26, "wake", size=FONT)
+    ax.text(105, 26, "exit", size=FONT)
+
+
+def _box(ax: Axes, state: FiberState, below: str) -> None:
+    x, y = _PLACES[state]
+    code = STATES.index(state)
+    look = LOOKS[code] if code != DONE else None
+    colour = "white" if look is None or look.colour == "none" else look.colour
+    style = "dashed" if state is FiberState.PARKED else "solid"
+    ax.broken_barh([(x, _WIDTH)], (y, _HEIGHT), facecolors=colour, edgecolors="black",
+                   linestyles=style, zorder=2)  # fmt: skip
+    ink = "white" if state is FiberState.RUNNING else "black"
+    middle = x + _WIDTH / 2
+    ax.text(middle, y + 7.1, state.value, ha="center", va="center", size=FONT + 1, color=ink,
+            fontweight="bold", zorder=3)  # fmt: skip
+    ax.text(middle, y + 2.7, below, ha="center", va="center", size=FONT, color=ink, zorder=3)
+
+
+def _arrow(ax: Axes, before: FiberState, after: FiberState, thick: bool) -> None:
+    tail, head, style = _ends(before, after)
+    ax.annotate(
+        "", head, tail, zorder=4 if thick else 1,
+        arrowprops={"arrowstyle": "-|>", "lw": 4.5 if thick else 1.5, "shrinkA": 0, "shrinkB": 0,
+                    "color": "#B35900" if thick else "black", "mutation_scale": 18,
+                    "connectionstyle": style},
+    )  # fmt: skip
+
+
+def _ends(
+    before: FiberState, after: FiberState
+) -> tuple[tuple[float, float], tuple[float, float], str]:
+    """Return where the arrow between two states begins and ends, and how it is bent."""
+    (x, y), (to_x, to_y) = _PLACES[before], _PLACES[after]
+    half = _WIDTH / 2
+    if before is FiberState.READY:
+        return (x + _WIDTH, y + 5), (to_x, to_y + 5), "arc3"
+    if after is FiberState.READY and before is FiberState.RUNNING:
+        above = (x + half, y + _HEIGHT), (to_x + half, to_y + _HEIGHT)
+        return *above, "bar,armA=18,armB=18,fraction=0"
+    if after is FiberState.READY:
+        return (x, y + 5), (to_x + half, to_y), "angle,angleA=180,angleB=-90"
+    if after is FiberState.DONE:
+        return (to_x + half, y), (to_x + half, to_y + _HEIGHT), "arc3"
+    return (x + 4, y), (to_x + _WIDTH, to_y + 5), "angle,angleA=-90,angleB=0"
+
+
+# -- One moment ---------------------------------------------------------------
+
+
+def draw_moment(axes: Sequence[Axes], trace: Trace, number: int) -> Moment:
+    """Draw on two Axes where every fiber was after event `number`, and when that was.
+
+    Returns the moment. The run queue stands in the box of the ready ones, the front first.
+    """
+    moment = at_event(trace, number)
+    told = {
+        state: " ".join(name for name, its in moment.states.items() if its is state)
+        for state in FiberState
+    }
+    told[FiberState.READY] = " ".join(moment.queue)
+    draw_states(axes[0], told, moment.moved)
+    axes[0].set_title(sentence(moment), loc="left", fontsize=FONT + 1, fontweight="bold")
+    names = [life.name for life in build_spans(trace).lives]
+    draw_picture(axes[1], trace, {name: name for name in names})
+    axes[1].axvline(moment.event.t / 1e6, color="black", linewidth=2, zorder=5)
+    axes[1].set_xlabel("time (ms)", fontsize=FONT)
+    return moment

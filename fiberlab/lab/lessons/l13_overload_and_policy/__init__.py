@@ -1,0 +1,10 @@
+"""Lesson 13, overload and policy: a server that cannot answer all chooses whom to answer."""
+
+from __future__ import annotations
+
+from ...shared.overloaded_server import overload, share_in_time
+from .exercises import EXERCISES
+from .experiment import done_at, three_fibers
+from .question import QUESTIONS
+
+__all__ = ["EXERCISES", "QUESTIONS", "done_at", "overload", "share_in_time", "three_fibers"]

@@ -1,0 +1,94 @@
+"""Rows: a few fibers drawn large, for pictures that are to be remembered.
+
+The rule kept here: the looks are those of `plot_timeline`, so that what was learnt of one picture
+holds for the other; what is left out are the scheduler's own row and the percentages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...figures.canvas import swatch
+from ...figures.palette import ARRIVED, LOOKS, UNWATCHED, Look
+from ...spans.spans import Spans
+from ...states import DONE, STATES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+FONT = 13
+WORDS = {"running": "runs", "ready": "ready", "recv": "recv", "send": "send", "sleep": "sleeps",
+         "parked": "parked"}  # fmt: skip
+
+
+def draw_rows(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
+    """Draw a row for each fiber in `labels`, from its name to what stands beside the row."""
+    for row, name in enumerate(labels):
+        [life] = [life for life in spans.lives if life.name == name]
+        for code in range(DONE):
+            mine = [each for each in spans.of(life.id) if each.state is STATES[code]]
+            draw_bars(ax, row, [(each.start, each.end) for each in mine], LOOKS[code])
+    ax.set_yticks(range(len(labels)), list(labels.values()), fontsize=FONT)
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.tick_params(labelsize=FONT, left=False)
+    ax.spines[["top", "left", "right"]].set_visible(False)
+
+
+def draw_bars(ax: Axes, row: float, times: Iterable[tuple[float, float]], look: Look) -> None:
+    """Draw bars from start to end, in nanoseconds, on a row; the axis is in milliseconds."""
+    bars = [(start / 1e6, (end - start) / 1e6) for start, end in times]
+    outline = look.colour == "none"
+    parked = outline and not look.hatch
+    drawn = ax.broken_barh(
+        bars, (row - look.height / 2, look.height), facecolors=look.colour,
+        edgecolors=look.edge, hatch=look.hatch or None, linewidth=1.0 if parked else 0.0,
+        linestyles="dashed" if parked else "solid", zorder=3 if look is UNWATCHED else 2,
+    )  # fmt: skip
+    if look is UNWATCHED and hasattr(drawn, "set_hatch_linewidth"):
+        drawn.set_hatch_linewidth(1.8)
+
+
+def draw_unwatched(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
+    """Hatch the waits during which nobody polled, on rows that `draw_rows` has drawn."""
+    rows = {name: row for row, name in enumerate(labels)}
+    for each in spans.unwatched():
+        row = rows.get(spans.life(each.fiber).name)
+        if row is not None:
+            draw_bars(ax, row, [(each.start, each.end)], UNWATCHED)
+
+
+def draw_arrived(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
+    """Fill the part of each wait in which its data lay in the kernel, where that is known."""
+    rows = {name: row for row, name in enumerate(labels)}
+    for i, hidden in spans.hidden:
+        row = rows.get(spans.lives[spans.row[i]].name)
+        if row is not None:
+            end = spans.end[i]
+            draw_bars(ax, row, [(end - hidden, end)], ARRIVED)
+
+
+def explain(ax: Axes, words: Iterable[str], **overlays: Look) -> None:
+    """Put a legend below `ax`: for states by their words, and for overlays.
+
+    words: of states, as in "recv". overlays: a look for each label; _ stands for a blank.
+    """
+    looks = {STATES[code].value: LOOKS[code] for code in range(DONE)}
+    said = {WORDS[word]: looks[word] for word in words}
+    said |= {label.replace("_", " "): look for label, look in overlays.items()}
+    ax.legend(
+        [_handle(ax, look, label) for label, look in said.items()], list(said),
+        loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=len(said),
+        fontsize=FONT, frameon=False, handleheight=1.2, handlelength=2.2,
+    )  # fmt: skip
+
+
+def _handle(ax: Axes, look: Look, label: str) -> Any:
+    """Return what stands for a look in the legend."""
+    patch = swatch(look, label)
+    if look is not ARRIVED:
+        return patch
+    # The colour is that of ready; the mark at which it begins tells the two apart.
+    [mark] = ax.plot([], [], color="black", marker="|", markersize=16, linestyle="none")
+    return patch, mark
