@@ -14,11 +14,9 @@ from ..diagnosis.evidence import Verdict
 from ..diagnosis.finding import Finding
 from ..spans.build import Story, build_spans
 from ..spans.spans import Spans
-from ..states import RUNNING
+from ..states import RUNNING, state_after
 from ..trace.events import EV, FID, OUTPUT, SPAWN, TraceEvent
 from ..trace.trace import Trace, rows_of
-
-_OF_OP = {"RECV": "recv", "SEND": "send", "invalid": "invalid"}
 
 
 class Step(NamedTuple):
@@ -109,6 +107,7 @@ def _word(event: TraceEvent) -> str | None:
         return str(event.how)
     if event.ev != "yield":
         return None
-    if event.op != "WAIT":
-        return _OF_OP[event.op]
-    return "parked" if event.dt is None else "sleep" if event.dt else "ready"
+    if event.op == "invalid":
+        return "invalid"
+    state = state_after(event.ev, event.op, event.dt)
+    return None if state is None else state.value

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 from ...figures.canvas import swatch
 from ...figures.palette import ARRIVED, LOOKS, UNWATCHED, Look
 from ...spans.spans import Spans
-from ...states import DONE, STATES
+from ...states import STATES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 FONT = 13
-WORDS = {"running": "runs", "ready": "ready", "recv": "recv", "send": "send", "sleep": "sleeps",
-         "parked": "parked"}  # fmt: skip
+WORDS = {"running": "runs", "sleep": "sleeps"}
+"""What the legend says of a state if that is not the state's own word."""
 
 
 def draw_rows(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
     """Draw a row for each fiber in `labels`, from its name to what stands beside the row."""
     for row, name in enumerate(labels):
         [life] = [life for life in spans.lives if life.name == name]
-        for code in range(DONE):
+        for code, look in sorted(LOOKS.items()):
             mine = [each for each in spans.of(life.id) if each.state is STATES[code]]
-            draw_bars(ax, row, [(each.start, each.end) for each in mine], LOOKS[code])
+            draw_bars(ax, row, [(each.start, each.end) for each in mine], look)
     ax.set_yticks(range(len(labels)), list(labels.values()), fontsize=FONT)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.tick_params(labelsize=FONT, left=False)
@@ -74,8 +74,8 @@ def explain(ax: Axes, words: Iterable[str], **overlays: Look) -> None:
 
     words: of states, as in "recv". overlays: a look for each label; _ stands for a blank.
     """
-    looks = {STATES[code].value: LOOKS[code] for code in range(DONE)}
-    said = {WORDS[word]: looks[word] for word in words}
+    looks = {STATES[code].value: look for code, look in LOOKS.items()}
+    said = {WORDS.get(word, word): looks[word] for word in words}
     said |= {label.replace("_", " "): look for label, look in overlays.items()}
     ax.legend(
         [_handle(ax, look, label) for label, look in said.items()], list(said),

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...errors import TraceError
-from ...states import FiberState
+from ...states import WAITING, FiberState, state_after
 from ...trace.events import TraceEvent
 from ...trace.trace import Trace, rows_of
 
-_OF_OP = {"RECV": FiberState.RECV, "SEND": FiberState.SEND, "invalid": FiberState.READY}
 _FOR = {FiberState.RECV: "data", FiberState.SEND: "room to send"}
 
 
@@ -83,7 +82,7 @@ class _Replay:
         fid = event.fid
         if event.ev == "spawn":
             self.names[fid] = event.name
-        after = _state_after(event)
+        after = state_after(event.ev, event.fields.get("op"), event.fields.get("dt"))
         if after is None:
             return None
         if fid not in self.names:
@@ -95,21 +94,9 @@ class _Replay:
             self.queue.append(fid)
         elif fid in self.queue:
             self.queue.remove(fid)  # not always the front: a run queue may choose
-        elif event.ev == "yield" and after is not FiberState.READY:
+        elif after.code in WAITING:
             self.waiting[fid] = _what_for(event, after)
         return None if before is None or before is after else (before, after)
-
-
-def _state_after(event: TraceEvent) -> FiberState | None:
-    """Return the state in which an event leaves its fiber; None if it does not touch it."""
-    if event.ev == "yield" and event.op == "WAIT":
-        if event.dt is None:
-            return FiberState.PARKED
-        return FiberState.SLEEP if event.dt else FiberState.READY
-    if event.ev == "yield":
-        return _OF_OP[event.op]
-    kinds = {"wake": FiberState.READY, "resume": FiberState.RUNNING, "exit": FiberState.DONE}
-    return kinds.get(event.ev.value)
 
 
 def _what_for(event: TraceEvent, state: FiberState) -> str:

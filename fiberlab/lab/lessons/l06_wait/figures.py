@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ....figures.palette import LOOKS
 from ....spans.build import build_spans
-from ....states import RUNNING, SLEEP
+from ....states import RUNNING, FiberState
 from ....trace.trace import Trace
 from ...shared.rows import FONT, draw_bars, draw_rows
 from .experiment import BEATS, HEARTS, PERIOD, Visit, heart, returns, steps_of
@@ -28,9 +28,9 @@ def draw_waits(ax: Axes, traces: Mapping[str, Trace]) -> None:
     for row, trace in enumerate(traces.values()):
         spans = build_spans(trace)
         [life] = [life for life in spans.lives if life.name == "asker"]
-        for code in (SLEEP, SLEEP + 1):
-            mine = [each for each in spans.of(life.id) if each.state.value == _WORDS[code]]
-            look = LOOKS[code]._replace(height=0.34)
+        for state in (FiberState.SLEEP, FiberState.PARKED):
+            mine = [each for each in spans.of(life.id) if each.state is state]
+            look = LOOKS[state.code]._replace(height=0.34)
             draw_bars(ax, row, [(each.start, each.end) for each in mine], look)
         _back(ax, row, returns(trace))
     steps = [start / 1e6 for start in steps_of(build_spans(next(iter(traces.values()))), "walker")]
@@ -48,9 +48,6 @@ def draw_waits(ax: Axes, traces: Mapping[str, Trace]) -> None:
     ax.set_xlabel("time (ms)", fontsize=FONT)
     ax.tick_params(labelsize=FONT, left=False)
     ax.spines[["top", "left", "right"]].set_visible(False)
-
-
-_WORDS = {SLEEP: "sleep", SLEEP + 1: "parked"}
 
 
 def _back(ax: Axes, row: int, moments: list[float]) -> None:
@@ -83,7 +80,7 @@ def draw_visits(ax: Axes, visits: Mapping[str, Visit]) -> None:
     """Draw how long ann waited for her answer in each visit, and when ben came."""
     came = [visit.ben * 1000 for visit in visits.values() if visit.ben is not None]
     for row, visit in enumerate(visits.values()):
-        wait = LOOKS[2]._replace(height=0.4)
+        wait = LOOKS[FiberState.RECV.code]._replace(height=0.4)
         draw_bars(ax, row, [(0, visit.answered * 1e9)], wait)
         ax.plot(visit.answered * 1000, row, "o", color=LOOKS[RUNNING].colour, markersize=10)
         ax.text(visit.answered * 1000 + 8, row, "answer", size=FONT, va="center")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ....figures.palette import LOOKS, POLLING
 from ....spans.build import Story, build_spans
 from ....spans.spans import Span, Spans
-from ....states import DONE, LEGAL_TRANSITIONS, RUNNING, STATES, FiberState
+from ....states import LEGAL_TRANSITIONS, RUNNING, STATES, WAITING, FiberState
 from ....trace.trace import Trace
 from ...shared.rows import FONT, draw_bars, draw_rows
 from ...shared.stepper import Moment, at_event, sentence
@@ -61,12 +61,16 @@ def _of_name(spans: Spans, name: str) -> list[Span]:
 
 # -- The states ---------------------------------------------------------------
 
-_PLACES = {
-    FiberState.READY: (0, 50), FiberState.RUNNING: (84, 50), FiberState.RECV: (42, 36),
-    FiberState.SEND: (42, 24), FiberState.SLEEP: (42, 12), FiberState.PARKED: (42, 0),
-    FiberState.DONE: (91, 0),
-}  # fmt: skip
 _WIDTH, _HEIGHT = 26, 10
+_TOP = 12 * len(WAITING) + 2
+"""How high the states in the run queue and running stand: above all waits."""
+
+_PLACES = {
+    **{STATES[code]: (42, 12 * row) for row, code in enumerate(reversed(WAITING))},
+    FiberState.READY: (0, _TOP), FiberState.RUNNING: (84, _TOP), FiberState.DONE: (91, 0),
+}  # fmt: skip
+"""Where the box of each state stands: those from which a wake leads on, one above the other."""
+
 _TOLD = {
     FiberState.READY: "run queue", FiberState.RECV: "RECV(sock)", FiberState.SEND: "SEND(sock)",
     FiberState.SLEEP: "WAIT(seconds)", FiberState.PARKED: "WAIT(None)",
@@ -92,25 +96,23 @@ def draw_states(
     told: what stands in each box below its word. moved: the arrow to be drawn thick.
     """
     ax.set_xlim(-2, 119)
-    ax.set_ylim(-3, 76)
+    ax.set_ylim(-3, _TOP + 26)
     ax.axis("off")
     for state in FiberState:
         _box(ax, state, told.get(state, ""))
         for after in LEGAL_TRANSITIONS[state]:
             _arrow(ax, state, after, (state, after) == moved)
-    ax.text(55, 56.5, "resume", ha="center", size=FONT)
-    ax.text(55, 70, "yield WAIT(0)", ha="center", size=FONT)
-    ax.text(89, 26, "yield", size=FONT)
-    ax.text(14, 26, "wake", size=FONT)
-    ax.text(105, 26, "exit", size=FONT)
+    ax.text(55, _TOP + 6.5, "resume", ha="center", size=FONT)
+    ax.text(55, _TOP + 20, "yield WAIT(0)", ha="center", size=FONT)
+    for x, word in ((14, "wake"), (89, "yield"), (105, "exit")):
+        ax.text(x, _TOP - 24, word, size=FONT)
 
 
 def _box(ax: Axes, state: FiberState, below: str) -> None:
     x, y = _PLACES[state]
-    code = STATES.index(state)
-    look = LOOKS[code] if code != DONE else None
+    look = LOOKS.get(state.code)
     colour = "white" if look is None or look.colour == "none" else look.colour
-    style = "dashed" if state is FiberState.PARKED else "solid"
+    style = "dashed" if look is not None and look.colour == "none" else "solid"
     ax.broken_barh([(x, _WIDTH)], (y, _HEIGHT), facecolors=colour, edgecolors="black",
                    linestyles=style, zorder=2)  # fmt: skip
     ink = "white" if state is FiberState.RUNNING else "black"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def plot_coats(axes: Any, traces: Mapping[str, Trace]) -> None:
     """Draw the timeline of each coat on one of `axes`, with one legend for all."""
-    end = max(row[0] for trace in traces.values() for row in trace.rows) / 1e9
+    end = max(event.t for trace in traces.values() for event in trace) / 1e9
     for ax, (name, trace) in zip(axes, traces.items(), strict=True):
         plot_timeline(trace, ax, t0=0, t1=end)
         ax.set_title(name, loc="left", fontsize=13, fontweight="bold")
