@@ -69,6 +69,17 @@ def test_no_lesson_imports_another_one():
     assert found == []
 
 
+def test_a_lesson_takes_its_colours_from_the_palette():
+    lab = Path(fiberlab.lab.lessons.__file__).parents[1]
+    chosen = {
+        path.relative_to(lab).as_posix()
+        for path in lab.rglob("*.py")
+        if re.search(r"#[0-9A-Fa-f]{6}\b", path.read_text("utf-8"))
+    }
+
+    assert chosen == {"shared/palette.py"}
+
+
 # -- Questions -------------------------------------------------------------------------
 
 

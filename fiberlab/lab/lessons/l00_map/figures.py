@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...shared.palette import BLUE, ORANGE, PALE_BLUE, PALE_BLUE_EDGE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -21,7 +23,6 @@ _LESSONS = (
     "lesson 01", "lessons 02, 05, 06", "lessons 02, 08", "lesson 05", "lessons 05, 08",
     "lessons 05 to 09",
 )  # fmt: skip
-_BLUE, _PALE, _EDGE, _ORANGE = "#1B4F8A", "#8CCBF0", "#3F86B5", "#E69F00"
 _STEP, _WIDTH = 20, 17
 
 
@@ -36,7 +37,7 @@ def draw_line(ax: Axes) -> None:
         ax.text(middle, 41, word, ha="center", va="center", size=15, weight="bold")
         ax.broken_barh([(left, _WIDTH)], (17, 20), facecolors="white", edgecolors="black")
         ax.text(middle, 14, said, ha="center", va="top", size=12, linespacing=1.3)
-        ax.text(middle, 4, lessons, ha="center", va="center", size=12, color=_BLUE)
+        ax.text(middle, 4, lessons, ha="center", va="center", size=12, color=BLUE)
         if column:
             ax.annotate(
                 "", (left - 0.2, 27), (left - 2.8, 27), arrowprops={"arrowstyle": "-|>", "lw": 2}
@@ -70,11 +71,11 @@ def _draw_loop(ax: Axes, left: float) -> None:
 
 def _draw_spans(ax: Axes, left: float) -> None:
     for number, (word, colour, hatch) in enumerate(
-        (("ready", _ORANGE, ""), ("running", _BLUE, ""), ("recv", _PALE, "///"))
+        (("ready", ORANGE, ""), ("running", BLUE, ""), ("recv", PALE_BLUE, "///"))
     ):
         y = 33 - 6 * number
         ax.broken_barh(
-            [(left + 1, 5)], (y - 2, 4), facecolors=colour, edgecolors=_EDGE, hatch=hatch
+            [(left + 1, 5)], (y - 2, 4), facecolors=colour, edgecolors=PALE_BLUE_EDGE, hatch=hatch
         )
         ax.text(left + 7, y, word, va="center", size=12)
 
@@ -83,5 +84,7 @@ def _draw_bars(ax: Axes, left: float) -> None:
     for row, (start, length) in enumerate(((2, 1), (4, 9), (14, 1), (15, 1))):
         y = 33.5 - 4.4 * row
         bar = [(left + 1, 15)]
-        ax.broken_barh(bar, (y - 0.7, 1.4), facecolors=_PALE, edgecolors=_EDGE, hatch="///", lw=0)
-        ax.broken_barh([(left + start, length)], (y - 1.7, 3.4), facecolors=_BLUE)
+        ax.broken_barh(
+            bar, (y - 0.7, 1.4), facecolors=PALE_BLUE, edgecolors=PALE_BLUE_EDGE, hatch="///", lw=0
+        )
+        ax.broken_barh([(left + start, length)], (y - 1.7, 3.4), facecolors=BLUE)

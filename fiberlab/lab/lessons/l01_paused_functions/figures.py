@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...shared.palette import BLUE, GREY, GREY_EDGE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-RUNNING, PAUSED, EDGE = "#1B4F8A", "#D9D9D9", "#8C8C8C"
-"""As in a timeline: who runs, who only waits, and the dots on the latter."""
 
 
 _TALK = ("next", '"hello"'), ("next", '"thanks"'), ("next", "StopIteration")
@@ -23,16 +21,16 @@ def draw_talk(ax: Axes) -> None:
     ax.axis("off")
     for y, who in ((24, "caller"), (5, "generator")):
         ax.text(-1, y, who, ha="right", va="center", size=13)
-    ax.broken_barh([(0, 10)], (21, 6), facecolors=RUNNING)
+    ax.broken_barh([(0, 10)], (21, 6), facecolors=BLUE)
     ax.annotate("", (9, 9), (9, 21), arrowprops={"arrowstyle": "-|>", "lw": 1.5})
     ax.text(8, 15, 'visit("ann")', ha="right", va="center", size=12)
     for turn, (down, up) in enumerate(_TALK):
         left = 26 * turn
         _paused(ax, left + 9 if turn == 0 else left + 8, left + 22)
-        ax.broken_barh([(left + 22, 12)], (2, 6), facecolors=RUNNING)
-        ax.broken_barh([(left + 34, 14 if turn < 2 else 8)], (21, 6), facecolors=RUNNING)
+        ax.broken_barh([(left + 22, 12)], (2, 6), facecolors=BLUE)
+        ax.broken_barh([(left + 34, 14 if turn < 2 else 8)], (21, 6), facecolors=BLUE)
         if turn == 0:
-            ax.broken_barh([(10, 12)], (21, 6), facecolors=RUNNING)
+            ax.broken_barh([(10, 12)], (21, 6), facecolors=BLUE)
         ax.annotate(
             "", (left + 22, 8), (left + 22, 21), arrowprops={"arrowstyle": "-|>", "lw": 1.5}
         )
@@ -40,12 +38,12 @@ def draw_talk(ax: Axes) -> None:
             "", (left + 34, 21), (left + 34, 8), arrowprops={"arrowstyle": "-|>", "lw": 1.5}
         )
         ax.text(left + 21.3, 15, down, ha="right", va="center", size=12)
-        ax.text(left + 33.3, 15, up, ha="right", va="center", size=12, color=RUNNING)
+        ax.text(left + 33.3, 15, up, ha="right", va="center", size=12, color=BLUE)
 
 
 def _paused(ax: Axes, left: float, right: float) -> None:
     bar = [(left, right - left)]
-    ax.broken_barh(bar, (4, 2), facecolors=PAUSED, edgecolors=EDGE, hatch="...", linewidth=0)
+    ax.broken_barh(bar, (4, 2), facecolors=GREY, edgecolors=GREY_EDGE, hatch="...", linewidth=0)
     ax.text((left + right) / 2, 1.5, "paused", ha="center", va="top", size=12)
 
 
@@ -56,10 +54,10 @@ def draw_steps(ax: Axes, names: Sequence[str]) -> None:
         own = [number for number, each in enumerate(names, 1) if each == name]
         life = [(own[0], own[-1] - own[0])]
         ax.broken_barh(
-            life, (row - 0.1, 0.2), facecolors=PAUSED, edgecolors=EDGE, hatch="...", linewidth=0
+            life, (row - 0.1, 0.2), facecolors=GREY, edgecolors=GREY_EDGE, hatch="...", linewidth=0
         )
         ax.broken_barh(
-            [(number - 0.45, 0.9) for number in own], (row - 0.38, 0.76), facecolors=RUNNING
+            [(number - 0.45, 0.9) for number in own], (row - 0.38, 0.76), facecolors=BLUE
         )
     ax.set_yticks(range(len(rows)), rows, fontsize=13)
     ax.set_xticks(range(1, len(names) + 1))

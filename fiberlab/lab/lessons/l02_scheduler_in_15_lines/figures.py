@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from ....figures.palette import LOOKS
 from ....states import READY, RUNNING, SLEEP
+from ...shared.palette import BLUE, GREY, ORANGE
 from .experiment import Step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-BLUE, GREY, ORANGE = LOOKS[RUNNING].colour, LOOKS[SLEEP].colour, LOOKS[READY].colour
 
 # -- A schedule ---------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...shared.palette import BLUE, GREY, LIGHT_GREY, ORANGE, PALE_BLUE
 from .experiment import Visits, waits_of
 
 if TYPE_CHECKING:
@@ -18,17 +19,17 @@ def draw_connection(ax: Axes) -> None:
     ax.axis("off")
     _box(ax, 1, 28, 30, 17, "client's process\n\n", "white")
     _box(ax, 63, 28, 56, 17, "server's process\n\n", "white")
-    _box(ax, 1, 1, 118, 20, "", "#E6E6E6")
+    _box(ax, 1, 1, 118, 20, "", LIGHT_GREY)
     ax.text(3, 3, "kernel", size=13, style="italic")
-    _box(ax, 7, 10, 18, 8, "socket", "#8CCBF0")
-    _box(ax, 95, 10, 18, 8, "socket", "#8CCBF0")
-    _box(ax, 63, 10, 22, 8, "listens at\nits port", "#D9D9D9")
+    _box(ax, 7, 10, 18, 8, "socket", PALE_BLUE)
+    _box(ax, 95, 10, 18, 8, "socket", PALE_BLUE)
+    _box(ax, 63, 10, 22, 8, "listens at\nits port", GREY)
     for x, name in ((16, "client"), (74, "listener"), (104, "connection")):
         ax.annotate(name, (x, 18.5), (x, 32), size=13, ha="center", family="monospace",
                     arrowprops={"arrowstyle": "->", "lw": 1.5})  # fmt: skip
     ax.plot([25, 59], [14, 14], [59, 59], [14, 6.5], [59, 104], [6.5, 6.5], [104, 104], [6.5, 10],
-            color="#1B4F8A", lw=3)  # fmt: skip
-    ax.text(41, 15.2, "the connection", size=13, ha="center", color="#1B4F8A")
+            color=BLUE, lw=3)  # fmt: skip
+    ax.text(41, 15.2, "the connection", size=13, ha="center", color=BLUE)
 
 
 def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
@@ -36,15 +37,15 @@ def _box(ax: Axes, x: float, y: float, width: float, height: float, text: str, c
     ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", size=13)
 
 
-WAITING: dict[str, Any] = {"color": "#E69F00", "height": 0.55, "label": "waits to be accepted"}
+WAITING: dict[str, Any] = {"color": ORANGE, "height": 0.55, "label": "waits to be accepted"}
 SILENT: dict[str, Any] = {
-    "facecolor": "#8CCBF0",
+    "facecolor": PALE_BLUE,
     "edgecolor": "black",
     "hatch": "///",
     "height": 0.35,
     "label": "accepted; says nothing",
 }
-SERVED: dict[str, Any] = {"color": "#1B4F8A", "height": 0.8, "label": "is served"}
+SERVED: dict[str, Any] = {"color": BLUE, "height": 0.8, "label": "is served"}
 
 
 def draw_visits(ax: Axes, visits: Visits) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...shared.palette import BLUE, GREEN, LIGHT_GREY, MIDDLE_GREY, ORANGE, PALE_BLUE
 from .experiment import ReadySet, transfer
 
 if TYPE_CHECKING:
@@ -16,11 +17,11 @@ def draw_buffers(ax: Axes) -> None:
     ax.set_xlim(0, 120)
     ax.set_ylim(2, 47)
     ax.axis("off")
-    ax.broken_barh([(1, 118)], (3, 27), facecolors="#E6E6E6", edgecolors="black")
+    ax.broken_barh([(1, 118)], (3, 27), facecolors=LIGHT_GREY, edgecolors="black")
     ax.text(3, 5, "kernel", size=13, style="italic")
     for x, filled, name, colour in (
-        (14.0, 14.0, "receive buffer", "#8CCBF0"),
-        (66, 31, "send buffer", "#3FA98C"),
+        (14.0, 14.0, "receive buffer", PALE_BLUE),
+        (66, 31, "send buffer", GREEN),
     ):
         ax.broken_barh([(x, 40)], (12, 9), facecolors="white", edgecolors="black")
         ax.broken_barh([(x, filled)], (12, 9), facecolors=colour, edgecolors="black")
@@ -42,10 +43,12 @@ def draw_ready_sets(ax: Axes, log: Sequence[ReadySet], names: Sequence[str]) -> 
     """Draw when select waited, and whom it reported; of each the last time is hollow."""
     start = log[0][0]
     for asked, told, _ in log:
-        ax.barh(0, (told - asked) * 1000, left=(asked - start) * 1000, height=0.4, color="#BDBDBD")
+        ax.barh(
+            0, (told - asked) * 1000, left=(asked - start) * 1000, height=0.4, color=MIDDLE_GREY
+        )
     for row, name in enumerate(names, 1):
         times = [(told - start) * 1000 for _, told, ready in log if name in ready]
-        look: dict[str, Any] = {"color": "#1B4F8A", "markersize": 12, "markeredgewidth": 2}
+        look: dict[str, Any] = {"color": BLUE, "markersize": 12, "markeredgewidth": 2}
         first = row == 1  # one entry in the legend, not one a client
         ax.plot(times[:-1], [row] * (len(times) - 1), "o", **look, label="a word" * first)
         ax.plot(times[-1:], [row], "o", **look, fillstyle="none", label="has left" * first)
@@ -61,8 +64,8 @@ def draw_transfer(ax: Axes, buffer_bytes: int, latency_ms: float) -> None:
     """Draw how a send buffer takes SIZE_BYTES piece by piece, and when they arrive."""
     taken, received = transfer(buffer_bytes, latency_ms)
     styles: list[tuple[list[Any], dict[str, Any], str]] = [
-        (taken, {"color": "#1B4F8A", "marker": "o"}, "taken by send"),
-        (received, {"color": "#E69F00", "ls": "--"}, "received by the other end"),
+        (taken, {"color": BLUE, "marker": "o"}, "taken by send"),
+        (received, {"color": ORANGE, "ls": "--"}, "received by the other end"),
     ]
     for points, style, label in styles:
         times, sizes = zip(*points, strict=True)

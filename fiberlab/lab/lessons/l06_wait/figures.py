@@ -9,6 +9,7 @@ from ....figures.palette import LOOKS
 from ....spans.build import build_spans
 from ....states import RUNNING, FiberState
 from ....trace.trace import Trace
+from ...shared.palette import RED
 from ...shared.rows import FONT, draw_bars, draw_rows
 from .experiment import BEATS, HEARTS, PERIOD, Visit, heart, returns, steps_of
 
@@ -85,11 +86,11 @@ def draw_visits(ax: Axes, visits: Mapping[str, Visit]) -> None:
         ax.plot(visit.answered * 1000, row, "o", color=LOOKS[RUNNING].colour, markersize=10)
         ax.text(visit.answered * 1000 + 8, row, "answer", size=FONT, va="center")
         if visit.ben is not None:
-            ax.plot([visit.ben * 1000] * 2, [row - 0.45, row + 0.45], color="#A50026", lw=2.5)
+            ax.plot([visit.ben * 1000] * 2, [row - 0.45, row + 0.45], color=RED, lw=2.5)
     if came:
         first = next(row for row, visit in enumerate(visits.values()) if visit.ben is not None)
         place = (came[0], first - 0.5)
-        ax.text(*place, "ben connects", size=FONT, color="#A50026", ha="center", va="bottom")
+        ax.text(*place, "ben connects", size=FONT, color=RED, ha="center", va="bottom")
     ax.set_yticks(range(len(visits)), list(visits), fontsize=FONT)
     ax.set_ylim(len(visits) - 0.4, -1.0)
     ax.set_xlim(-5, max(came, default=300) + 90)

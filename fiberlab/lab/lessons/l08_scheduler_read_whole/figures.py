@@ -14,6 +14,7 @@ from ....spans.build import Story, build_spans
 from ....spans.spans import Span, Spans
 from ....states import LEGAL_TRANSITIONS, RUNNING, STATES, WAITING, FiberState
 from ....trace.trace import Trace
+from ...shared.palette import BROWN, DARK_GREY
 from ...shared.rows import FONT, draw_bars, draw_rows
 from ...shared.stepper import Moment, at_event, sentence
 
@@ -48,7 +49,7 @@ def draw_picture(ax: Axes, trace: Story, labels: Mapping[str, str], title: str =
         each.start / 1e6 for each in spans.polls if each.timeout == 0 or each.start == each.end
     ]
     draw_bars(ax, rows, waits, POLLING)
-    ax.vlines(looks, rows - 0.22, rows + 0.22, "#5A5A5A", linewidth=1.2, zorder=3)
+    ax.vlines(looks, rows - 0.22, rows + 0.22, DARK_GREY, linewidth=1.2, zorder=3)
     ax.set_yticks(range(rows + 1), [*labels.values(), "polls"], fontsize=FONT)
     ax.set_ylim(rows + 0.6, -0.6)
     ax.set_xlim(spans.begin / 1e6, spans.finish / 1e6)
@@ -127,7 +128,7 @@ def _arrow(ax: Axes, before: FiberState, after: FiberState, thick: bool) -> None
     ax.annotate(
         "", head, tail, zorder=4 if thick else 1,
         arrowprops={"arrowstyle": "-|>", "lw": 4.5 if thick else 1.5, "shrinkA": 0, "shrinkB": 0,
-                    "color": "#B35900" if thick else "black", "mutation_scale": 18,
+                    "color": BROWN if thick else "black", "mutation_scale": 18,
                     "connectionstyle": style},
     )  # fmt: skip
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...shared.palette import BLUE, RED
 from .experiment import Counter, updates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-BLUE, RED = "#1B4F8A", "#A50026"
 
 
 def draw_updates(ax: Axes, counter: Counter) -> None:

@@ -8,6 +8,7 @@ from ....figures.palette import LOOKS
 from ....spans.build import build_spans
 from ....states import RUNNING, FiberState
 from ....trace.trace import Trace
+from ...shared.palette import LIGHT_GREY, PALE_GREEN, PALE_RED
 from ...shared.rows import FONT, draw_rows
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _PATHS = (
     ("run() is left", "GeneratorExit", "cancel"),
     ("its timeout passes", "FiberTimeout", "error"),
 )
-_COLOURS = {"return": "#DDEFE8", "error": "#F6D5D0", "cancel": "#E6E6E6"}
+_COLOURS = {"return": PALE_GREEN, "error": PALE_RED, "cancel": LIGHT_GREY}
 
 
 def draw_endings(ax: Axes) -> None:

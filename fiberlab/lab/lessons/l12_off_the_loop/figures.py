@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...shared.palette import BLUE, ORANGE
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -15,12 +17,12 @@ def draw_turns(ax: Axes) -> None:
     ax.axis("off")
     for y, name in ((1, "loop"), (0, "counting")):
         ax.text(-0.2, y, name, ha="right", va="center", size=13)
-    ax.broken_barh([(0, 5), (5.3, 5.7), (11.3, 2.7)], (-0.3, 0.6), facecolors="#1B4F8A")
+    ax.broken_barh([(0, 5), (5.3, 5.7), (11.3, 2.7)], (-0.3, 0.6), facecolors=BLUE)
     ax.text(2.5, 0, "holds the GIL", ha="center", va="center", color="white", size=13)
     for begin in (1, 7):
         waits, runs = (begin, 4), (begin + 4, 0.3)
-        ax.broken_barh([waits], (0.8, 0.4), facecolors="white", edgecolors="#E69F00", hatch="//")
-        ax.broken_barh([runs], (0.7, 0.6), facecolors="#1B4F8A")
+        ax.broken_barh([waits], (0.8, 0.4), facecolors="white", edgecolors=ORANGE, hatch="//")
+        ax.broken_barh([runs], (0.7, 0.6), facecolors=BLUE)
         ax.annotate("", (begin, 1.2), (begin, 2), arrowprops={"arrowstyle": "->"})
         ax.annotate("", (begin + 4.15, 2), (begin + 4.15, 1.3), arrowprops={"arrowstyle": "->"})
         ax.text(begin, 2.1, "request", ha="center", size=13)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....figures.timeline import plot_timeline
 from ....trace.trace import Trace
+from ...shared.palette import BLUE, BROWN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ def plot_costs(ax: Axes, costs: Mapping[str, float], what: str) -> None:
     """Draw `costs` as bars, each as a multiple of the fibers' cost."""
     ratios = {name: cost / costs["fibers"] for name, cost in costs.items()}
     names = list(ratios)
-    colours = ["#B35900" if name == "fibers" else "#1B4F8A" for name in names]
+    colours = [BROWN if name == "fibers" else BLUE for name in names]
     ax.barh(names, list(ratios.values()), color=colours, edgecolor="black")
     for row, ratio in enumerate(ratios.values()):
         ax.text(ratio * 1.15, row, f"{ratio:.2g}", va="center", fontsize=13)
