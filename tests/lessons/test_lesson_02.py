@@ -181,12 +181,12 @@ def test_a_right_answer_passes(exercise, answer):
 
 WRONG = (
     Wrong("l02-e1", round_robin, "that is round robin still"),
-    Wrong("l02-e1", backwards, "is the last that came: it is next"),
+    Wrong("l02-e1", backwards, "put in last, so it is next"),
     Wrong("l02-e1", one_step_each, "put it into the queue again"),
     Wrong("l02-e1", never_ended, "the traceback there names the line"),
     Wrong("l02-e2", round_robin, "in round robin each of the others gets one step"),
     Wrong("l02-e2", victim_at_the_end_of_the_queue, "let them have more before ann's turn"),
-    Wrong("l02-e2", without_the_victim, "who is dropped is not ready any more"),
+    Wrong("l02-e2", without_the_victim, "a fiber that is dropped is not ready"),
     Wrong("l02-e3", round_robin, "has to return the list, at its end"),
     Wrong("l02-e3", only_the_first, "return only after the loop"),
     Wrong("l02-e3", one_after_the_other, "append when a fiber ends"),

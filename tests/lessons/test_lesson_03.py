@@ -158,7 +158,7 @@ def test_the_sum_of_those_before_passes():
     assert examine("l03-e1", sum_of_those_before).passed
 
 
-# -- Exercise 2: who says nothing is given up ------------------------------------------
+# -- Exercise 2: give up a silent client -----------------------------------------------
 
 
 def patient(connection, seconds):

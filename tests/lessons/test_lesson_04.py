@@ -305,7 +305,7 @@ WRONG = (
     Wrong("l04-e2", not_catching, "raises BlockingIOError: catch it"),
     Wrong("l04-e2", skipping, "missing in the middle"),
     Wrong("l04-e3", identical, "`is` asks whether two names are of one object"),
-    Wrong("l04-e3", forgiving, "nobody is served either"),
+    Wrong("l04-e3", forgiving, "no client is served either"),
     Wrong("l04-e3", high, "a connection may have a high number too"),
     Wrong("l04-e3", accepting_only, "a connection may have a high number too"),
     Wrong("l04-e3", looking_only, "accept, and keep the connection"),

@@ -343,7 +343,7 @@ WRONG = (
     Wrong("l05-e3", Raising, "ends the loop for everybody"),
     Wrong("l05-e3", NotCatching, "comes out of throw(): catch it"),
     Wrong("l05-e3", Ignoring, "waits nowhere"),
-    Wrong("l05-e3", BlamingTheFirst, "she keeps her place"),
+    Wrong("l05-e3", BlamingTheFirst, "keeps its place"),
     Wrong("l05-e3", TryingAgain, "the second is to get an error"),
     Wrong("l05-e3", Nameless, "name both"),
 )

@@ -354,10 +354,12 @@ def given_mystery():
 
 WRONG = (
     Wrong("l08-e1", ("A", "ben"), "But cat runs in time", given_mystery),
-    Wrong("l08-e1", ("B", "ben"), "whoever came last would be next", given_mystery),
+    Wrong("l08-e1", ("B", "ben"), "the fiber that came last would be next", given_mystery),
     Wrong("l08-e1", ("D", "dan"), "the second would have to wait for a pass more", given_mystery),
     Wrong("l08-e1", ("E", "dan"), "its dashed bar ends as before", given_mystery),
-    Wrong("l08-e1", ("C", "ann"), "who holds the others up is not the victim", given_mystery),
+    Wrong(
+        "l08-e1", ("C", "ann"), "the one that holds the others up is not the victim", given_mystery
+    ),
     Wrong("l08-e2", of_its_own_life, "divide by the whole run"),
     Wrong("l08-e2", ready_too, "ready is not running"),
     Wrong("l08-e2", all_its_life, "take those in which it runs"),

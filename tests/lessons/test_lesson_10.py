@@ -249,7 +249,7 @@ WRONG = (
     Wrong("l10-e2", in_one_line, "+= reads its left side before"),
     Wrong("l10-e2", reading_first, "which is read first"),
     Wrong("l10-e2", not_asking, "yield from price(n) runs it"),
-    Wrong("l10-e2", locking(), "none is needed here"),
+    Wrong("l10-e2", locking(), "no lock is needed here"),
     Wrong("l10-e3", Barging, "takes a place in a line"),
     Wrong("l10-e3", Asking, "a fiber that must wait for another one parks"),
     Wrong("l10-e3", Late, "seeing that the lock is free and taking it"),

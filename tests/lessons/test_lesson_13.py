@@ -204,10 +204,10 @@ def test_a_line_for_each_client_passes():
 
 WRONG = (
     Wrong("l13-e1", OneTooMany, "look at the length before you append"),
-    Wrong("l13-e1", DroppingTheOldest, "it is the newcomer that is refused"),
+    Wrong("l13-e1", DroppingTheOldest, "the newcomer is refused"),
     Wrong("l13-e1", NotCounting, "count in offer()"),
-    Wrong("l13-e1", SayingNothing, "True for who came in and False"),
-    Wrong("l13-e1", TakingTheLatest, "it is the newcomer that is refused"),
+    Wrong("l13-e1", SayingNothing, "True for an item that came in and False"),
+    Wrong("l13-e1", TakingTheLatest, "the newcomer is refused"),
     Wrong("l13-e2", FirstCome, "that is first-come"),
     Wrong("l13-e2", LatestDeadline, "the smallest deadline is the earliest one"),
     Wrong("l13-e2", LatestOfEqualOnes, "the one that has waited longest goes first"),

@@ -261,7 +261,7 @@ def test_a_hook_that_notes_every_step_passes():
     assert str(examine("l14-e2", watched)) == "passed: resume yield resume yield resume return"
 
 
-# -- Exercise 3: the switch that nobody sees -------------------------------------------
+# -- Exercise 3: the switch that the source does not show ------------------------------
 
 
 def counting_first(shop, name):
@@ -330,5 +330,5 @@ WRONG = (
     Wrong("l14-e3", checking_twice, "a log entry for each sale"),
     Wrong("l14-e3", not_logging, "each sale is still to be logged"),
     Wrong("l14-e3", counting_twice, "taken off the count, once"),
-    Wrong("l14-e3", giving_nothing, "who finds a ticket must get it"),
+    Wrong("l14-e3", giving_nothing, "a customer that finds a ticket must get it"),
 )

@@ -191,7 +191,7 @@ def test_a_joiner_with_a_position_of_its_own_passes():
     assert str(examine("l15-e2", follow)) == "passed: three whole copies"
 
 
-# -- Exercise 3: who woke the joiners --------------------------------------------------
+# -- Exercise 3: which fibers woke the joiners -----------------------------------------
 
 
 @functools.cache
@@ -264,5 +264,5 @@ WRONG = (
     Wrong("l15-e3", by_number, "a name for each id", given),
     Wrong("l15-e3", the_woken, "fid is the fiber that was woken", given),
     Wrong("l15-e3", every_wake, "most wakes have other reasons", given),
-    Wrong("l15-e3", only_the_names, "tell `by` whom", given),
+    Wrong("l15-e3", only_the_names, "say in `by` which one", given),
 )

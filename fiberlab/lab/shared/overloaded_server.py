@@ -44,7 +44,7 @@ class Request:
 
 
 class AcceptFirst:
-    """A run queue that resumes one fiber a pass: who accepts, else whom `policy` chooses.
+    """A run queue that resumes one fiber a pass: the one that accepts, else the policy's choice.
 
     A pass resumes as many fibers as it found in the run queue. Said to be one at most, the next
     choice is made when all are known that have come meanwhile.
@@ -69,7 +69,7 @@ def overload(policy: RunQueue, load: float, bound: int | None = None) -> list[Re
     """Run a server in simulated time for SECONDS, and return its requests in order.
 
     policy: the run queue, empty. load: requests due, as a part of those the server can answer;
-    they come at random, the same each time. bound: refuse who finds so many waiting.
+    they come at random, the same each time. bound: refuse a request that finds so many waiting.
     """
     network = SimulatedNetwork()
     clock, requests = network.clock, list[Request]()

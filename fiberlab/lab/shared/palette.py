@@ -10,7 +10,7 @@ from ...figures.palette import LOOKS, STALLED
 from ...states import READY, RUNNING, SLEEP, FiberState
 
 BLUE = LOOKS[RUNNING].colour
-"""What runs; also lines and points, where nothing else is to be told."""
+"""What runs; also lines and points, where there is nothing to tell apart."""
 ORANGE = LOOKS[READY].colour
 """What is ready and has to wait for its turn."""
 PALE_BLUE, PALE_BLUE_EDGE = LOOKS[FiberState.RECV.code].colour, LOOKS[FiberState.RECV.code].edge

@@ -51,7 +51,7 @@ def draw_bars(ax: Axes, row: float, times: Iterable[tuple[float, float]], look: 
 
 
 def draw_unwatched(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
-    """Hatch the waits during which nobody polled, on rows that `draw_rows` has drawn."""
+    """Hatch the waits during which there was no poll, on rows that `draw_rows` has drawn."""
     rows = {name: row for row, name in enumerate(labels)}
     for each in spans.unwatched():
         row = rows.get(spans.life(each.fiber).name)

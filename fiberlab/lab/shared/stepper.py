@@ -1,7 +1,7 @@
 """The stepper: what a scheduler's run queue and its fibers were after any event of a trace.
 
-The rule kept here: nothing but the events is looked at. Whoever has a trace can say where every
-fiber was at each moment of it, long after the run.
+The rule kept here: nothing but the events is looked at. A trace is enough to say where every fiber
+was at each moment of it, long after the run.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _FOR = {FiberState.RECV: "data", FiberState.SEND: "room to send"}
 class Moment(NamedTuple):
     """What was so after event `number`, counted from 1.
 
-    who: the name of the event's fiber, "" if it is the scheduler's own. queue: who is in the run
-    queue, the front first. states: of each fiber that has been made ready. waiting: what those
-    wait for that wait. moved: from which state to which the event took its fiber, or None.
+    name: that of the event's fiber, "" if it is the scheduler's own. queue: the names in the run
+    queue, the front first. states: of each fiber that has been made ready. waiting: what each that
+    waits is waiting for. moved: from which state to which the event took its fiber, or None.
     """
 
     number: int
     event: TraceEvent
-    who: str
+    name: str
     queue: tuple[str, ...]
     states: dict[str, FiberState]
     waiting: dict[str, str]
@@ -111,6 +111,6 @@ def sentence(moment: Moment) -> str:
     told = [str(event.fields[key]) for key in ("name", "why", "op", "how") if key in event.fields]
     if event.ev == "yield" and event.op == "WAIT":
         told = [f"WAIT({'None' if event.dt is None else f'{event.dt / 1e9:g}'})"]
-    who = [moment.who] if moment.who and event.ev != "spawn" else []
-    what = " ".join([event.ev.value, *who, *told])
+    name = [moment.name] if moment.name and event.ev != "spawn" else []
+    what = " ".join([event.ev.value, *name, *told])
     return f"event {moment.number} at {event.t / 1e6:g} ms: {what}"

@@ -31,7 +31,7 @@ class Toy:
         self.queue.append(fiber)
 
     def run(self) -> None:
-        """Run until nobody is left."""
+        """Run until no fiber is left."""
         while self.queue or self.sleepers:
             self.run_ready()
             self.poll()
@@ -57,11 +57,11 @@ class Toy:
             self.queue.append(fiber)
 
     def poll(self) -> None:
-        """If nobody is ready, let time pass until somebody is."""
+        """If no fiber is ready, let time pass until one is."""
         if self.sleepers and not self.queue:
             self.clock.burn(max(0, self.sleepers[0][0] - self.clock.now()))
 
     def expire(self) -> None:
-        """Make ready who has slept long enough."""
+        """Make the fibers ready that have slept long enough."""
         while self.sleepers and self.sleepers[0][0] <= self.clock.now():
             self.queue.append(heapq.heappop(self.sleepers)[2])

@@ -16,7 +16,7 @@ _SAID = (
     "a generator under\na scheduler",
     "resumes one\nat a time",
     "all that it did,\nwith times",
-    "who was in which\nstate, how long",
+    "which fiber was in\nwhich state, how long",
     "the picture",
 )
 _LESSONS = (

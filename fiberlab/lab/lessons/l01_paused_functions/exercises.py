@@ -17,7 +17,7 @@ _MANY = 20
 
 
 def judge_interleave(function: Pairing) -> Judgement:
-    """Judge who has run, step by step, while `function` takes turns with two generators."""
+    """Judge which of two generators has run in each step while `function` lets them take turns."""
     for first, second, expected in (
         ("a1 a2 a3", "b1 b2", "a1 b1 a2 b2 a3"),
         ("a1", "b1 b2 b3", "a1 b1 b2 b3"),

@@ -19,8 +19,8 @@ def draw_talk(ax: Axes) -> None:
     ax.set_xlim(-9, 92)
     ax.set_ylim(-2, 28)
     ax.axis("off")
-    for y, who in ((24, "caller"), (5, "generator")):
-        ax.text(-1, y, who, ha="right", va="center", size=13)
+    for y, name in ((24, "caller"), (5, "generator")):
+        ax.text(-1, y, name, ha="right", va="center", size=13)
     ax.broken_barh([(0, 10)], (21, 6), facecolors=BLUE)
     ax.annotate("", (9, 9), (9, 21), arrowprops={"arrowstyle": "-|>", "lw": 1.5})
     ax.text(8, 15, 'visit("ann")', ha="right", va="center", size=12)
@@ -48,7 +48,7 @@ def _paused(ax: Axes, left: float, right: float) -> None:
 
 
 def draw_steps(ax: Axes, names: Sequence[str]) -> None:
-    """Draw on `ax` who ran in which step: a row for each name, time from left to right."""
+    """Draw on `ax` the steps of each generator: a row for each name, time from left to right."""
     rows = list(dict.fromkeys(names))
     for row, name in enumerate(rows):
         own = [number for number, each in enumerate(names, 1) if each == name]

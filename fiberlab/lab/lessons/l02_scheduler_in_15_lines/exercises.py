@@ -46,28 +46,28 @@ Run = Callable[[list[Toy]], Any]
 
 
 def _try(run: Run, **steps: int) -> tuple[list[str], Any]:
-    """Return whose steps were made, in order, and what `run` returned."""
+    """Return the names of those that made the steps, in order, and what `run` returned."""
     log: list[str] = []
     try:
         result = run([Logging(name, number, log) for name, number in steps.items()])
     except _Enough:
         raise RuntimeError(
-            "a fiber was resumed 200 times: who has ended must not go into the queue again"
+            "a fiber was resumed 200 times: one that has ended must not go into the queue again"
         ) from None
     return log, result
 
 
 def judge_last_come(run: Run) -> Judgement:
-    """Judge the exact order of the steps under a scheduler that resumes who came last."""
+    """Judge the exact order of the steps if the fiber that came last is resumed first."""
     log, _ = _try(run, ann=2, ben=2, cat=2)
     expected = ["cat", "cat", "ben", "ben", "ann", "ann"]
     if log == expected:
         return Judgement(True, " ".join(log))
     hint = "take from the end at which you put in: that one came last"
     if log == ["ann", "ben", "cat", "ann", "ben", "cat"]:
-        hint = "that is round robin still: popleft takes who came first"
+        hint = "that is round robin still: popleft takes the one that came first"
     elif log == ["cat", "ben", "ann", "cat", "ben", "ann"]:
-        hint = "who has just made a step and is put in again is the last that came: it is next"
+        hint = "the fiber that has just made a step is put in last, so it is next"
     elif len(log) < len(expected):
         hint = "a fiber that yields is not done: put it into the queue again"
     return Judgement(False, " ".join(log) or "no step at all", " ".join(expected), hint)
@@ -97,7 +97,7 @@ def judge_starving(run: Run) -> Judgement:
                 False,
                 f"{name} made {log.count(name)} of its {steps} steps",
                 "every fiber at its end, however late",
-                "to starve is to be ready and to wait; who is dropped is not ready any more",
+                "to starve is to be ready and to wait; a fiber that is dropped is not ready",
             )
     last = len(log) - log[::-1].index("ann")
     gap = longest_gap(log[:last], "ann")

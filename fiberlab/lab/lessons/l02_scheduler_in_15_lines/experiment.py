@@ -15,7 +15,7 @@ Toy = Generator[Any, None, Any]
 
 
 class Step(NamedTuple):
-    """One step: whose, from when to when in seconds, and what it yielded unless it was the last."""
+    """One step of a fiber: its times in seconds, and what it yielded unless it was the last."""
 
     name: str
     start: float

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw_schedule(ax: Axes, steps: Sequence[Step], *, legend: bool = True) -> None:
-    """Draw on `ax` who ran, was ready or slept when: a row for each fiber, time in seconds.
+    """Draw on `ax` when each fiber ran, was ready or slept, in seconds; a row for each.
 
     A fiber is ready from the moment at which it could have gone on.
     """

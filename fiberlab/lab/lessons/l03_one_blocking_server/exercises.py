@@ -27,7 +27,7 @@ def judge_last_wait(function: Callable[[list[float]], Any]) -> Judgement:
                 f"{right}",
                 _hint_on_last_wait(seen, services),
             )
-    return Judgement(True, "the last client waits for all who came before it")
+    return Judgement(True, "the last client waits for all that came before it")
 
 
 def _hint_on_last_wait(seen: Any, services: list[int]) -> str:
@@ -37,14 +37,14 @@ def _hint_on_last_wait(seen: Any, services: list[int]) -> str:
         return "one after the other: the times before it add up, the longest is only one of them"
     if _close(seen, services[-1] * (len(services) - 1)):
         return "the others need not take as long as the last one: add up their own times"
-    return "add up the service times of those who are served before it"
+    return "add up the service times of those that are served before it"
 
 
 def _close(seen: Any, right: float) -> bool:
     return isinstance(seen, (int, float)) and math.isclose(seen, right)
 
 
-# -- Exercise 2: who says nothing is given up ---------------------------------
+# -- Exercise 2: give up a silent client --------------------------------------
 
 GIVE_UP = 0.1
 PATIENCE = 1.5  # seconds after which the silent client of the judge leaves by itself
@@ -52,7 +52,7 @@ _STILL_OPEN = "the connection is still open: `with connection:` closes it, whate
 
 
 def judge_patience(function: Callable[[socket.socket, float], Any]) -> Judgement:
-    """Judge an echo that gives up a client who says nothing; see `PATIENCE`.
+    """Judge an echo that gives up a client that says nothing; see `PATIENCE`.
 
     function: called with a connection and the seconds of silence it may bear; returns "served"
     or "timed out".
@@ -139,14 +139,14 @@ def _judge_reset(function: Callable[[socket.socket, float], Any]) -> Judgement:
 
 
 class Endless(BaseException):
-    """Raised out of a recv that has told too often that the client has left.
+    """Raised out of a recv that has returned b"" too often: the client has left.
 
     No Exception: a loop that goes on after b"" often goes on after any exception.
     """
 
 
 class _Counted(socket.socket):
-    """A connection that tells only so many times that the client has left."""
+    """A connection whose recv returns b"" only so many times after its client has left."""
 
     ends = 0
 

@@ -55,7 +55,7 @@ class Visits:
 
 
 class Listener(socket.socket):
-    """A listening socket that notes when it accepted whom; port 0 of this machine."""
+    """A listening socket that notes when it accepted each client; port 0 of this machine."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
@@ -106,7 +106,7 @@ def visit(
             client.leave()
         raise
     finally:
-        listener.close()  # whoever was not accepted sees the end now
+        listener.close()  # a client that was not accepted sees the end now
         for client in clients:
             client.end()
     return Visits(tuple(each.told(listener, start) for each in clients), cpu)

@@ -133,7 +133,7 @@ def _judge_accepting(one_pass: Pass, number: int) -> Judgement | None:
     elif told.startswith("crash"):
         hint = "`is` asks whether two names are of one object; to compare values there is =="
     else:
-        hint = "no crash any more, but nobody is served either: the comparison is still wrong"
+        hint = "no crash any more, but no client is served either: the comparison is still wrong"
     expected = "1 client accepted, as with a low number"
     return Judgement(False, f"a listener at number {number}: {told}", expected, hint)
 

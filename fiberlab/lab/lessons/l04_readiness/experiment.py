@@ -165,7 +165,7 @@ class _Growth:
 
 
 class _Numbered(socket.socket):
-    """A socket that tells another number than it has, a new object each time."""
+    """A socket that says another number than it has, a new object each time."""
 
     number = 0
 
@@ -176,8 +176,8 @@ class _Numbered(socket.socket):
 def at_number(sock: socket.socket, number: int) -> socket.socket:
     """Return `sock` again under another number, and close the old one.
 
-    If the system does not give that number (it is taken, or above what is allowed even to whoever
-    asks for more), the socket only tells it.
+    If the system does not give that number (it is taken, or above the limit that may be asked
+    for), the socket only says that it has it.
     """
     given = _duplicate(sock.fileno(), number)
     if given == number:
@@ -228,7 +228,7 @@ class Spinning(BaseException):
 class NarrowSocket:
     """A non-blocking socket, simulated: its send buffer has room for a few bytes only.
 
-    received: what the other end has. waits: how often somebody waited until it was writable.
+    received: what the other end has. waits: how often a caller waited until it was writable.
     tried_all: whether sendall was called.
     """
 

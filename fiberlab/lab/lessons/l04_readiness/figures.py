@@ -40,7 +40,7 @@ def draw_buffers(ax: Axes) -> None:
 
 
 def draw_ready_sets(ax: Axes, log: Sequence[ReadySet], names: Sequence[str]) -> None:
-    """Draw when select waited, and whom it reported; of each the last time is hollow."""
+    """Draw when select waited, and which sockets it reported; the last report of each is hollow."""
     start = log[0][0]
     for asked, told, _ in log:
         ax.barh(

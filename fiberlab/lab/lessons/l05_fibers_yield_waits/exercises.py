@@ -197,7 +197,7 @@ def judge_lines(function: Callable[[Any, Any], Any]) -> Judgement:
 
 
 def judge_mended(toy: Callable[[Any], Any]) -> Judgement:
-    """Judge a toy: two fibers wait to receive on one socket; the second must be told."""
+    """Judge a toy: two fibers wait to receive on one socket; the second must get an error."""
     log: dict[str, Any] = {}
     left, right = socket.socketpair()
     with left, right:
@@ -240,7 +240,7 @@ def _run(toy: Any, fibers: list[FiberGenerator]) -> None:
     for _ in range(300):
         toy.run_ready()
         if not (toy.queue or toy.sleepers or toy.receivers or toy.senders):
-            break  # a poll would have nobody to wait for, and might wait for ever
+            break  # a poll would have nothing to wait for, and might wait for ever
         toy.poll()
         toy.expire()
 
@@ -252,7 +252,7 @@ def _judge_log(log: dict[str, Any]) -> Judgement:
         seen += f"; the loop ended with {one_line(loop)}"
     hint = ""
     if isinstance(ann, Exception):
-        hint = "ann was there first: she keeps her place, and the second is told"
+        hint = "ann was there first and keeps its place; the second gets an error"
     elif loop is not None and isinstance(ben, Exception):
         hint = "what a fiber raises comes out of throw(): catch it, for the others must go on"
     elif loop is not None:
@@ -260,7 +260,7 @@ def _judge_log(log: dict[str, Any]) -> Judgement:
     elif ann is None:
         hint = "the second entry took the first one's place: look before you write"
     elif ben is None:
-        hint = "now ben waits nowhere, and nobody will ever resume him: throw an error into him"
+        hint = "now ben waits nowhere, and will never be resumed: throw an error into it"
     elif not isinstance(ben, Exception):
         hint = "both wait and take each other's data: the second is to get an error"
     elif not ("ann" in str(ben) and "ben" in str(ben)):

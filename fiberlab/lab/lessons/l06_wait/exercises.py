@@ -76,7 +76,7 @@ class _Clock:
         self._clock, self._looks = clock, 0
 
     def now(self) -> float:
-        """Return the seconds; raise _Endless for who holds the loop by asking for them."""
+        """Return the seconds; raise _Endless if they are asked for again and again."""
         self._looks += 1
         if self._looks > MOST_LOOKS:
             raise _Endless("it asked the clock for ever")
@@ -189,7 +189,7 @@ def judge_wait_until(function: Callable[[Callable[[], bool]], Any]) -> Judgement
     try:
         alone.scheduler.run()
     except Deadlock as error:
-        hint = "it was true already, and nobody will run any more: look before you wait"
+        hint = "it was true already, and no fiber will run any more: look before you wait"
         return Judgement(False, str(error), expected, hint)
     _raise(fiber.error)
     run = _Run()

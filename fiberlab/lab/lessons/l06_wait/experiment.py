@@ -134,7 +134,7 @@ def visit_museum(loop: Any, handler: Handler) -> Visit:
         try:
             made.run(done)
         finally:
-            listener.close()  # nobody is connected any more, and who is learns it at once
+            listener.close()  # a client that still waits learns at once that it is over
             for sock in socks:
                 sock.close()
             clients.join()

@@ -60,7 +60,7 @@ def judge_culprit(answer: Any, trace: Trace) -> Judgement:
         False,
         f"{name} is the one; but line {number} was not running when the watchdog looked",
         "the line at which it was seen while it held the loop",
-        f"line {number} is where the step ended: the fiber yielded there. Who held it before?"
+        f"line {number} is where the step ended: the fiber yielded there. What ran before?"
         if str(number) == ended
         else "the timeline writes file and line on the long bar",
     )

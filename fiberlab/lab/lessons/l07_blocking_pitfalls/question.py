@@ -11,7 +11,7 @@ LATE = 0.05
 
 
 def who_is_late(trace: Recording) -> str:
-    """Return the choice that a recording bears out: whose requests were late, and how much."""
+    """Return the choice that a recording bears out: which clients were late, and how late."""
     worst: dict[int, float] = {}
     for each in trace.records:
         worst[each.client] = max(worst.get(each.client, 0.0), each.latency)

@@ -32,13 +32,13 @@ CHANGES = {
 """The changes to choose from: the method, what stood there, and what stands there now."""
 
 _RULED_OUT = {
-    "A": "then a pass would not end while ann takes turns: nobody polls, and no deadline is looked "
-    "at. But cat runs in time: who of the others does not?",
-    "B": "then whoever came last would be next: dan would be resumed first of the four that are "
-    "ready. But they begin in their order, and cat is as soon as before",
+    "A": "then a pass would not end while ann takes turns: there is no poll, and no deadline is "
+    "looked at. But cat runs in time: which of the others does not?",
+    "B": "then the fiber that came last would be next: dan would be resumed first of the four "
+    "that are ready. But they begin in their order, and cat is as soon as before",
     "D": "then of two deadlines that have come, the second would have to wait for a pass more: it "
-    "would be dan that is late. Whose wait has become long?",
-    "E": "then who is parked would be woken only when nobody is ready: dan would be late. But its "
+    "would be dan that is late. Which wait has become long?",
+    "E": "then a parked fiber would be woken only when none is ready: dan would be late. But its "
     "dashed bar ends as before",
 }
 
@@ -54,7 +54,7 @@ def _under(letter: str) -> Trace:
 
 
 def judge_change(answer: Any, trace: Trace) -> Judgement:
-    """Judge (letter, name): the change that gives this very trace, and who pays most for it."""
+    """Judge (letter, name): the change that gives this trace, and the fiber that it delays most."""
     try:
         letter, name = answer
     except (TypeError, ValueError):
@@ -80,7 +80,7 @@ def judge_change(answer: Any, trace: Trace) -> Judgement:
             False,
             f"{letter} is the change; and {name} {told} than under the real scheduler",
             "the fiber that ends latest in comparison",
-            "who holds the others up is not the victim: look for the wait that has become long",
+            "the one that holds the others up is not the victim: look for the wait that is long",
         )
     return Judgement(True, f"change {letter}, and {name} ends {delays[name]} ms later")
 
@@ -113,7 +113,7 @@ def _shares(trace: Trace) -> dict[str, float]:
 
 @cache
 def _two_that_sleep() -> Trace:
-    """Return a trace in which ann runs 20 ms of 100, ben 30, and for 50 nobody has work."""
+    """Return a trace in which ann runs 20 ms of 100, ben 30, and for 50 none has work."""
     network, trace = SimulatedNetwork(), Trace()
     scheduler = Scheduler(trace=trace, clock=network.clock, poller=network)
 
@@ -167,7 +167,7 @@ def _hint_for_shares(trace: Trace, name: str, told: float) -> str:
 
 
 class _LastCome(deque[Fiber]):
-    """A run queue that gives out first who came last."""
+    """A run queue that gives out first the fiber that came last."""
 
     def popleft(self) -> Fiber:
         return self.pop()
@@ -218,20 +218,20 @@ def _hint_for_queue(told: Any, right: list[int], event: TraceEvent, chosen: bool
         return "return a list, also when it is empty"
     told = list(told)
     if sorted(told) == sorted(right):
-        return "who is woken goes to the end; the front comes first in your list"
+        return "a fiber that is woken goes to the end; the front comes first in your list"
     if event.ev == "spawn" or len(set(told)) < len(told):
-        return "somebody is in too often: only a wake puts a fiber in, a spawn or a yield does not"
+        return "a fiber is in too often: only a wake puts a fiber in, a spawn or a yield does not"
     if chosen:
-        return "here the run queue gives out who came last; take out the fiber that is resumed"
+        return "here the run queue gives out the last that came; take out the fiber that is resumed"
     if set(told) > set(right):
         return (
-            "somebody is in who should not be: a resume takes a fiber out, and only a wake puts in"
+            "a fiber is in that should not be: a resume takes a fiber out, and only a wake puts in"
         )
-    return "somebody is missing: each wake puts its fiber in, whatever it is woken for"
+    return "a fiber is missing: each wake puts its fiber in, whatever it is woken for"
 
 
 EXERCISES = (
     Exercise("l08-e1", "Which line of the scheduler was changed?", judge_change),
     Exercise("l08-e2", "How much of the time did each fiber run?", judge_shares),
-    Exercise("l08-e3", "Who is in the run queue?", judge_queue),
+    Exercise("l08-e3", "Which fibers are in the run queue?", judge_queue),
 )

@@ -33,10 +33,10 @@ DATA = bytes(500_000)
 
 SILENCE = 0.6
 LONG = 0.25
-"""Seconds from which nobody's going on counts as long: far from both a pause and a turn."""
+"""Seconds from which a step, or a time without one, is long: far from a pause and from a turn."""
 
 ROWS = {"echo-2": "ann", "echo-3": "ben", "echo-4": "cat", "echo-5": "dan"}
-"""The rows of the pictures: whose fiber is called how."""
+"""The rows of the pictures: the name of each fiber, and that of its client."""
 
 Nap = Callable[[], Generator[Wait, None, None]]
 

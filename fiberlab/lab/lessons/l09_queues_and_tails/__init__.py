@@ -1,4 +1,4 @@
-"""Lesson 09, queues and tails: how late is late depends on who asks."""
+"""Lesson 09, queues and tails: how many answers are late depends on how the client asks."""
 
 from __future__ import annotations
 

@@ -62,7 +62,10 @@ def _other_shares(spans: Spans) -> Iterator[tuple[float, str]]:
     used = sum(span.cpu or 0 for span in spans if span.state is FiberState.RUNNING)
     yield 100 * busy, "a share, from 0 to 1; that is in percent"
     yield running / everything, "there is one loop: divide by the run, not by the fibers' lives"
-    yield used / whole, "who blocks holds the loop too: its time, not the processor's"
+    yield (
+        used / whole,
+        "a fiber that blocks holds the loop too: count its time, not the processor's",
+    )
     yield 1 - busy, "that is the share in which no fiber ran"
 
 

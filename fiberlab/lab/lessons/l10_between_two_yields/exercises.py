@@ -70,7 +70,7 @@ def judge_sum(function: Callable[[Counter, int], Generator[Any, Any, Any]]) -> J
             False,
             f"the sum is right, and it took {took:.2f} s",
             f"{alone:.2f} s: the fibers ask for their prices at the same time",
-            "whoever holds a lock while it waits lets all others wait; none is needed here",
+            "a fiber that holds a lock while it waits lets all others wait; no lock is needed here",
         )
     return Judgement(True, f"{right}, in {took:.2f} s, as long as one fiber alone takes")
 
@@ -158,7 +158,7 @@ def _judge_order(lock: FiberLock) -> Judgement | None:
         False,
         f"they asked as {' '.join(asked[:6])} ... and had it as {' '.join(had[:6])} ...",
         "the same order: first come, first served",
-        "whoever comes takes a place in a line, also if the lock looks free; who is at its head?",
+        "each fiber takes a place in a line, also if the lock looks free; which is at its head?",
     )
 
 
@@ -180,7 +180,7 @@ def _judge_release(lock: FiberLock) -> Judgement | None:
         return None
     return Judgement(
         False,
-        f"ann raised while she held the lock; then: {trial.failure or log}",
+        f"ann raised while it held the lock; then: {trial.failure or log}",
         "ben has the lock next",
         "__exit__ is called however the block is left: give the lock back there, whatever its "
         "arguments say",

@@ -113,7 +113,7 @@ def _if_late(seen: _Limited) -> str:
     if not isinstance(seen.caller.error, TimeoutError):
         return "join raises what ended the worker, FiberCancelled: make a TimeoutError of that"
     if seen.work_at > LIMIT + 0.01:
-        return "the work goes on, and nobody waits for it: cancel it"
+        return "the work goes on, and nothing waits for it: cancel it"
     return ""
 
 
@@ -211,7 +211,7 @@ def _hint_on_visits(seen: dict[str, _Visit]) -> str:
     if odd:
         return "the log is closed, but the error must come out: finally lets it pass"
     if left == set(WAYS):
-        return "who opens a descriptor by its number closes it by its number: os.close(log)"
+        return "a descriptor that is opened by its number is closed by its number: os.close(log)"
     if left == {"cancel", "run() left"}:
         return "FiberCancelled and GeneratorExit are no Exception: one finally serves all"
     if "return" in left:
@@ -247,7 +247,7 @@ class _Family:
 
 
 def judge_nursery(function: Callable[..., Steps]) -> Judgement:
-    """Judge a nursery by who ended before whom, in three cases."""
+    """Judge a nursery by the order in which parent and children ended, in three cases."""
     for case, right, judge in _CASES:
         seen = case(function)
         hint = _PARK if seen.failure else ""

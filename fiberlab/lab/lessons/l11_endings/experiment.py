@@ -111,7 +111,7 @@ def is_open(address: tuple[str, int]) -> bool:
     return True
 
 
-# -- Fibers in simulated time ----------------------------------------------------
+# -- Fibers in simulated time -------------------------------------------------
 
 
 def simulated() -> tuple[Scheduler, SimulatedNetwork, Trace]:

@@ -28,7 +28,7 @@ _COLOURS = {"return": PALE_GREEN, "error": PALE_RED, "cancel": LIGHT_GREY}
 
 
 def draw_endings(ax: Axes) -> None:
-    """Draw the five ways in which a fiber ends: what happens, what is raised, what is told."""
+    """Draw five ways in which a fiber ends: what happens, what is raised, what the trace says."""
     _box(ax, (0, 16), (-0.4, 1.4), LOOKS[RUNNING].colour, "runs", color="white")
     _box(
         ax,

@@ -82,7 +82,7 @@ def judge_resolver(function: Callable[[Any, Any, Any], Generator[Wait, None, Any
     if (misuse := look_up.misuse()) is not None:
         return misuse
     if longest_step(trace).seconds > SLOW_STEP:
-        hint = "who waits for a thread with join() blocks; in_thread waits by RECV"
+        hint = "a fiber that waits for a thread with join() blocks; in_thread waits by RECV"
         return Judgement(False, "a step of more than 100 ms", "no step as long as a look-up", hint)
     right = [address.encode() for address, _ in LOOK_UPS.values()]
     if trace.answers != right:
@@ -124,7 +124,7 @@ def judge_all_at_once(function: Callable[[Any, Any], Generator[Wait, None, Any]]
     if fiber.result == right:
         return Judgement(True, f"{look_up.most} look-ups under way at one time, results in order")
     if isinstance(fiber.result, list) and sorted(map(str, fiber.result)) == sorted(right):
-        hint = "join() the fibers in the order of the names, whoever ends first"
+        hint = "join() the fibers in the order of the names, whichever ends first"
     else:
         hint = "join(fiber) returns what the fiber has returned: collect that in a list"
     return Judgement(False, f"it returned {fiber.result!r}", f"{right}", hint)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw_turns(ax: Axes) -> None:
-    """Draw who holds the GIL while two requests wait, on `ax`."""
+    """Draw on `ax` which thread holds the GIL while two requests wait."""
     ax.set_xlim(-2.4, 14)
     ax.set_ylim(-0.4, 2.5)
     ax.axis("off")

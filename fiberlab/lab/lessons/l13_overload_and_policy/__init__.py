@@ -1,4 +1,4 @@
-"""Lesson 13, overload and policy: a server that cannot answer all chooses whom to answer."""
+"""Lesson 13, overload and policy: a server that cannot answer all requests chooses some."""
 
 from __future__ import annotations
 

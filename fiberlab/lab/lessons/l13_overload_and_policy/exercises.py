@@ -36,7 +36,7 @@ def judge_bounded(make: Callable[[int], Any]) -> Judgement:
             hint = "look at the length before you append: at the bound there is no room left"
             return Judgement(False, f"{len(queue)} in the queue", f"at most {BOUND}", hint)
         if bool(accepted) != fits:
-            hint = "offer() returns True for who came in and False for who is refused"
+            hint = "offer() returns True for an item that came in and False for one that is refused"
             seen = f"offer() returned {accepted!r} with {len(expected)} waiting"
             return Judgement(False, seen, f"{fits}, the bound being {BOUND}", hint)
     if queue.refused != refused:
@@ -47,7 +47,7 @@ def judge_bounded(make: Callable[[int], Any]) -> Judgement:
 
 def _other_item(taken: Any, right: int) -> Judgement:
     hint = (
-        "who waits already is not pushed out: it is the newcomer that is refused"
+        "an item that waits already is not pushed out: the newcomer is refused"
         if isinstance(taken, int) and taken > right
         else "take() takes out and returns the oldest"
     )
@@ -107,7 +107,7 @@ def judge_fair_share(make: Callable[[], RunQueue]) -> Judgement:
 
 
 EXERCISES = (
-    Exercise("l13-e1", "A queue that refuses who finds no room.", judge_bounded),
+    Exercise("l13-e1", "A queue that refuses what finds no room.", judge_bounded),
     Exercise("l13-e2", "A run queue: earliest deadline first.", judge_deadlines),
     Exercise("l13-e3", "A run queue: each client its share.", judge_fair_share),
 )

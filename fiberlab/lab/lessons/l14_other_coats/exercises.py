@@ -73,7 +73,7 @@ def _failed_port(error: BaseException) -> Judgement:
 
 
 def _served(fiber_of: Callable[[Any], Any]) -> tuple[bytes, list[str], BaseException | None]:
-    """Return what a client got whose packets are split, the fiber's story, and its error."""
+    """Return what a client got that splits its lines, the fiber's story, and its error."""
     network = SimulatedNetwork()
     trace = Trace(stall_after=None)
     scheduler = Scheduler(5, trace, clock=network.clock, poller=network, file=io.StringIO())
@@ -159,7 +159,7 @@ def _judge_notes(notes: list[str], outcome: Any) -> Judgement:
     return Judgement(True, seen)
 
 
-# -- Exercise 3: the switch that nobody sees ----------------------------------
+# -- Exercise 3: the switch that the source does not show ---------------------
 
 
 class Shop:
@@ -172,17 +172,17 @@ class Shop:
         self._hub = hub
 
     def log(self, name: str) -> None:
-        """Note that a ticket is sold to somebody."""
+        """Note that a ticket is sold to a customer."""
         self.logged.append(name)
         self._hub.pause()
 
     def hand_over(self, name: str) -> None:
-        """Give one ticket to somebody."""
+        """Give one ticket to a customer."""
         self.sold.append(name)
 
 
 def sell(shop: Shop, name: str) -> None:
-    """Sell a ticket to somebody, if there is one; it has a fault."""
+    """Sell a ticket to a customer, if there is one; it has a fault."""
     if shop.tickets > 0:
         shop.log(name)
         shop.tickets -= 1
@@ -210,7 +210,7 @@ def judge_sale(function: Callable[[Shop, str], None]) -> Judgement:
     if sold > 1:
         hint = "between the check and the count the log switches: count before you log"
     elif sold == 0:
-        hint = "who finds a ticket must get it"
+        hint = "a customer that finds a ticket must get it"
     elif logged == 0:
         hint = "each sale is still to be logged"
     elif logged != sold:

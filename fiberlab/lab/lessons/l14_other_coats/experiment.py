@@ -101,9 +101,9 @@ class Counter:
 
     @property
     def x(self) -> int:
-        """The number. Who reads it waits a moment, until the other has read it too."""
+        """The number. A reader waits a moment, until the other one has read it too."""
         seen = self._x
-        with suppress(threading.BrokenBarrierError):  # nobody came
+        with suppress(threading.BrokenBarrierError):  # the other one did not come
             self._all_have_read.wait(0.3)
         return seen
 
@@ -112,7 +112,7 @@ class Counter:
         self._x = number
 
     def said(self) -> int:
-        """Return the number, and invite nobody."""
+        """Return the number, and invite none of the others."""
         return self._x
 
 

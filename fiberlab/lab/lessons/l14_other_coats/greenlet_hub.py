@@ -1,7 +1,7 @@
 """A hub: the scheduler of greenlets, for lesson 14.
 
 A greenlet is a function that can be left in the middle, also from inside a call, and gone on with
-later. Whoever must wait says so to the hub and switches to it; the hub polls, and switches to
+later. One that must wait says so to the hub and switches to it; the hub polls, and switches to
 those that can go on. The greenlet's own source shows none of this.
 """
 
@@ -19,7 +19,7 @@ from ....trace.trace import Trace
 
 
 class Hub:
-    """Runs greenlets until none is left; `trace` is told what they do."""
+    """Runs greenlets until none is left, and records in `trace` what they do."""
 
     def __init__(self, trace: Trace | None = None) -> None:
         self.notes = Notes(Trace(stall_after=None) if trace is None else trace, "greenlets")

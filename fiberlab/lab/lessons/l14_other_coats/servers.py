@@ -1,7 +1,7 @@
 """The same server in five coats, for lesson 14.
 
 `in_threads(function)` and its like return a server: a function that serves so many clients at a
-listening socket and tells a trace what it does.
+listening socket and records in a trace what it does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ....trace.trace import Trace
 from .greenlet_hub import Hub
 
 Server = Callable[[socket.socket, int, Trace], None]
-"""Serves so many clients at a listening socket, and tells a trace of it."""
+"""Serves so many clients at a listening socket, and records it in a trace."""
 
 
 # -- Threads ------------------------------------------------------------------

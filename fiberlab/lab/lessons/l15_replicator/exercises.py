@@ -1,4 +1,4 @@
-"""The exercises of lesson 15, and what judges them: a rate, late joiners, and who woke them."""
+"""The exercises of lesson 15, and what judges them: a rate, late joiners, and their wakes."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Shared:
         # A loop that looks and never yields would keep everybody waiting for ever.
         self._looks += 1
         if self._looks > 10_000:
-            raise RuntimeError("it looked 10,000 times and let nobody run")
+            raise RuntimeError("it looked 10,000 times and let no other fiber run")
 
 
 def judge_joiners(function: Callable[[Any, Shared], Fiber]) -> Judgement:
@@ -136,7 +136,7 @@ def judge_joiners(function: Callable[[Any, Shared], Fiber]) -> Judgement:
     if isinstance(error, NotImplementedError):
         raise error
     if isinstance(error, Deadlock):
-        hint = "once the download is over, nobody runs who could wake you: look before you wait"
+        hint = "once the download is over, no fiber runs that could wake you: look before you wait"
         return Judgement(False, str(error), "three fibers that come to their end", hint)
     if isinstance(error, RuntimeError) or words & {"ready", "sleep"}:
         hint = "WAIT(None): it wakes when another fiber has run, such as the one that fetches"
@@ -197,7 +197,7 @@ def _join(
     return got, min(began, default=0.0), error
 
 
-# -- Exercise 3: who woke the joiners -----------------------------------------
+# -- Exercise 3: which fibers woke the joiners --------------------------------
 
 
 def judge_wakers(function: Callable[[Trace], dict[str, int]], trace: Trace) -> Judgement:
@@ -220,12 +220,12 @@ def judge_wakers(function: Callable[[Trace], dict[str, int]], trace: Trace) -> J
     ):
         hint = "most wakes have other reasons; count those whose `why` is fiber"
     else:
-        hint = "go through the events; those with ev wake and why fiber tell `by` whom"
+        hint = "go through the events; those with ev wake and why fiber say in `by` which one"
     return Judgement(False, seen, expected, hint)
 
 
 EXERCISES = (
     Exercise("l15-e1", "Send no faster than a given rate.", judge_rate),
     Exercise("l15-e2", "Join a download late.", judge_joiners),
-    Exercise("l15-e3", "Tell who woke the joiners.", judge_wakers),
+    Exercise("l15-e3", "Tell which fibers woke the joiners.", judge_wakers),
 )
