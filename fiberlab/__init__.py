@@ -33,7 +33,8 @@ Then a folder for each noun:
                    draw_timeline.py, draw_charts.py, canvas.py and pixels.py; palette.py has the
                    colours
     commands/      the command line: cli.py, arguments.py
-    lab/           what notebooks use; lab/lessons/ has the props of each lesson
+    lab/           what notebooks use; lab/lessons/ has a folder for each lesson, lab/shared/ what
+                   several lessons use
     elsewhere/     other schedulers told in the same events: asyncio, or yours by hand
     replicator/    the application: a caching proxy made of fibers
 
