@@ -18,7 +18,7 @@ from fiberlab.states import FiberState
 from fiberlab.trace import Trace
 from fiberlab.trace.events import FIELDS, EventKind, TraceEvent
 
-READY, RUNNING, RECV, SEND, SLEEP, PARKED, _DONE = FiberState
+READY, RUNNING, RECV, SEND, SLEEP, PARKED = list(FiberState)[:6]
 
 
 def event(t: int, ev: str, fid: int = 0, **fields: object) -> TraceEvent:
