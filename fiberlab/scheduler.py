@@ -160,12 +160,13 @@ class Scheduler:
 
     def _go_on(self, fiber: Fiber, wait: Any, why: str) -> None:
         """Put `fiber` back into the run queue: it need not wait for what it yielded."""
-        if self._report is None:
-            fiber._looked = False
-            self._queue.append(fiber)
-        else:
-            self._report.yielded(fiber, wait)
-            self._make_ready(fiber, 0 if why == "io" else fiber.id, why)
+        queue, report = self._queue, self._report
+        if report is not None:
+            report.yielded(fiber, wait)
+        fiber._looked = False
+        queue.append(fiber)
+        if report is not None:
+            report.wake(fiber, 0 if why == "io" else fiber.id, why, len(queue))
 
     def _make_ready(self, fiber: Fiber, by: int, why: str, late: Time = None) -> None:
         """Put `fiber` at the end of the run queue; its wait, if it has one, is over."""
@@ -217,8 +218,7 @@ class Scheduler:
     def run(self) -> None:
         """Run until no fiber is left or stop() is called; then close those still alive.
 
-        Raises Deadlock if nothing can wake them, RuntimeError if it runs already; ^C and
-        SystemExit pass through.
+        Raises Deadlock if nothing can wake them, and passes on ^C and SystemExit.
         """
         with leaving(self), leaving(self):  # twice: ^C may strike in the inner one
             enter(self)
