@@ -37,7 +37,7 @@ JOINED = os.urandom(4 << 20)
 JOINERS = 50
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
-ALL_WAKE = "import fiberlab.replicator.cache as cache; cache.CROWD = 10**9; "
+ALL_WAKE = "import fiberlab.replicator.cache.download as cache; cache.CROWD = 10**9; "
 REPLICATOR = "from fiberlab.replicator.__main__ import main; main()"
 
 SQUID = """

@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with closing(Cache(told.cache)) as cache:
             limit = told.limit and told.limit * 1024
-            proxy = Proxy(cache, told.static, told.offline, limit, told.tunnel)
+            options = told.static, told.offline, limit, told.tunnel
+            proxy = Proxy(cache, *options, patience=2 * told.timeout)
             spawn(proxy.serve, told.port, told.timeout, told.debug, trace=trace)
         if trace is not None:
             trace.save(told.trace)

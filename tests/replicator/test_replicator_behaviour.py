@@ -500,7 +500,7 @@ def test_a_client_that_waits_for_100_is_told_to_go_on(tmp_path):
 
     assert got.endswith(b"\r\n\r\ndone")
     assert origin.requests[0][3] == b"body"
-    assert "expect" not in origin.requests[0][2]
+    assert origin.requests[0][2]["expect"] == "100-continue"
 
 
 def test_fields_of_one_connection_stay_there(tmp_path):

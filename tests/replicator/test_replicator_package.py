@@ -19,8 +19,9 @@ DATA = ROOT / "data"
 NAME = "replicator-joined.fiber.jsonl"
 
 
-def test_the_package_is_read_in_one_sitting():
-    sources = {path.name: path.read_text("utf-8") for path in PACKAGE.glob("*.py")}
+def test_the_package_is_read_in_two_sittings():
+    """HTTP is read first, then what is made with it: each about as long as a lesson."""
+    sources = {path.relative_to(PACKAGE): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
     long = [
         (name, node.name)
         for name, source in sources.items()
@@ -28,7 +29,7 @@ def test_the_package_is_read_in_one_sitting():
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 25
     ]
 
-    assert sum(len(source.splitlines()) for source in sources.values()) <= 900
+    assert sum(len(source.splitlines()) for source in sources.values()) <= 1900
     assert long == []
 
 
