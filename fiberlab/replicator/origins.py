@@ -67,17 +67,8 @@ class Upload:
                     self._origin.sock.shutdown(socket.SHUT_RDWR)
 
     def end(self, goes_on: bool) -> Steps[None]:
-        """Wait for the end of the body if it goes on, else end it now.
-
-        The client has its answer. It is told that nothing more will come, for it may wait for
-        that before it ends.
-        """
-        if self.over:
-            return
-        if goes_on:
-            with suppress(OSError):
-                self._client.sock.shutdown(socket.SHUT_WR)
-        else:
+        """Wait for the end of the body if it goes on, else end it now."""
+        if not goes_on:
             self.close()
         while not self.over:  # else two fibers would wait for one socket
             yield WAIT(None)

@@ -83,9 +83,10 @@ class Proxy:
         except OSError as error:  # the disk's: a client's is Gone, an origin's a Failure
             print(f"500: the cache cannot be used: {error}")
             yield from client.refuse(Failure(500, f"the cache cannot be used: {error}"))
-        if client.http.our_state is h11.MUST_CLOSE:
+        ours, theirs = client.http.our_state, client.http.their_state
+        if ours is h11.MUST_CLOSE or (ours is h11.DONE and theirs is h11.SEND_BODY):
             yield from client.part()
-        return client.http.our_state is client.http.their_state is h11.DONE
+        return ours is theirs is h11.DONE
 
     def _route(self, client: Channel, request: h11.Request) -> Steps[None]:
         print(f"{request.method.decode()} {request.target.decode()}")
@@ -173,7 +174,7 @@ class Proxy:
     def _ask(self, client: Channel, asked: h11.Request, download: Download) -> Steps[Answer | None]:
         """Ask for the file, its rest, or a newer one; return an answer that is not shared."""
         common = [(b"accept-encoding", b"identity")]  # packed or not would be two files
-        common += messages.end_to_end(asked.headers, *messages.OURS_TO_SAY)
+        common += messages.end_to_end(asked.headers, b"via", *messages.OURS_TO_SAY)
         known: Headers = []
         with _noting("read"):
             known = conditions_for(download.entry)
@@ -265,7 +266,8 @@ class Proxy:
     def _relay(self, client: Channel, url: Url, answer: Answer) -> Steps[None]:
         """Hand an answer to one client as it comes."""
         head, told = answer.head, messages.received(answer.head)
-        if client.http.their_state is h11.SEND_BODY:  # an answer to what it still sends
+        refused = client.http.their_state is h11.SEND_BODY and head.status_code >= 400
+        if refused:  # the client need not send the rest
             told.append((b"connection", b"close"))
         with closing(answer.origin.sock), closing(answer.upload):
             yield from client.send(
@@ -274,7 +276,7 @@ class Proxy:
             while (data := (yield from self.origins.receive(url, answer.origin))) is not None:
                 yield from client.send(h11.Data(data))
             yield from client.send(h11.EndOfMessage())
-            yield from answer.upload.end(goes_on=head.status_code < 400)
+            yield from answer.upload.end(goes_on=not refused)
 
     def _answer_itself(self, client: Channel, request: h11.Request) -> Steps[None]:
         """Answer a TRACE or OPTIONS that goes no further (RFC 9110, 7.6.2)."""

@@ -272,10 +272,10 @@ def _head(path: Path) -> Path:
 
 def _names(target: str) -> list[str]:
     """Return the names, from the host's folder down, under which a target is kept."""
-    path, _, query = target.partition("?")
+    path, asks, query = target.partition("?")
     names = [_escaped(unquote_to_bytes(part)) or "#" for part in path.split("/")[1:]]
     last = "#index" if names[-1] == "#" else names[-1]
-    return [*names[:-1], f"{last}@{quote(query, safe='+,=&')}" if query else last]
+    return [*names[:-1], f"{last}@{quote(query, safe='+,=&')}" if asks else last]
 
 
 def _escaped(name: bytes) -> str:

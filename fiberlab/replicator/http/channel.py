@@ -142,9 +142,10 @@ class Channel:
         """Pass on what an origin says before its answer, if the client knows such a thing."""
         self._waited = 0.0  # it may have waited for this, and so did we
         if self.http.their_http_version != b"1.0" and self.http.our_state is h11.SEND_RESPONSE:
-            code, told = response.status_code, [*end_to_end(response.headers), via(response)]
+            told = [*end_to_end(response.headers, b"via"), via(response)]
+            code, reason = response.status_code, response.reason
             yield from self.send(
-                h11.InformationalResponse(status_code=code, headers=told, reason=response.reason)
+                h11.InformationalResponse(status_code=code, headers=told, reason=reason)
             )
 
     def answer(self, status: int, reason: bytes | str, headers: Any, body: bytes) -> Steps[None]:

@@ -133,9 +133,11 @@ def end_to_end(headers: Any, *without: bytes) -> Headers:
 
 
 def via(message: Any = None) -> tuple[bytes, bytes]:
-    """Return the field with which a proxy tells that `message` has passed it."""
-    version = b"1.1" if message is None else message.http_version
-    return b"via", version + b" fiberlab-replicator"
+    """Return the field with which a proxy tells that `message` has passed it, and what it says."""
+    if message is None:
+        return b"via", b"1.1 fiberlab-replicator"
+    before = [value for name, value in message.headers if name == b"via"]
+    return b"via", b", ".join([*before, message.http_version + b" fiberlab-replicator"])
 
 
 def date_now() -> tuple[bytes, bytes]:
@@ -145,7 +147,7 @@ def date_now() -> tuple[bytes, bytes]:
 
 def received(message: Any, *without: bytes) -> Headers:
     """Return the fields of an answer as they are passed on, with Via, and Date if it had none."""
-    return with_marks([*end_to_end(message.headers, *without), via(message)])
+    return with_marks([*end_to_end(message.headers, b"via", *without), via(message)])
 
 
 def with_marks(headers: Headers) -> Headers:
@@ -191,7 +193,7 @@ def hops_left(request: h11.Request) -> int | None:
 def to_forward(request: h11.Request) -> Headers:
     """Return the fields of a request that is passed on as it is."""
     hops = hops_left(request)
-    without = [b"host", *([] if hops is None else [b"max-forwards"])]
+    without = [b"host", b"via", *([] if hops is None else [b"max-forwards"])]
     if request.http_version == b"1.0":
         without.append(b"expect")  # it knows no answer but the last one
     told = end_to_end(request.headers, *without)
