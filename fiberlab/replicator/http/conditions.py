@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import lru_cache
 from typing import Any
 
 import h11
@@ -78,7 +79,7 @@ def answer_for(
 ) -> tuple[h11.Response, int, int]:
     """Return a file's head for a client, and which bytes of it follow, from and to."""
     if is_unmodified(request, headers):
-        return h11.Response(status_code=304, headers=headers, reason="Not Modified"), 0, 0
+        return _head(304, "Not Modified", tuple(headers)), 0, 0
     asked = range_of(request, headers, size) if request.method == b"GET" else None
     told = [*headers, (b"accept-ranges", b"bytes")]
     start, stop, status, reason = 0, sys.maxsize if size is None else size, 200, "OK"
@@ -87,5 +88,11 @@ def answer_for(
         told.append((b"content-range", f"bytes {start}-{asked.stop - 1}/{size}".encode()))
     if size is not None:
         told.append((b"content-length", b"%d" % (stop - start)))
-    head = h11.Response(status_code=status, headers=told, reason=reason)
+    head = _head(status, reason, tuple(told))
     return head, start, start if request.method == b"HEAD" else stop
+
+
+@lru_cache(maxsize=500)
+def _head(status: int, reason: str, headers: tuple[tuple[bytes, bytes], ...]) -> h11.Response:
+    """Return a head; h11 checks each field, and many ask for the same in one second."""
+    return h11.Response(status_code=status, headers=list(headers), reason=reason)

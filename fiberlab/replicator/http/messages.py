@@ -103,8 +103,8 @@ def same_host(url: Url, reference: str) -> Url | None:
 
 def field(headers: Any, name: bytes) -> str | None:
     """Return the value of a header field, several joined by commas; None if there is none."""
-    values = [value.decode("latin-1") for key, value in headers if key == name]
-    return ", ".join(values) if values else None
+    values = [value for key, value in headers if key == name]
+    return b", ".join(values).decode("latin-1") if values else None
 
 
 def items_of(headers: Any, name: bytes) -> dict[str, str]:
@@ -116,6 +116,7 @@ def items_of(headers: Any, name: bytes) -> dict[str, str]:
     return {word: value for word, value in words.items() if word}
 
 
+@lru_cache(maxsize=1000)
 def seconds_of(date: str | None) -> float | None:
     """Return an HTTP date as seconds since 1970; None if it is none."""
     try:
@@ -153,8 +154,8 @@ def received(message: Any, *without: bytes) -> Headers:
 def with_marks(headers: Headers) -> Headers:
     """Return the fields with Via and Date, if they have none."""
     names = {name for name, _ in headers}
-    marks = [pair for pair in (via(), date_now()) if pair[0] not in names]
-    return [*headers, *marks]
+    missing = [make() for name, make in ((b"via", via), (b"date", date_now)) if name not in names]
+    return [*headers, *missing]
 
 
 def can_be_told(headers: Headers) -> bool:
