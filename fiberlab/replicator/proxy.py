@@ -25,9 +25,10 @@ from ..fiber import start
 from ..sockets import CHUNK, Steps
 from ..waits import WAIT
 from .cache import Cache, Download, storing
-from .http import Failure, Headers, Url, caching, conditions, messages
+from .http import Failure, Headers, Url, caching, conditions, field, messages
 from .http.channel import PATIENCE, Channel, Gone
 from .origins import Answer, Origins
+from .repeats import Repeated, Repeats
 from .revalidation import (
     about_of,
     compare_head,
@@ -58,6 +59,7 @@ class Proxy:
 
     def __post_init__(self) -> None:
         self.origins = Origins(self.offline, self.limit, self.patience)
+        self.repeats = Repeats(self.cache)
 
     def serve(self, sock: Any, address: Any) -> Steps[None]:
         """Answer the requests of one client, until it ends or is silent for too long."""
@@ -71,6 +73,10 @@ class Proxy:
     def _exchange(self, client: Channel) -> Steps[bool]:
         """Answer one request; return whether another may follow."""
         try:
+            asked = yield from client.begin()
+            if (again := self._repeat(asked)) is not None:
+                yield from client.repeat(again)
+                return True
             event = yield from client.receive()
             if isinstance(event, h11.ConnectionClosed):
                 return False
@@ -89,7 +95,7 @@ class Proxy:
         return ours is theirs is h11.DONE
 
     def _route(self, client: Channel, request: h11.Request) -> Steps[None]:
-        print(f"{request.method.decode()} {request.target.decode()}")
+        print(line_of(request))
         messages.check(request)
         if messages.hops_left(request) == 0:
             yield from self._answer_itself(client, request)
@@ -109,11 +115,34 @@ class Proxy:
             download = self._stored(request, url)
         if download is not None:
             yield from self._follow(client, request, download)
+            self._note(client, request, download)
         elif request.method == b"HEAD":
             yield from self._forward(client, request, url)
         else:
             self._outdate(url)  # what was asked for before is not fresh enough
             yield from self._lead(client, request, url)
+
+    def _repeat(self, asked: bytes) -> bytes | None:
+        """Return the whole answer to a request that came before, if nothing has changed since."""
+        known = self.repeats.known(asked)
+        if known is None or known.url in self.downloads:
+            return None
+        if (answer := self.repeats.answer_to(asked, known)) is not None:
+            print(known.line)
+        return answer
+
+    def _note(self, client: Channel, request: h11.Request, download: Download) -> None:
+        """Remember the answer to a request, if it would be the same another time."""
+        about, head = download.about, client.head
+        whole = request.method == b"GET" and head.startswith(b"HTTP/1.1 200 ")
+        # With a wish in Cache-Control it might be another one when the file is older.
+        wish = field(request.headers, b"cache-control") or field(request.headers, b"pragma")
+        if whole and about is not None and download.request is None and wish is None:
+            before, line, after = head.partition(b"\r\nage: %d\r\n" % about.age)
+            if line and client.repeatable:
+                told = before + b"\r\nage: ", b"\r\n" + after
+                answered = Repeated(download.url, line_of(request), told, about)
+                self.repeats.note(client.asked_for, answered)
 
     def _stored(self, request: h11.Request, url: Url) -> Download | None:
         """Return the complete file, if it may be served without asking."""
@@ -293,6 +322,11 @@ class Proxy:
         if url.port not in self.tunnel_ports:
             raise Failure(400, f"CONNECT does not lead to port {url.port} here")
         yield from tunnel(client, (yield from self.origins.connect(client, url)), print)
+
+
+def line_of(request: h11.Request) -> str:
+    """Return what the log says of a request."""
+    return f"{request.method.decode()} {request.target.decode()}"
 
 
 @contextmanager

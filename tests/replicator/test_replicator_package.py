@@ -29,7 +29,7 @@ def test_the_package_is_read_in_two_sittings():
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 25
     ]
 
-    assert sum(len(source.splitlines()) for source in sources.values()) <= 1900
+    assert sum(len(source.splitlines()) for source in sources.values()) <= 2000
     assert long == []
 
 

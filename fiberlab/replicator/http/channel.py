@@ -61,6 +61,7 @@ class Channel:
         self.silent = False  # the answer has no body, since HEAD asked
         self._rest, self._ended = rest, ended  # what has come, and h11 has yet to read
         self._came, self._waited = len(rest), 0.0  # bytes of this message, seconds for them
+        self.asked_for = self.head = b""  # what `begin` returned, and the answer's head
 
     def next_request(self) -> None:
         """Get ready for another request; a part of it may have come already."""
@@ -72,23 +73,46 @@ class Channel:
             if (data := self._next_piece()) is not None:
                 self.http.receive_data(data)
                 continue
-            began = time.monotonic()
-            try:
-                yield RECV(self.sock)
-                data = self.sock.recv(size_bytes)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                self._tell_if_gone(error)
-                raise
-            self._rest += data
-            self._ended, self._may_send = not data, True
-            self._note_pace(len(data), time.monotonic() - began)
+            yield from self._wait(size_bytes)
         if isinstance(event, h11.Request):
             self.silent = event.method == b"HEAD"
         elif isinstance(event, h11.InformationalResponse):
             self._came, self._waited = len(self._rest), 0.0
         return event
+
+    def _wait(self, size_bytes: int) -> Steps[None]:
+        """Wait until more has come, or the end."""
+        began = time.monotonic()
+        try:
+            yield RECV(self.sock)
+            data = self.sock.recv(size_bytes)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._tell_if_gone(error)
+            raise
+        self._rest += data
+        self._ended, self._may_send = not data, True
+        self._note_pace(len(data), time.monotonic() - began)
+
+    def begin(self) -> Steps[bytes]:
+        """Return what has come of a request, before h11 reads it."""
+        while not self._rest and not self._ended:
+            yield from self._wait(CHUNK)
+        self.asked_for = self._rest
+        return self._rest
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether all that `begin` returned was one request, which has been answered."""
+        done = self.http.our_state is self.http.their_state is h11.DONE
+        return done and self._came == len(self.asked_for) and not self.http.trailing_data[0]
+
+    def repeat(self, answer: bytes) -> Steps[None]:
+        """Answer what `begin` returned as it was answered before."""
+        self._begin(b"", False)
+        self._unsent = answer
+        yield from self.send()
 
     def _next_piece(self) -> bytes | None:
         """Return what h11 is to read next, b"" for the end; None: more must come first."""
@@ -121,6 +145,8 @@ class Channel:
         """Send h11's events, together; more: others follow, with which they may go out."""
         data = b"".join([self._unsent, *(self.http.send(event) or b"" for event in events)])
         self._unsent = data if more else b""
+        if events and isinstance(events[0], h11.Response):
+            self.head = data
         if not data or more:
             return
         try:
