@@ -1,6 +1,7 @@
 """The replicator beside proxies people use: ``python -m bench.replicator``; Linux.
 
     cached     the same small file again and again, on 10 connections, from the cache
+    differing  the same, but no two requests are equal
     large      one client, a cached file of 64 MiB
     joined     50 clients at once ask for one file of 4 MiB that nobody has
     herd       another client's latency beside joiners that wait for a slow download
@@ -111,8 +112,8 @@ class Origin:
                 sock.sendall(body)
 
 
-def get(connection: http.client.HTTPConnection, url: str) -> int:
-    connection.request("GET", url)
+def get(connection: http.client.HTTPConnection, url: str, **fields: str) -> int:
+    connection.request("GET", url, headers=fields)
     return len(connection.getresponse().read())
 
 
@@ -185,14 +186,25 @@ def processor(pid: int) -> float:
 
 
 def cached(place: Place, pid: int, origin: Origin, scale: float) -> dict[str, float]:
+    return ask_for_small(place, pid, origin, scale, "same")
+
+
+def differing(place: Place, pid: int, origin: Origin, scale: float) -> dict[str, float]:
+    return ask_for_small(place, pid, origin, scale, "{client}-{number}")
+
+
+def ask_for_small(
+    place: Place, pid: int, origin: Origin, scale: float, mark: str
+) -> dict[str, float]:
     url, each = origin.url("/small"), int(300 * scale)
     ask(place, url)
     before, asked = processor(pid), origin.asked
 
-    def client(_: int) -> None:
+    def client(which: int) -> None:
         connection = http.client.HTTPConnection(*place, timeout=60)
-        for _ in range(each):
-            assert get(connection, url) == len(SMALL)
+        for number in range(each):
+            told = mark.format(client=which, number=number)
+            assert get(connection, url, Mark=told) == len(SMALL)
         connection.close()
 
     together(client, 10)
@@ -223,7 +235,7 @@ def joined(place: Place, pid: int, origin: Origin, scale: float) -> dict[str, fl
     return {"ms/client": used / JOINERS * 1e3, "origin": origin.asked - asked}
 
 
-WORK = {"cached": cached, "large": large, "joined": joined}
+WORK = {"cached": cached, "cached, differing": differing, "large": large, "joined": joined}
 
 
 def herd(name: str, joiners: int, kind: str, scale: float) -> tuple[float, float, float]:
@@ -277,7 +289,7 @@ def compare(rounds: int, scale: float) -> None:
     for _ in range(rounds):
         for work, measure in WORK.items():
             for name in names:
-                if (work, name) == ("cached", "tinyproxy"):
+                if work.startswith("cached") and name == "tinyproxy":
                     continue  # it keeps no connection
                 with running(name) as (place, pid):
                     told = measure(place, pid, Origin(), scale)
