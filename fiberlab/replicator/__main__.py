@@ -20,7 +20,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--port", type=int, default=8080, help="where to listen; 0: any free port (8080)")
     add("--cache", metavar="DIR", default="cache", help="the folder of the files (cache)")
-    add("--timeout", type=_positive, default=15, help="seconds of silence that are allowed (15)")
+    add(
+        "--timeout",
+        type=_positive,
+        default=15,
+        help="seconds of silence; twice that for a head (15)",
+    )
     add("--static", action="store_true", help="files never change: serve without asking again")
     add("--offline", action="store_true", help="ask no origin: serve what is in the cache")
     add("--limit", type=_positive, metavar="KIB", help="the most KiB a second, but for tunnels")

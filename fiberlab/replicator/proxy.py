@@ -223,7 +223,8 @@ class Proxy:
             return False
         if status in (206, 304):
             with _noting("used"):
-                take_again(download, answer) if status == 304 else resume(download, answer)
+                take = resume if status == 206 else take_again
+                take(download, answer)
         elif not caching.may_keep(status, headers):
             with _noting("written"):
                 if status == 200:  # what is here has been replaced, by something that is not kept
@@ -264,7 +265,7 @@ class Proxy:
             download.outdated = True
         while not download.taken:
             yield download.pause()
-        if not download.wanted:
+        if not download.wanted and not download.is_all_here:
             raise Failure(507, f"{download.url} cannot be kept, and nobody waits for it")
 
     def _forget(self, download: Download) -> None:
@@ -309,7 +310,8 @@ class Proxy:
 
     def _answer_itself(self, client: Channel, request: h11.Request) -> Steps[None]:
         """Answer a TRACE or OPTIONS that goes no further (RFC 9110, 7.6.2)."""
-        yield from client.receive()  # the end of the request, or a body that nobody reads
+        if not client.http.they_are_waiting_for_100_continue:
+            yield from client.receive()  # the end of the request, or a body that nobody reads
         if request.method == b"TRACE":
             told = [(b"content-type", b"message/http")]
             yield from client.answer(200, "OK", told, messages.echo_of(request))

@@ -467,11 +467,8 @@ def test_empty_lines_before_a_request_are_skipped(tmp_path, blank, at_once):
         (b"GET /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n", b"x", b"400"),
     ],
 )
-def test_a_client_that_sends_a_byte_now_and_then_is_let_go(
-    tmp_path, monkeypatch, begin, drip, status
-):
+def test_a_client_that_sends_a_byte_now_and_then_is_let_go(tmp_path, begin, drip, status):
     """Each byte ends a silence; what bounds it is the time for the whole, in head and body."""
-    monkeypatch.setattr("fiberlab.replicator.http.channel._PARTING", 0.5)
     with (
         scripted(lambda sock, _: drain(sock, 10**9)) as (url, _),
         proxy_serving(tmp_path, patience=0.5) as proxy,

@@ -82,6 +82,11 @@ class Download:
         return bool(self._positions)
 
     @property
+    def is_all_here(self) -> bool:
+        """Whether as much has come as the origin has told."""
+        return self.about is not None and self.about.size == self.available
+
+    @property
     def taken(self) -> bool:
         """Whether all have read what there is, or may do so later."""
         return self.kept or all(each >= self.available for each in self._positions.values())

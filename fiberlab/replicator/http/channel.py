@@ -24,7 +24,6 @@ from .messages import HEAD_LIMIT, Failure, date_now, end_to_end, via
 
 PATIENCE = 8.0  # seconds that a message may be waited for once it has begun to come, and ...
 SLOWEST = 500  # ... one more for each so many bytes that have come
-_PARTING = 30.0  # seconds, at most, in which a refused client may finish what it sends
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FORGIVEN = [
@@ -196,7 +195,7 @@ class Channel:
 
     def part(self) -> Steps[None]:
         """Read on a while: with data unread, closing resets, and the answer may be lost."""
-        until = time.monotonic() + _PARTING
+        until = time.monotonic() + self._patience
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
             while time.monotonic() < until:
