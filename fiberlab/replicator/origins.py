@@ -22,7 +22,7 @@ from ..waits import WAIT
 from .http import Failure, Headers, Url
 from .http.caching import only_if_cached
 from .http.channel import PATIENCE, Channel, Gone
-from .http.messages import check, via
+from .http.messages import Request, check, via
 
 _NOTHING = (h11.NEED_DATA, h11.PAUSED)
 
@@ -105,7 +105,7 @@ class Origins:
         sock.close()
         raise Failure(400, f"{url.authority} is this proxy itself")
 
-    def ask(self, client: Channel, asked: h11.Request, url: Url, fields: Headers) -> Steps[Answer]:
+    def ask(self, client: Channel, asked: Request, url: Url, fields: Headers) -> Steps[Answer]:
         """Send a request, with the body if the client has one, and return the answer's head."""
         if only_if_cached(asked):
             raise Failure(504, f"only-if-cached: {url} is not in the cache, or may not be used")
@@ -128,7 +128,7 @@ class Origins:
             raise
 
     def _send(
-        self, client: Channel, asked: h11.Request, origin: Channel, head: Any, upload: Upload
+        self, client: Channel, asked: Request, origin: Channel, head: Any, upload: Upload
     ) -> Steps[None]:
         """Send the head; and the body, by a fiber of its own."""
         with suppress(OSError):  # it may have answered and closed already; that is read, then

@@ -27,6 +27,7 @@ from ..waits import WAIT
 from .cache import Cache, Download, storing
 from .http import Failure, Headers, Url, caching, conditions, field, messages
 from .http.channel import PATIENCE, Channel, Gone
+from .http.messages import Request
 from .origins import Answer, Origins
 from .repeats import Repeated, Repeats
 from .revalidation import (
@@ -94,7 +95,7 @@ class Proxy:
             yield from client.part()
         return ours is theirs is h11.DONE
 
-    def _route(self, client: Channel, request: h11.Request) -> Steps[None]:
+    def _route(self, client: Channel, request: Request) -> Steps[None]:
         print(line_of(request))
         messages.check(request)
         if messages.hops_left(request) == 0:
@@ -106,7 +107,7 @@ class Proxy:
         else:
             yield from self._answer(client, request, messages.url_of(request))
 
-    def _answer(self, client: Channel, request: h11.Request, url: Url) -> Steps[None]:
+    def _answer(self, client: Channel, request: Request, url: Url) -> Steps[None]:
         """Answer from a download that is under way, from the cache, or from the origin."""
         yield from client.receive()  # the end of the request
         while (download := self.downloads.get(url)) is not None and download.over:
@@ -131,7 +132,7 @@ class Proxy:
             print(known.line)
         return answer
 
-    def _note(self, client: Channel, request: h11.Request, download: Download) -> None:
+    def _note(self, client: Channel, request: Request, download: Download) -> None:
         """Remember the answer to a request, if it would be the same another time."""
         about, head = download.about, client.head
         whole = request.method == b"GET" and head.startswith(b"HTTP/1.1 200 ")
@@ -144,7 +145,7 @@ class Proxy:
                 answered = Repeated(download.url, line_of(request), told, about)
                 self.repeats.note(client.asked_for, answered)
 
-    def _stored(self, request: h11.Request, url: Url) -> Download | None:
+    def _stored(self, request: Request, url: Url) -> Download | None:
         """Return the complete file, if it may be served without asking."""
         if not (self.offline or self.static or caching.only_if_cached(request)):
             return None
@@ -157,7 +158,7 @@ class Proxy:
                 file.close()
         return None
 
-    def _follow(self, client: Channel, request: h11.Request, download: Download) -> Steps[None]:
+    def _follow(self, client: Channel, request: Request, download: Download) -> Steps[None]:
         """Send a client the file, from its beginning, as fast as it comes and it takes it."""
         with download.read_by(client):
             while (about := download.about) is None and not download.over:
@@ -181,7 +182,7 @@ class Proxy:
                 raise Failure(*download.failure.args)
         yield from self._forward(client, request, download.url)
 
-    def _lead(self, client: Channel, request: h11.Request, url: Url) -> Steps[None]:
+    def _lead(self, client: Channel, request: Request, url: Url) -> Steps[None]:
         """Ask the origin; share what comes if that may be, else hand it to this client alone."""
         download = Download(self.cache.entry(url), request)
         with download:
@@ -200,7 +201,7 @@ class Proxy:
         if answer is not None:
             yield from self._relay(client, url, answer)
 
-    def _ask(self, client: Channel, asked: h11.Request, download: Download) -> Steps[Answer | None]:
+    def _ask(self, client: Channel, asked: Request, download: Download) -> Steps[Answer | None]:
         """Ask for the file, its rest, or a newer one; return an answer that is not shared."""
         common = [(b"accept-encoding", b"identity")]  # packed or not would be two files
         common += messages.end_to_end(asked.headers, b"via", *messages.OURS_TO_SAY)
@@ -280,7 +281,7 @@ class Proxy:
             with _noting("written"):
                 download.entry.discard()
 
-    def _forward(self, client: Channel, request: h11.Request, url: Url) -> Steps[None]:
+    def _forward(self, client: Channel, request: Request, url: Url) -> Steps[None]:
         """Pass a request on as it is, and its answer back."""
         headers = messages.to_forward(request)
         answer = yield from self.origins.ask(client, request, url, headers)
@@ -308,7 +309,7 @@ class Proxy:
             yield from client.send(h11.EndOfMessage())
             yield from answer.upload.end(goes_on=not refused)
 
-    def _answer_itself(self, client: Channel, request: h11.Request) -> Steps[None]:
+    def _answer_itself(self, client: Channel, request: Request) -> Steps[None]:
         """Answer a TRACE or OPTIONS that goes no further (RFC 9110, 7.6.2)."""
         if not client.http.they_are_waiting_for_100_continue:
             yield from client.receive()  # the end of the request, or a body that nobody reads
@@ -326,7 +327,7 @@ class Proxy:
         yield from tunnel(client, (yield from self.origins.connect(client, url)), print)
 
 
-def line_of(request: h11.Request) -> str:
+def line_of(request: Request) -> str:
     """Return what the log says of a request."""
     return f"{request.method.decode()} {request.target.decode()}"
 

@@ -15,6 +15,7 @@ import h11
 from .messages import (
     OURS_TO_SAY,
     Headers,
+    Request,
     Url,
     field,
     items_of,
@@ -31,7 +32,7 @@ _NOT_FOR_ALL = {
 }
 
 
-def may_share(request: h11.Request) -> bool:
+def may_share(request: Request) -> bool:
     """Whether the answer may come from the cache, or be shared with others."""
     names = {name for name, value in request.headers if (name, value) != (b"content-length", b"0")}
     stored = "no-store" not in items_of(request.headers, b"cache-control")
@@ -59,7 +60,7 @@ def born(headers: Any, asked: float, now: float) -> float:
     return now - max(0.0, age, now - (now if date is None else date))
 
 
-def wants_fresh(request: h11.Request, age: float) -> bool:
+def wants_fresh(request: Request, age: float) -> bool:
     """Whether the client asks that the origin be asked, rather than take what is `age` old."""
     said = items_of(request.headers, b"cache-control")
     if not said:
@@ -67,12 +68,12 @@ def wants_fresh(request: h11.Request, age: float) -> bool:
     return "no-cache" in said or ("max-age" in said and age >= _seconds(said["max-age"]))
 
 
-def only_if_cached(request: h11.Request) -> bool:
+def only_if_cached(request: Request) -> bool:
     """Whether the client asks that the origin not be asked."""
     return "only-if-cached" in items_of(request.headers, b"cache-control")
 
 
-def is_usable(request: h11.Request, headers: Headers, age: float) -> bool:
+def is_usable(request: Request, headers: Headers, age: float) -> bool:
     """Whether RFC 9111 lets this be used without asking: it is fresh, or the client allows it."""
     asked, told = (items_of(each, b"cache-control") for each in (request.headers, headers))
     if wants_fresh(request, age) or "no-cache" in told:
@@ -106,7 +107,7 @@ def freshened(headers: Headers, answer: Any) -> Headers:
     return [*(pair for pair in headers if pair[0] not in names), *new]
 
 
-def made_invalid(request: h11.Request, url: Url, answer: h11.Response) -> set[Url]:
+def made_invalid(request: Request, url: Url, answer: h11.Response) -> set[Url]:
     """Return the addresses of which nothing may be used any more (RFC 9111, 4.4)."""
     if request.method in _SAFE or not 200 <= answer.status_code < 400:
         return set()

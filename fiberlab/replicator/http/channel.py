@@ -20,7 +20,7 @@ import h11
 
 from ...sockets import CHUNK, Steps, send_all
 from ...waits import RECV
-from .messages import HEAD_LIMIT, Failure, date_now, end_to_end, via
+from .messages import HEAD_LIMIT, Failure, date_now, end_to_end, request_of, via
 
 PATIENCE = 8.0  # seconds that a message may be waited for once it has begun to come, and ...
 SLOWEST = 500  # ... one more for each so many bytes that have come
@@ -75,7 +75,8 @@ class Channel:
             yield from self._wait(size_bytes)
         if isinstance(event, h11.Request):
             self.silent = event.method == b"HEAD"
-        elif isinstance(event, h11.InformationalResponse):
+            return request_of(event)
+        if isinstance(event, h11.InformationalResponse):
             self._came, self._waited = len(self._rest), 0.0
         return event
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import h11
 
-from .messages import Failure, Headers, field, seconds_of
+from .messages import Failure, Headers, Request, field, seconds_of
 
 ASKING = {b"etag": b"if-none-match", b"last-modified": b"if-modified-since"}
 """The fields that name a version, and those that ask whether there is another."""
@@ -41,7 +41,7 @@ def may_be_same(headers: Headers, others: Any) -> bool:
     return True
 
 
-def is_unmodified(request: h11.Request, headers: Headers) -> bool:
+def is_unmodified(request: Request, headers: Headers) -> bool:
     """Whether the client has this version already."""
     known = field(request.headers, b"if-none-match")
     if known is not None:
@@ -56,7 +56,7 @@ def is_unmodified(request: h11.Request, headers: Headers) -> bool:
     return since is not None and modified is not None and modified <= since
 
 
-def range_of(request: h11.Request, headers: Headers, size: int | None) -> range | None:
+def range_of(request: Request, headers: Headers, size: int | None) -> range | None:
     """Return the bytes a client asks for, None for all of them; Failure 416 if there are none."""
     asked = field(request.headers, b"range")
     form = re.fullmatch(r"bytes=\s*([0-9]{0,18})-([0-9]{0,18})\s*", asked or "", re.IGNORECASE)
@@ -75,7 +75,7 @@ def range_of(request: h11.Request, headers: Headers, size: int | None) -> range 
 
 
 def answer_for(
-    request: h11.Request, headers: Headers, size: int | None
+    request: Request, headers: Headers, size: int | None
 ) -> tuple[h11.Response, int, int]:
     """Return a file's head for a client, and which bytes of it follow, from and to."""
     if is_unmodified(request, headers):

@@ -41,6 +41,22 @@ class Failure(Exception):
         self.status, self.words, self.headers = status, words, headers
 
 
+class Request(NamedTuple):
+    """What a client asks for, as h11 has read it; headers: a plain list, since it is read often."""
+
+    method: bytes
+    target: bytes
+    headers: Headers
+    http_version: bytes
+    original: h11.Request
+
+
+def request_of(event: h11.Request) -> Request:
+    """Return the request that h11 has read."""
+    headers = list(event.headers)
+    return Request(event.method, event.target, headers, event.http_version, event)
+
+
 class Url(NamedTuple):
     """Where a file is: host and port, and the target as the origin is asked for it."""
 
@@ -61,7 +77,7 @@ class Url(NamedTuple):
 # -- Addresses -------------------------------------------------------------------------
 
 
-def url_of(request: h11.Request) -> Url:
+def url_of(request: Request) -> Url:
     """Return what a request asks for; Failure 400 if that is no http address, or CONNECT's."""
     text = request.target.decode("ascii")
     if request.method == b"CONNECT":
@@ -169,9 +185,9 @@ def can_be_told(headers: Headers) -> bool:
 # -- Whole heads -----------------------------------------------------------------------
 
 
-def check(message: h11.Request | h11.Response) -> None:
+def check(message: Request | h11.Response) -> None:
     """Refuse a head that is too long, or whose end two programs could see in two places."""
-    status, too_long = (400, 431) if isinstance(message, h11.Request) else (502, 502)
+    status, too_long = (400, 431) if isinstance(message, Request) else (502, 502)
     if sum(len(name) + len(value) for name, value in message.headers) > HEAD_LIMIT:
         raise Failure(too_long, f"the head is too long: more than {HEAD_LIMIT} bytes")
     if field(message.headers, b"transfer-encoding") is not None:
@@ -181,7 +197,7 @@ def check(message: h11.Request | h11.Response) -> None:
             raise Failure(status, "Transfer-Encoding does not exist in HTTP/1.0")
 
 
-def hops_left(request: h11.Request) -> int | None:
+def hops_left(request: Request) -> int | None:
     """Return how many servers a TRACE or OPTIONS may pass; None if nothing limits it."""
     if request.method not in (b"TRACE", b"OPTIONS"):
         return None
@@ -191,7 +207,7 @@ def hops_left(request: h11.Request) -> int | None:
     return int(told) if re.fullmatch("[0-9]{1,18}", told) else None
 
 
-def to_forward(request: h11.Request) -> Headers:
+def to_forward(request: Request) -> Headers:
     """Return the fields of a request that is passed on as it is."""
     hops = hops_left(request)
     without = [b"host", b"via", *([] if hops is None else [b"max-forwards"])]
@@ -205,10 +221,10 @@ def to_forward(request: h11.Request) -> Headers:
     return told
 
 
-def echo_of(request: h11.Request) -> bytes:
+def echo_of(request: Request) -> bytes:
     """Return a TRACE as it came, less the fields that are secret (RFC 9110, 9.3.8)."""
     secret = {b"authorization", b"cookie", b"proxy-authorization"}
     lines = [b"%s %s HTTP/%s" % (request.method, request.target, request.http_version)]
-    raw = request.headers.raw_items()
+    raw = request.original.headers.raw_items()
     lines += [name + b": " + value for name, value in raw if name.lower() not in secret]
     return b"\r\n".join(lines) + b"\r\n\r\n"
