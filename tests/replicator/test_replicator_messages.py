@@ -378,6 +378,7 @@ TWO = b"Content-Length: 2\r\n\r\nok"
         OK.replace(b"HTTP", b"http") + TWO,
         OK.replace(b"1.1 ", b"1.1  ") + TWO,
         OK.replace(b" OK", b"") + TWO,
+        OK.replace(b"OK\r\n", b"OK\r\n  Content-Length: 9\r\n\t: x\r\n") + TWO,
         OK.replace(b"HTTP/1.1", b"ICY") + TWO,
         OK + b"Transfer-Encoding: identity\r\n" + TWO,
         OK + b"Transfer-Encoding : Chunked\r\n\r\n2  \r\nok\r\n0\r\n\r\n",

@@ -27,6 +27,7 @@ SLOWEST = 500  # ... one more for each so many bytes that have come
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _FORGIVEN = [
+    (re.compile(rb"\A([^\n]*\n)(?:[ \t][^\n]*\n)+"), rb"\1"),  # RFC 9112, 2.2: they go on nothing
     (re.compile(rb"\A(?i:HTTP)/(\d\.\d)[ \t]+"), rb"HTTP/\1 "),
     (re.compile(rb"\AICY[ \t]+"), b"HTTP/1.0 "),  # a radio's; without a length it ends by closing
     (re.compile(rb"^([-!#$%&'*+.^_`|~0-9A-Za-z]+)[ \t]+:", re.M), rb"\1:"),  # RFC 9112, 5.1
