@@ -78,6 +78,8 @@ def test_a_file_that_has_not_changed_comes_from_the_cache(tmp_path):
 
     assert [answer.body for answer in answers] == [BODY, BODY]
     assert origin.requests[1][2]["if-modified-since"] == LONG_AGO
+    for answer in answers:
+        del answer.headers["date"]  # the later one tells when it was asked for again
     assert answers[0].headers == answers[1].headers
 
 
