@@ -13,6 +13,7 @@ import threading
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from io import FileIO
+from pathlib import Path
 
 import pytest
 from replicator_world import (
@@ -145,15 +146,15 @@ def test_a_folder_that_cannot_be_read_is_a_500_or_a_fresh_download(
 
     with origin_serving(file=File()) as origin, proxy_serving(tmp_path, **options) as proxy:
         with monkeypatch.context() as patched:
-            for name in ("os.open", "os.stat", "os.lstat"):
-                real = getattr(os, name.partition(".")[2])
+            for place, name in ((os, "open"), (os, "stat"), (os, "lstat"), (Path, "is_dir")):
+                real = getattr(place, name)
 
                 def only_there(path, *rest, real=real, **more):
                     if str(tmp_path) in str(path):
                         forbidden(path)
                     return real(path, *rest, **more)
 
-                patched.setattr(name, only_there)
+                patched.setattr(place, name, only_there)
             answer = ask(proxy, origin.url("/file"), method=method)
         after = ask(proxy, origin.url("/file"))
 
