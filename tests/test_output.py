@@ -6,10 +6,13 @@ import contextlib
 import gc
 import io
 import re
+import subprocess
 import sys
 import threading
+import time
 import warnings
 import weakref
+from collections import deque
 
 import pytest
 
@@ -663,6 +666,378 @@ def test_the_stand_in_behaves_as_the_stream_it_stands_for(make, file):
 
     assert told == [(True, before.isatty(), before.encoding, before.errors)]
     assert file.getvalue() == "[1] a\n[1] b\n[1] still open\n"
+
+
+# -- Progress bars, redirections, questions ---------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+@pytest.mark.parametrize("piece", ["\r{} of many" + "#" * 60, "\r", "."])
+def test_pieces_of_a_line_that_does_not_end_cost_the_same_each(make, file, output, piece):
+    def bar():
+        for number in range(16_000):
+            print(piece.format(number), end="", file=sys.stderr)
+        yield WAIT(0)
+
+    scheduler = make(output)
+    scheduler.add(bar(), "bar")
+    began = time.perf_counter()
+    scheduler.run()
+    took = time.perf_counter() - began
+
+    shown = "".join(piece.format(number) for number in range(16_000)).replace("\r", "\\r")
+    assert file.getvalue().endswith(f" {shown}\n")
+    assert took < 2  # about 0.1; it was 5 when each piece was added to a copy
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_an_empty_print_is_no_line(make, file, output):
+    scheduler = make(output)
+
+    def fiber():
+        print("", end="")
+        yield WAIT(0)
+        print(end="")
+
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert file.getvalue() == ""
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+@pytest.mark.parametrize("redirect", [contextlib.redirect_stdout, contextlib.redirect_stderr])
+def test_a_redirection_held_across_a_yield_is_the_fibers_own(make, file, output, redirect, capsys):
+    name = redirect.__name__.removeprefix("redirect_")
+    buffers = {"left": io.StringIO(), "right": io.StringIO()}
+
+    def redirected(word, pause):
+        with redirect(buffers[word]):
+            for line in range(3):
+                print(word, line, file=getattr(sys, name))
+                yield WAIT(pause)
+        print(word, "after", file=getattr(sys, name))
+
+    def plain():
+        for line in range(3):
+            print("plain", line)
+            yield WAIT(1.1)
+
+    before = sys.stdout, sys.stderr
+    scheduler = make(output)
+    # They end in the order in which they began, which leaves a global sys.stdout at `left`.
+    for generator in (redirected("left", 1), redirected("right", 1.5), plain()):
+        scheduler.add(generator)
+    scheduler.run()
+
+    words = re.findall(r"(?:left|right|plain) \w+", file.getvalue())
+    assert {word: buffer.getvalue() for word, buffer in buffers.items()} == {
+        word: f"{word} 0\n{word} 1\n{word} 2\n" for word in buffers
+    }
+    assert sorted(words) == ["left after", "plain 0", "plain 1", "plain 2", "right after"]
+    assert (sys.stdout, sys.stderr) == before
+    assert capsys.readouterr() == ("", "")
+
+
+def test_print_and_sys_stdout_obey_a_redirection_alike(make, file):
+    buffer = io.StringIO()
+
+    def fiber():
+        with contextlib.redirect_stdout(buffer):
+            print("a", flush=True)
+            yield WAIT(1)
+            sys.stdout.write("b\n")
+            assert sys.stdout is buffer
+        sys.stdout.write("c\n")
+
+    scheduler = make("direct")
+    fiber = scheduler.add(fiber())
+    scheduler.run()
+
+    assert (buffer.getvalue(), file.getvalue(), fiber.error) == ("a\nb\n", "[1] c\n", None)
+
+
+def test_a_redirection_to_none_prints_nothing_and_ends_with_its_fiber(make, file):
+    def silent():
+        sys.stdout = None
+        print("no")
+        yield WAIT(0)
+        print("no", flush=True)
+
+    scheduler = make("direct")
+    scheduler.add(silent())
+    scheduler.add(prints("a", "b", "c"))
+    scheduler.run()
+    before = sys.stdout
+
+    assert before is not None
+    assert file.getvalue() == "[2] a\n[2] b\n[2] c\n"
+
+
+def test_a_tee_in_a_fiber_gets_each_text_once(make, file):
+    class Tee(io.StringIO):
+        def __init__(self, other):
+            super().__init__()
+            self.other = other
+
+        def write(self, text):
+            self.other.write(text)
+            return super().write(text)
+
+    made = []
+
+    def fiber():
+        made.append(Tee(sys.stdout))
+        with contextlib.redirect_stdout(made[0]):
+            print("one")
+            yield WAIT(0)
+            sys.stdout.write("two\n")
+
+    scheduler = make("direct")
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert (made[0].getvalue(), file.getvalue()) == ("one\ntwo\n", "[1] one\n[1] two\n")
+
+
+def test_a_redirection_around_an_inner_scheduler_takes_what_that_writes(make, file):
+    buffer = io.StringIO()
+    network = SimulatedNetwork()
+
+    def outer():
+        with contextlib.redirect_stdout(buffer):
+            yield WAIT(0)
+            inner = Scheduler(clock=network.clock, poller=network, output="direct")
+            inner.add(prints("inside"))
+            inner.run()
+
+    scheduler = make("direct")
+    scheduler.add(outer())
+    scheduler.run()
+
+    assert (buffer.getvalue(), file.getvalue()) == ("[1] inside\n", "")
+
+
+def test_a_redirection_outside_of_fibers_holds_for_all_that_is_no_fiber(make, file):
+    buffer = io.StringIO()
+
+    class Queue(deque):
+        def popleft(self):
+            if not buffer.getvalue():
+                sys.stdout = buffer  # no fiber is running yet
+                print("from the queue")
+            return super().popleft()
+
+    before = sys.stdout
+    try:
+        scheduler = make("direct", run_queue=Queue())
+        scheduler.add(prints("x"))
+        scheduler.run()
+        after = sys.stdout
+    finally:
+        sys.stdout = before
+
+    assert (after, buffer.getvalue()) == (buffer, "from the queue\nx\n")
+
+
+def test_sys_stdout_can_be_deleted_and_is_then_missing(make, log, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+    class Queue(deque):
+        def popleft(self):
+            if hasattr(sys, "stderr"):
+                del sys.stderr
+            return super().popleft()
+
+    def fiber():
+        log.append(hasattr(sys, "stderr"))
+        yield WAIT(0)
+
+    scheduler = make("direct", run_queue=Queue())
+    scheduler.add(fiber())
+    scheduler.run()
+    sys.stderr = None  # so that it can be put back
+
+    assert log == [False]
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_a_question_is_seen_before_its_answer_is_read(make, file, monkeypatch, capsys, output):
+    class Asked(io.StringIO):
+        def readline(self, *_size):
+            seen.append((file.getvalue(), capsys.readouterr().out))
+            return super().readline()
+
+    seen = []
+    monkeypatch.setattr(sys, "stdin", Asked("Ada\n42\n"))
+
+    def fiber():
+        print("hello")
+        print("who", end=" ")
+        name = input("are you? ")
+        print("so", name)
+        yield WAIT(1)
+        print("then", input("age? "))
+
+    before = input
+    scheduler = make(output)
+    scheduler.add(fiber(), "asks")
+    scheduler.run()
+
+    first, second = {
+        "withheld": (
+            "--- 0.000 s  asks\n     0.000  hello\nwho ",
+            "--- 0.000 s  asks\n     0.000  so Ada\n",
+        ),
+        "direct": ("[1] hello\nwho ", "[1] so Ada\n"),
+    }[output]
+    assert seen == [(first, "are you? "), (first + second, "age? ")]
+    assert file.getvalue().endswith(" then 42\n")
+    assert file.getvalue().count("hello") == 1
+    assert input is before
+
+
+def test_a_question_of_another_thread_is_asked_as_ever(make, monkeypatch, capsys, log):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Ada\n"))
+
+    def fiber():
+        thread = threading.Thread(target=lambda: log.append(input("who? ")))
+        thread.start()
+        thread.join()
+        yield WAIT(0)
+
+    scheduler = make("withheld")
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert (log, capsys.readouterr().out) == (["Ada"], "who? ")
+
+
+def run_script(script, *arguments, stdin=""):
+    """Run a program of its own; return what it wrote on stdout, and on stderr."""
+    ran = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return ran.stdout, ran.stderr
+
+
+DEBUGGED = """
+import sys
+from fiberlab import Scheduler, WAIT
+def fiber():
+    number = 6
+    print("before")
+    breakpoint()
+    number += 1
+    yield WAIT(0)
+    print("got", number)
+scheduler = Scheduler(output=sys.argv[1])
+scheduler.add(fiber(), "bugged")
+scheduler.run()
+"""
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_a_breakpoint_in_a_fiber_can_be_talked_to(output):
+    out, _ = run_script(DEBUGGED, output, stdin="p number * 7\nnumber = 40\nn\nc\n")
+
+    before, first, second, *_, last = out.split("(Pdb) ")
+    assert "before" in before
+    assert "<module>" not in before
+    assert "fiber()" in before
+    assert first.split()[-1] == "42"
+    assert second == ""
+    assert re.search(r"(\[1\]|0\.\d{3}) +got 41\n$", last)
+
+
+# -- Forks ------------------------------------------------------------------------------
+
+FORKS = """
+import os, sys, multiprocessing, concurrent.futures
+from fiberlab import Scheduler, WAIT
+
+def child(word):
+    print("child", word)
+    print("child of", word, file=sys.stderr, end="")
+    return word
+
+def process():
+    forked = multiprocessing.get_context("fork").Process(target=child, args=["one"])
+    forked.start(); forked.join()
+
+def pool():
+    context = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+        executor.submit(child, "one").result()
+
+def fork(leave=lambda: os._exit(0)):
+    pid = os.fork()
+    if pid == 0:
+        child("one")
+        leave()
+    os.waitpid(pid, 0)
+
+def fork_and_exit():
+    fork(sys.exit)
+
+def fork_and_fail():
+    fork(lambda: 1 / 0)
+
+def fiber():
+    print("parent before")
+    print("part", end=" ")
+    globals()[sys.argv[2]]()
+    print("of a line")
+    yield WAIT(0)
+    print("parent after")
+
+def other():
+    print("other before")
+    yield WAIT(0)
+    print("other after")
+
+print("main before")
+scheduler = Scheduler(output=sys.argv[1])
+scheduler.add(other())
+scheduler.add(fiber())
+here = os.getpid()
+try:
+    scheduler.run()
+finally:
+    if os.getpid() != here:
+        os._exit(0)
+print("main after")
+"""
+
+
+@pytest.mark.live
+@pytest.mark.posix
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+@pytest.mark.parametrize("how", ["process", "pool", "fork", "fork_and_exit"])
+def test_what_a_forked_child_prints_is_neither_lost_nor_doubled(output, how):
+    out, err = run_script(FORKS, output, how)
+
+    lines = ["main before", "other before", "parent before", "child one", "part of a line"]
+    lines += ["other after", "parent after", "main after"]
+    assert [out.count(line) for line in lines] == [1] * len(lines), out
+    assert (out.count("part"), err) == (1, "child of one")
+
+
+@pytest.mark.live
+@pytest.mark.posix
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_a_child_that_goes_on_with_the_fibers_tells_what_is_its_own(output):
+    out, err = run_script(FORKS, output, "fork_and_fail")
+
+    once = ["main before", "other before", "parent before", "child one", "error: ZeroDivision"]
+    assert [out.count(line) for line in once] == [1] * len(once), out
+    assert (out.count("other after"), err) == (2, "child of one")  # both run that fiber
 
 
 # -- A notebook ---------------------------------------------------------------
