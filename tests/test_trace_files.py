@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,22 @@ from test_spans import event, stories
 
 from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.errors import TraceError
+from fiberlab.fiber import mark
+from fiberlab.report.summary import summarize
+from fiberlab.scheduler import Scheduler
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
 from fiberlab.trace import Trace
 from fiberlab.trace.events import FIELDS
 from fiberlab.trace.file import FileLimits
+from fiberlab.waits import WAIT
 
 HEADER = '{"t":0,"ev":"start","fid":0,"schema":1,"clock":"perf_counter","unit":"ns"}'
 SPAWN = '{"t":1,"ev":"spawn","fid":1,"name":"a","by":0,"src":"a.py:1"}'
 WAKE = '{"t":2,"ev":"wake","fid":1,"by":0,"why":"spawn","q":1}'
 RESUME = '{"t":5,"ev":"resume","fid":1,"step":1,"q":0}'
 EXIT = '{"t":9,"ev":"exit","fid":1,"how":"return"}'
+TEXTS_OF_START = ("clock", "unit", "python", "wall", "source")
 STOP = '{"t":9,"ev":"stop","fid":0,"reason":"done","dropped":3}'
 WHOLE = (HEADER, SPAWN, WAKE, RESUME, EXIT, STOP)
 
@@ -190,6 +196,185 @@ def test_a_trace_is_written_into_a_pipe(tmp_path):
 
     a_run().save(tmp_path / "file")
     assert got == [(tmp_path / "file").read_bytes()]
+
+
+# -- Whatever the numbers ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [9_223_372_036.9, 10**10, 1e11, 1e300, 2**63, 10**100])
+def test_a_wait_of_any_length_can_be_saved_loaded_and_studied(tmp_path, seconds):
+    def sleeper():
+        yield WAIT(seconds)
+
+    def stopper():
+        yield WAIT(0.001)
+        scheduler.stop()
+
+    trace = Trace()
+    scheduler = Scheduler(trace=trace)
+    for generator in (sleeper(), stopper()):
+        scheduler.add(generator)
+    scheduler.run()
+    trace.save(tmp_path / "run")
+    again = Trace.load(tmp_path / "run")
+
+    assert again == trace
+    check_story(again)
+    assert summarize(again).fibers == summarize(trace).fibers
+    assert next(e.dt for e in again if e.ev == "yield") == round(min(seconds, 10**12) * 10**9)
+
+
+@pytest.mark.parametrize("stream", [False, pytest.param(True, marks=pytest.mark.posix)])
+def test_a_time_that_no_trace_can_tell_is_refused_before_anything_is_written(
+    tmp_path, clock, network, stream
+):
+    def sleeper():
+        yield WAIT(10**10)
+
+    trace = Trace()
+    scheduler = Scheduler(trace=trace, clock=clock, poller=network)
+    scheduler.add(sleeper())
+    scheduler.run()
+    path = tmp_path / "run"
+    if stream:
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(TraceError) as caught:
+        trace.save(path)
+
+    assert str(caught.value) == (
+        f"{path}: event 7 of the trace cannot be saved: t of a polled event is a whole number "
+        f"from 0 to {2**63 - 1}, got {10**19}; a trace tells of 292 years, no more"
+    )
+    if stream:
+        assert os.read(reader, 100) == b""
+        os.close(reader)
+    else:
+        assert list(tmp_path.iterdir()) == []
+
+
+class Odd:
+    """What has no text."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+class Number(IntEnum):
+    """A number that is more than a number."""
+
+    SEVEN = 7
+
+
+ODD_ARGS = [
+    (10**30, 10**30), (2**100, str(2**100)), (10**5_000, "<int that cannot be shown>"),
+    (float("nan"), "nan"), (float("-inf"), "-inf"), (-0.5, -0.5), (True, True), (Number.SEVEN, 7),
+    (None, "None"), (b"\xff", "b'\\xff'"), ([[[[[[[[[1]]]]]]]]], "[[[[[[[[[1]]]]]]]]]"),
+    (Odd(), "<Odd that cannot be shown>"), ("\udcff\0", "\udcff\0"), ("x" * 2_000, "x" * 1_000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "saved"), ODD_ARGS, ids=range(len(ODD_ARGS)))
+def test_what_a_mark_is_told_with_can_be_saved_whatever_it_is(
+    tmp_path, clock, network, value, saved
+):
+    def fiber():
+        with mark("odd", value=value):
+            yield WAIT(0)
+
+    trace = Trace()
+    scheduler = Scheduler(trace=trace, clock=clock, poller=network)
+    scheduler.add(fiber())
+    scheduler.run()
+    trace.save(tmp_path / "run")
+
+    [args] = [e.args for e in Trace.load(tmp_path / "run") if e.ev == "mark" and e.ph == "b"]
+    assert args == {"value": saved}
+
+
+def test_a_mark_told_with_too_much_is_cut(tmp_path):
+    args = {f"{'k' * 500}{number}": "☃" * 900 for number in range(2_000)}
+    start, told = event(0, "start", schema=1), event(1, "mark", 1, name="m", ph="i", args=args)
+
+    recorded(start, told).save(tmp_path / "run")
+
+    [_, mark_told] = Trace.load(tmp_path / "run")
+    assert mark_told.args.pop("...") == "too long to be saved"
+    assert mark_told.args.items() <= args.items()
+    assert len(mark_told.args) == 71
+
+
+START = event(0, "start", schema=1)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ([], "event 1 of the trace cannot be saved: it is empty; was it given to a scheduler as"),
+        ([START, event(-1, "polled", n=0)], "event 2 of the trace cannot be saved: t of a polled"),
+        ([START, event(0.5, "polled", n=0)], "a whole number from 0 to 9223372036854775807, got 0"),
+        ([START, event(1, "polled", n=float("nan"))], "event 2 of the trace cannot be saved: n of"),
+        ([START, event(1, "polled", n=10**5_000)], "got <int that cannot be shown>"),
+        ([START, event(1, "wake", -1, why="io")], "fid of a wake event is a whole number from 0"),
+        ([START, event(1, "yield", 1, op="RECV", fd=-2)], "fd of a yield event is a whole number"),
+        ([START, event(1, "yield", 1, op="WAIT", dt=2**100)], "dt of a yield event is a whole"),
+        (
+            [START, event(5, "polled", n=0), event(1, "polled", n=0)],
+            "time goes back from 5 to 1 ns",
+        ),
+        ([event(0, "polled", n=0)], "a trace begins with a start event, not polled"),
+        ([START, START], "event 2 of the trace cannot be saved: this is a second start"),
+        ([event(0, "start", schema=9)], "the trace is of schema 9"),
+        ([START, *2 * [event(1, "spawn", 1, name="a")]], "fiber 1 is spawned a second time"),
+        (
+            [event(0, "start", schema=1, **dict.fromkeys(TEXTS_OF_START, "\0" * 60_000))],
+            "its texts together are too long for a line",
+        ),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_saved(tmp_path, told, message):
+    path = tmp_path / "run"
+    path.write_text("before")
+
+    with pytest.raises(TraceError) as caught:
+        recorded(*told).save(path)
+
+    assert message in str(caught.value)
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]
+
+
+numbers = st.one_of(
+    st.none(), st.integers(), st.integers(2**62, 2**65), st.floats(), st.booleans(),
+    st.integers(0, 5).map(lambda n: 10**n * 2**60),
+)  # fmt: skip
+values = st.one_of(numbers, st.text(), st.lists(st.integers()), st.binary(max_size=3))
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(lambda t, n: event(t, "polled", n=n), numbers.filter(bool), numbers),
+            st.builds(lambda d, f: event(1, "yield", 1, op="WAIT", dt=d, fd=f), numbers, numbers),
+            st.builds(
+                lambda i, a: event(1, "mark", 1, name="m", ph="b", id=i, args=a),
+                values,
+                st.one_of(st.none(), st.dictionaries(st.text(), values)),
+            ),
+        ),
+        max_size=3,
+    )
+)
+def test_what_is_saved_can_be_loaded_or_is_refused(tmp_path_factory, told):
+    path = tmp_path_factory.getbasetemp() / "numbers.fiber.jsonl"
+    try:
+        recorded(START, *told).save(path)
+    except TraceError:
+        return
+
+    again = Trace.load(path)
+    first = path.read_bytes()
+    again.save(path)
+    assert (len(again), path.read_bytes()) == (1 + len(told), first)
 
 
 # -- What a reader passes over ----------------------------------------------------------

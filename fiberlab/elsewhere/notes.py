@@ -88,7 +88,7 @@ class Notes:
         After a WAIT of 0 seconds it is ready at once.
         """
         with self._lock:
-            length = None if seconds is None else round(seconds * 1e9)
+            length = None if seconds is None else _nanoseconds(seconds)
             self._waits[key] = op if op != "WAIT" else "PARKED" if length is None else "SLEEP"
             self._note("yield", self._ids[key], op, fileno, length, src, None)
             if length == 0:
@@ -103,7 +103,7 @@ class Notes:
     def poll(self, seconds: float | None) -> None:
         """The scheduler is about to ask who can go on, and to wait so long for an answer."""
         with self._lock:
-            timeout = None if seconds is None else max(0, round(seconds * 1e9))
+            timeout = None if seconds is None else _nanoseconds(seconds)
             kinds = list(self._waits.values())
             sleeping = kinds.count("SLEEP")
             sockets = len(kinds) - sleeping - kinds.count("PARKED")
@@ -124,3 +124,8 @@ class Notes:
                 self._rows.append(row)
             else:
                 self._observer(TraceEvent.from_row(row))
+
+
+def _nanoseconds(seconds: float) -> int:
+    """Return a length of time as a trace tells it: from 0 to 30,000 years, as deadlines are cut."""
+    return round(max(0, min(seconds, 1e12)) * 1e9)

@@ -10,7 +10,6 @@ observer the scheduler has no reporter at all, and each of its sites costs one t
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 import warnings
@@ -23,6 +22,7 @@ from ..errors import Deadlock
 from ..io.clock import Clock, RealClock
 from ..io.descriptors import number_of
 from ..trace.events import EV, FID, SCHEMA, Row, TraceEvent
+from ..trace.line import plain
 from ..trace.trace import Trace
 from ..waits import RECV, SEND, WAIT, Wait
 from .data_age import waited_ns
@@ -170,8 +170,8 @@ class Reporter:
 
     def mark(self, fiber: Any, name: str, phase: str, number: int, args: Any = None) -> None:
         """`fiber` has come to the begin (b), the end (e) or a point (i) of something named."""
-        plain = {key: _plain(value) for key, value in args.items()} if args else None
-        self._record((self._t(), "mark", fiber.id, str(name), phase, number, plain))
+        told = {key: plain(value) for key, value in args.items()} if args else None
+        self._record((self._t(), "mark", fiber.id, str(name), phase, number, told))
 
     def number_of_mark(self) -> int:
         """Return a number that the begin and the end of a mark share, and no other."""
@@ -315,13 +315,6 @@ def _raised_at(error: BaseException) -> Any:
     while trace.tb_next is not None:
         trace = trace.tb_next
     return (trace.tb_frame.f_code, trace.tb_lasti)
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it: numbers and truth as they are, the rest as text."""
-    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return str(value)[:1_000]
 
 
 def _text(error: BaseException) -> str:

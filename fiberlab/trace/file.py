@@ -29,6 +29,7 @@ Progress = Callable[[float], Any]
 """Called now and then with the share of the work that is done, 0 to 1."""
 
 _BATCH = 5_000  # lines between two calls of a Progress
+_LONGEST = 1 << 20  # bytes of a line
 
 
 class FileLimits(NamedTuple):
@@ -40,7 +41,7 @@ class FileLimits(NamedTuple):
 
     lines: int = 5_000_000
     size_bytes: int = 1 << 30
-    line_bytes: int = 1 << 20
+    line_bytes: int = _LONGEST
     depth: int = 8
 
 
@@ -50,15 +51,53 @@ class FileLimits(NamedTuple):
 def write_rows(
     rows: list[Row], path: str | os.PathLike[str], progress: Progress | None = None
 ) -> None:
-    """Write `rows` to `path`, compressed if the name ends in ``.gz``; see `replacing`."""
-    line = line_maker()
+    """Write `rows` to `path`, compressed if the name ends in ``.gz``; see `replacing`.
+
+    Raises TraceError, with the event, for what could not be read again; then nothing is written.
+    """
+    # The bytes of a row that is not written whole, or not in its place, could not be taken back.
+    for _ in _written(rows, path) if _is_stream(path) else ():
+        pass
     with replacing(path) as file:
-        for done in range(0, len(rows), _BATCH):
-            text = "".join(map(line, islice(rows, done, done + _BATCH)))
-            # Half a surrogate pair comes out as \udc80, which is how JSON writes it.
-            file.write(text.encode("utf-8", "backslashreplace"))
+        for done, text in enumerate(_written(rows, path), 1):
+            file.write(text)
             if progress is not None:
-                progress(min(1.0, (done + _BATCH) / len(rows)))
+                progress(min(1.0, done * _BATCH / len(rows)))
+
+
+def _written(rows: list[Row], path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """Yield the bytes of `rows`, some thousand lines at once."""
+    line, order, number = line_maker(), _Order(), 0
+    try:
+        if not rows:
+            raise ValueError("it is empty; was it given to a scheduler as trace=?")
+        for done in range(0, len(rows), _BATCH):
+            number, lines = done, []
+            for row in islice(rows, done, done + _BATCH):
+                number += 1
+                lines.append(line(row))
+                order.check(row)
+                if len(lines[-1]) > _LONGEST // 4:  # four bytes are the most a character takes
+                    _check_length(lines[-1])
+            yield _encoded("".join(lines))
+    except ValueError as error:
+        raise TraceError(
+            f"{os.fspath(path)}: event {max(1, number)} of the trace cannot be saved: {error}"
+        ) from None
+
+
+def _check_length(line: str) -> None:
+    if len(_encoded(line)) > _LONGEST:
+        raise ValueError(f"its texts together are too long for a line of {_LONGEST:,} bytes")
+
+
+def _encoded(text: str) -> bytes:
+    # Half a surrogate pair comes out as \udc80, which is how JSON writes it.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _is_stream(path: str | os.PathLike[str]) -> bool:
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 @contextlib.contextmanager
@@ -131,8 +170,7 @@ class _Reader:
         self.number = 0
         self.cut = False
         self._size = 0
-        self._last = 0  # the last moment told
-        self._spawned: set[int] = set()
+        self._order = _Order()
         self._shared: dict[str, str] = {}  # one object for each text that comes again and again
 
     def batches(self, file: IO[bytes]) -> Iterator[None]:
@@ -183,18 +221,28 @@ class _Reader:
             raise
         row = None if told is None else row_of(told, self._shared)
         if row is not None:
-            self._hold_to_order(row)
+            self._order.check(row)
             self.rows.append(row)
 
-    def _hold_to_order(self, row: Row) -> None:
-        """Refuse what no scheduler writes: two runs in one file, or time that goes back."""
+
+class _Order:
+    """Refuses what no scheduler tells: two runs in one trace, or time that goes back."""
+
+    def __init__(self) -> None:
+        self._before: str | None = None  # the kind of the last event
+        self._last = 0  # the last moment told
+        self._spawned: set[int] = set()
+
+    def check(self, row: Row) -> None:
+        """Raise ValueError if `row` cannot come after those that were checked before."""
         t, ev, fid = row[:3]
-        if not self.rows:
+        before, self._before = self._before, ev
+        if before is None:
             if ev != "start":
                 raise ValueError(
                     f"a trace begins with a start event, not {ev}; is this file a trace?"
                 )
-        elif ev == "start" or self.rows[-1][EV] == "stop":
+        elif ev == "start" or before == "stop":
             where = "a second start" if ev == "start" else f"a {ev} after the stop"
             raise ValueError(f"this is {where}; was this trace merged of two?")
         # A stall was seen before, by a watchdog, and is told when its step is over.

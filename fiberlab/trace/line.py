@@ -1,7 +1,8 @@
 """Trace lines: an event as a line of JSON, and back.
 
 The rule kept here: a line is not believed. Its depth is bounded before it is parsed, each field
-is held to its type, and kinds and fields that are not known here are passed over.
+is held to its type, and kinds and fields that are not known here are passed over. What is written
+is held to the same: a line is made that can be read, or none.
 
 This module knows no file.
 """
@@ -10,15 +11,19 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
 from typing import Any
 
-from .events import EV, FID, FIELDS, SCHEMA, Row, T, place
+from .events import FIELDS, SCHEMA, Row, place
 
 _LONGEST_TEXT = 50_000  # characters; a longer one is cut when it is saved
-_END_OF_INTS = 1 << 63
+_LONGEST_ARGS = 100_000  # of all arguments of a mark together
+_END_OF_INTS = 1 << 63  # what a column of spans can hold
+_END_OF_LENGTHS = 1 << 100  # of time that was asked for: WAIT(1e10) is longer than 2**63 ns
+_LENGTHS = {"dt", "timeout"}
 _TEXTS = {
     "clock", "unit", "python", "wall", "source", "name", "src", "why", "op", "how", "err",
     "func", "text", "stream", "ph", "reason",
@@ -29,31 +34,89 @@ _TEXTS = {
 
 
 def line_maker() -> Callable[[Row], str]:
-    """Return a function that makes a line of a row; it remembers the places it has met."""
+    """Return a function that makes a line of a row; it remembers the places it has met.
+
+    It raises ValueError for a row of which no line can be made that `row_of` would read.
+    """
     places: dict[tuple[int, int], str | None] = {}
 
     def line(row: Row) -> str:
-        ev = row[EV]
-        parts = [f'{{"t":{row[T]},"ev":"{ev}","fid":{row[FID]}']
-        for (label, is_text), value in zip(_LABELS[ev], row[3:], strict=True):
+        t, ev, fid = row[:3]
+        if type(t) is not int or type(fid) is not int or not (_fits(t) and _fits(fid)):
+            t, fid = _whole(ev, "t", t, 0, _END_OF_INTS), _whole(ev, "fid", fid, 0, _END_OF_INTS)
+        parts = [f'{{"t":{t},"ev":"{ev}","fid":{fid}']
+        for (key, label, least, end), value in zip(_LABELS[ev], row[3:], strict=True):
             if value is None:
                 continue
-            if type(value) is int and not is_text:
+            if least is not None:
+                if type(value) is not int or not least <= value < end:
+                    value = _whole(ev, key, value, least, end)
                 parts.append(f"{label}{value}")
-            elif not is_text:
-                parts.append(label + _encode(value))
-            else:
+            elif key in _TEXTS:
                 if type(value) is tuple:
                     # By identity: to compare code objects is to compare all they hold.
-                    key = (id(value[0]), value[1])
-                    if key not in places:
-                        places[key] = place(value)
-                    value = places[key]
+                    at = (id(value[0]), value[1])
+                    if at not in places:
+                        places[at] = place(value)
+                    value = places[at]
                 parts.append(label + _quoted(value if type(value) is str else str(value)))
+            else:
+                value = _plain_args(value) if key == "args" else _plain_id(value)
+                parts.append(label + _encode(value))
+        if ev == "start":
+            _check_schema(row[3])
         parts.append("}\n")
         return "".join(parts)
 
     return line
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as a line can hold it: numbers and truth as they are, the rest as text."""
+    if isinstance(value, int) and abs(value) < _END_OF_LENGTHS:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    try:
+        return str(value)[:1_000]
+    except Exception:  # its own fault, or a number of more than 4,300 digits
+        return f"<{type(value).__name__} that cannot be shown>"
+
+
+def _plain_args(args: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    left = _LONGEST_ARGS
+    for key, value in args.items() if isinstance(args, dict) else [("args", args)]:
+        name, value = str(key)[:1_000], plain(value)
+        left -= len(name) + len(str(value))
+        if left < 0:
+            return {**found, "...": "too long to be saved"}
+        found[name] = value
+    return found
+
+
+def _plain_id(number: Any) -> int | str:
+    number = plain(number)
+    return number if type(number) is int else str(number)
+
+
+def _whole(ev: str, key: str, value: Any, least: int, end: int) -> int:
+    """Return `value` as a plain integer, if it is one that can be read back."""
+    try:
+        whole = operator.index(value)
+    except TypeError:
+        whole = -2
+    if least <= whole < end:
+        return whole
+    years = "; a trace tells of 292 years, no more" if key == "t" and whole > 0 else ""
+    raise ValueError(
+        f"{key} of a {ev} event is a whole number from {least} to {end - 1}, "
+        f"got {_short(value)}{years}"
+    )
+
+
+def _fits(number: int) -> bool:
+    return 0 <= number < _END_OF_INTS
 
 
 def _quoted(text: str) -> str:
@@ -61,9 +124,19 @@ def _quoted(text: str) -> str:
     return quoted if len(text) <= _LONGEST_TEXT else quoted[:-1] + '..."'
 
 
+def _least(key: str) -> int | None:
+    """Return the least number that a field may be; None: it is no number."""
+    return None if key in _TEXTS or key in ("id", "args") else -1 if key == "fd" else 0
+
+
+def _end(key: str) -> int:
+    return _END_OF_LENGTHS if key in _LENGTHS else _END_OF_INTS
+
+
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 _LABELS = {
-    ev: tuple((f',"{key}":', key in _TEXTS) for key in fields) for ev, fields in FIELDS.items()
+    ev: tuple((key, f',"{key}":', _least(key), _end(key)) for key in fields)
+    for ev, fields in FIELDS.items()
 }
 
 
@@ -141,7 +214,7 @@ def row_of(told: Any, shared: dict[str, str]) -> Row | None:
         return None
     ev, wanted = known
     values: list[Any] = [t, ev, fid]
-    for key, least in wanted:
+    for key, least, end in wanted:
         value = told.get(key)
         if value is None:
             pass
@@ -149,7 +222,7 @@ def row_of(told: Any, shared: dict[str, str]) -> Row | None:
             if type(value) is not str:
                 raise ValueError(f"{key} of a {ev} event is a text, got {_short(value)}")
             value = shared.setdefault(value, value)
-        elif type(value) is not int or not least <= value < _END_OF_INTS:
+        elif type(value) is not int or not least <= value < end:
             raise ValueError(f"{key} of a {ev} event is a whole number, got {_short(value)}")
         values.append(value)
     if ev == "start":
@@ -181,16 +254,12 @@ def _is_plain(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    return str(value)[:40] if isinstance(value, str) else repr(value)[:40]
+    return str(plain(value))[:40] if isinstance(value, (str, int)) else repr(value)[:40]
 
 
-def _wanted(fields: Iterable[str]) -> tuple[tuple[str, int | None], ...]:
-    """Return for each field the least it may be, None for a text."""
-    return tuple(
-        (key, None if key in _TEXTS else -1 if key == "fd" else 0)
-        for key in fields
-        if key not in ("id", "args")
-    )
+def _wanted(fields: Iterable[str]) -> tuple[tuple[str, int | None, int], ...]:
+    """Return for each field the least it may be, None for a text, and where its numbers end."""
+    return tuple((key, _least(key), _end(key)) for key in fields if key not in ("id", "args"))
 
 
 _WANTED = {ev: (ev, _wanted(fields)) for ev, fields in FIELDS.items()}
