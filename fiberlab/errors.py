@@ -105,6 +105,16 @@ class TraceError(ValueError):
     """Raised for a file that is no trace, or for a trace that breaks its own laws."""
 
 
+class MissingExtra(ImportError):
+    """Raised where a library is needed that only an extra of the package brings."""
+
+    @classmethod
+    def of(cls, what: str, library: str | None, extra: str) -> MissingExtra:
+        """Say what needs which library, and how to get it."""
+        remedy = f"install fiberlab with its extra: python -m pip install -e '.[{extra}]'"
+        return cls(f"{what} needs {library}, which is not installed; {remedy}", name=library)
+
+
 def without_frames_of(error: BaseException, *modules: str) -> None:
     """Cut the frames of `modules` off the head of the traceback of `error`."""
     trace = error.__traceback__

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import ipywidgets
 import pytest
 
@@ -32,3 +35,17 @@ def test_each_choice_gets_a_slider_with_its_values(shown):
 def test_a_choice_without_values_is_refused(shown):
     with pytest.raises(ValueError, match=r"play\(nap=\) needs at least one value"):
         play(print, nap=[])
+
+
+@pytest.mark.live
+def test_without_ipywidgets_one_line_names_the_extra():
+    blocked = "import sys; sys.modules['ipywidgets'] = None; from fiberlab.lab import record, play"
+    ran = subprocess.run(
+        [sys.executable, "-c", blocked], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ran.stderr.splitlines()[-1] == (
+        "fiberlab.errors.MissingExtra: play needs ipywidgets, which is not installed; install "
+        "fiberlab with its extra: python -m pip install -e '.[lessons]'"
+    )
+    assert "During handling" not in ran.stderr

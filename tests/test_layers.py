@@ -45,7 +45,8 @@ ROOMS = {
     "diagnosis": {"states", "trace", "spans"},
     "figures": {"waits", "states", "alarms", "trace", "spans", "report"},
     # what uses it all
-    "replicator": {"fiber", "sockets", "waits", "trace", "server"},
+    "console": {"errors", "trace"},
+    "replicator": {"fiber", "sockets", "waits", "trace", "server", "errors", "console"},
     "elsewhere": {"coroutines", "recording", "trace"},
     "lab": None,
     "commands": None,
@@ -366,7 +367,7 @@ def test_only_spawn_installs_signal_handlers():
 
 
 def test_nothing_that_runs_in_a_thread_prints():
-    commands = {"commands/cli.py", "lab/notebooks.py", "replicator/__main__.py"}
+    commands = {"commands/cli.py", "lab/notebooks.py"}
     answers = {"lab/exercises.py"}  # the lines of predict, reveal and check
     fibers = {"replicator/proxy.py"}  # a fiber's print is withheld
     said = {"server.py"}  # where it listens

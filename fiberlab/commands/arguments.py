@@ -6,7 +6,6 @@ says what came and what is needed.
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import importlib.util
 import inspect
@@ -15,11 +14,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from ..console import UserError, whole
 from ..fiber import Handler
-
-
-class UserError(Exception):
-    """What the user can mend; its message is the one line that is shown."""
 
 
 def load_function(name: str) -> Handler:
@@ -68,46 +64,20 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def port(text: str) -> int:
-    """Read the number of a port."""
-    return _whole(text, 0, 65535)
-
-
 def clients(text: str) -> int:
     """Read how many clients the demo has: enough to see who waits, few enough to draw."""
-    return _whole(text, 8, 500)
+    return whole(text, 8, 500)
 
 
 def count(text: str) -> int:
     """Read how many findings are wanted."""
-    return _whole(text, 1, 1_000_000)
+    return whole(text, 1, 1_000_000)
 
 
-def _whole(text: str, least: int, most: int) -> int:
-    if text.isdecimal() and least <= int(text) <= most:
-        return int(text)
-    raise argparse.ArgumentTypeError(
-        f"a whole number from {least} to {most} is needed, got {text!r}"
-    )
-
-
-def seconds(text: str) -> float:
-    """Read a length of time."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"seconds > 0 are needed, got {text!r}")
-    return number
-
-
-def check_writable(path: Path) -> None:
-    """Raise UserError now rather than after the work is done."""
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder")
-    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise UserError(f"{path}: cannot be written here")
+def source_of(function: Handler) -> list[Path]:
+    """Return the file that `function` was written in, if there is one."""
+    code = getattr(function, "__code__", None)
+    return [] if code is None else [Path(code.co_filename)]
 
 
 def with_ending(path: Path, ending: str) -> Path:

@@ -1,42 +1,30 @@
 """The command line: serve, demo, plot, diagnose, summary, compare, export.
 
-The rule kept here: what the user got wrong is told in one line on stderr, with what and where,
-and exit code 2; ^C is exit code 130. What came from a client or a file is shown through
-`printable`, so that no terminal obeys it. Each command is one function of the parsed arguments.
+The rule kept here: what came from a client or a file, and the names of files too, are shown
+through `printable`, so that no terminal obeys them. What cannot be written, or would overwrite
+what is read, is told before any work is done. Each command is one function of the parsed
+arguments; how it fails is said in ``console``.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from .. import __version__
-from ..errors import TraceError
+from ..console import Parser, UserError, listening_at, port, run, seconds, writable
 from ..trace.events import printable
+from ..trace.file import descriptor_of, replacing
 from ..trace.trace import Trace
-from .arguments import (
-    UserError,
-    check_writable,
-    clients,
-    count,
-    load_function,
-    port,
-    seconds,
-    with_ending,
-)
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Say it in one line; the usage is a screen away."""
-        self.exit(2, f"{self.prog}: {printable(message)}; see {self.prog} --help\n")
+from .arguments import clients, count, load_function, source_of, with_ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,31 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     arguments: without the program's name; None: those of the process.
     """
-    options = _parser().parse_args(arguments)
-    try:
+
+    def work() -> None:
+        options = _parser().parse_args(arguments)
         options.command(options)
-        sys.stdout.flush()
-    except (UserError, TraceError) as error:
-        return _complain(str(error))
-    except BrokenPipeError:
-        # Who read the output has left (as `head` does); at exit nothing may be flushed to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        return _complain(f"{where}{error.strerror or error}")
-    except KeyboardInterrupt:
-        return 130
-    return 0
 
-
-def _complain(sentence: str) -> int:
-    print(f"fiberlab: {printable(' '.join(sentence.split()))}", file=sys.stderr)
-    return 2
+    return run("fiberlab", work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="fiberlab", description="Cooperative scheduling with real, running code.")
+    parser = Parser(prog="fiberlab", description="Cooperative scheduling with real, running code.")
     parser.add_argument("--version", action="version", version=f"fiberlab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -133,16 +106,14 @@ def serve_command(options: argparse.Namespace) -> None:
     function = load_function(options.function)
     trace = None if options.trace is None else Trace(cpu=True)
     if options.trace is not None:
-        check_writable(options.trace)
+        writable(options.trace, *source_of(function))
     try:
-        spawn(function, options.port, options.timeout, options.debug, trace=trace)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise UserError(f"port {options.port}: {reason}") from None
+        with listening_at(options.port):
+            spawn(function, options.port, options.timeout, options.debug, trace=trace)
     finally:
         if trace:
             trace.save(options.trace)
-            print(f"trace: {options.trace}")
+            _say(f"trace: {options.trace}", options.trace)
 
 
 def demo_command(options: argparse.Namespace) -> None:
@@ -151,29 +122,30 @@ def demo_command(options: argparse.Namespace) -> None:
     from ..figures.timeline import plot_timeline
     from ..lab import demo, record
 
-    for path in (options.trace, options.figure):
-        check_writable(path)
+    writable(options.trace, options.figure)
+    _check_figure(options.figure)
     with _progress(f"{options.clients} clients talk to a live server"):
         trace = record(demo.echo, demo.clients(options.clients), deadline=60.0)
     trace.save(options.trace)
     with _progress("drawing"):
         _draw(lambda: plot_timeline(trace), options.figure)
-    print(f"An echo server on this machine answered {options.clients} clients at once.")
-    print(printable(str(diagnose(trace))))
-    print(f"trace:  {options.trace}\nfigure: {options.figure}")
+    targets = (options.trace, options.figure)
+    _say(f"An echo server on this machine answered {options.clients} clients at once.", *targets)
+    _say(str(diagnose(trace)), *targets)
+    _say(f"trace:  {options.trace}\nfigure: {options.figure}", *targets)
 
 
 def plot_command(options: argparse.Namespace) -> None:
     """Draw the timeline of a saved trace."""
     from ..figures.timeline import describe_timeline, plot_timeline
 
-    trace = Trace.load(options.file)
     target = options.output or with_ending(options.file, ".png")
-    check_writable(target)
+    _check_figure(target, options.file)
+    trace = _load(options.file, target)
     with _progress("drawing"):
         _draw(lambda: plot_timeline(trace), target)
-    _print_lines(describe_timeline(trace))
-    print(f"figure: {target}")
+    _say(describe_timeline(trace), target)
+    _say(f"figure: {target}", target)
 
 
 def diagnose_command(options: argparse.Namespace) -> None:
@@ -181,21 +153,19 @@ def diagnose_command(options: argparse.Namespace) -> None:
     from ..diagnosis.diagnose import diagnose
 
     for path in options.files:
-        findings = diagnose(Trace.load(path), most=options.most)
         if len(options.files) > 1:
-            print(f"{path}:")
-        for finding in findings:
-            print(printable(str(finding)))
-        if not findings:
-            print("nothing found: no fiber held the loop")
+            _say(f"{path}:")
+        findings = diagnose(_load(path), most=options.most)
+        _say(str(findings) or "nothing found: no fiber held the loop")
 
 
 def summary_command(options: argparse.Namespace) -> None:
     """Sum up a saved trace: each fiber's times, waits and longest step."""
     from ..report.summary import summarize
 
-    summary = summarize(Trace.load(options.file))
-    _print_lines(summary.csv() if options.csv else str(summary))
+    trace = _load(options.file, told=not options.csv)
+    summary = summarize(trace)
+    _say(summary.csv() if options.csv else str(summary))
 
 
 def compare_command(options: argparse.Namespace) -> None:
@@ -203,55 +173,102 @@ def compare_command(options: argparse.Namespace) -> None:
     from ..figures.charts import plot_comparison
     from ..report.comparison import compare
 
-    trace, other = Trace.load(options.file), Trace.load(options.other)
-    names = (options.file.name, options.other.name)
-    _print_lines(str(compare(trace, other, names=names)))
     if options.output is not None:
-        check_writable(options.output)
+        _check_figure(options.output, options.file, options.other)
+    target = options.output or Path()
+    trace, other = _load(options.file, target), _load(options.other, target)
+    names = (printable(options.file.name), printable(options.other.name))
+    _say(str(compare(trace, other, names=names)), target)
+    if options.output is not None:
         with _progress("drawing"):
-            _draw(lambda: plot_comparison(trace, other, names=names), options.output)
-        print(f"figure: {options.output}")
-
-
-def _print_lines(text: str) -> None:
-    for line in text.splitlines():
-        print(printable(line))
+            _draw(lambda: plot_comparison(trace, other, names=names), target)
+        _say(f"figure: {target}", target)
 
 
 def export_command(options: argparse.Namespace) -> None:
     """Write a saved trace for Perfetto."""
     from ..report.perfetto import write_perfetto
 
-    trace = Trace.load(options.file)
     target = options.output or with_ending(options.file, ".json")
-    check_writable(target)
+    os.stat(options.file)
+    writable(target, options.file)
+    trace = _load(options.file, target)
     write_perfetto(trace, target, name=options.file.name, output=not options.no_prints)
-    print(f"open it at ui.perfetto.dev: {target}")
+    _say(f"open it at ui.perfetto.dev: {target}", target)
+
+
+# -- What is said ---------------------------------------------------------------
+
+
+def _load(path: Path, *targets: Path, told: bool = True) -> Trace:
+    """Load a trace, and say if it was cut; `told`: False keeps that out of stdout."""
+    trace = Trace.load(path)
+    if trace.unfinished:
+        last = trace.rows[-1][0] / 1e9
+        cut = (
+            f"{path} was cut off: it has no end, and the last of its {len(trace):,} events is at "
+            f"{last:.3f} s; what was under way counts up to there"
+        )
+        _say(cut, *targets, told=told)
+    return trace
+
+
+def _say(text: str, *targets: Path, told: bool = True) -> None:
+    """Print lines on stdout; on stderr if that is one of the `targets`, or for other programs."""
+    aside = not told or any(_is_stdout(target) for target in targets)
+    if aside and sys.stderr is None:
+        return
+    for line in text.splitlines():
+        print(printable(line), file=sys.stderr if aside else sys.stdout)
+
+
+def _is_stdout(target: Path) -> bool:
+    return descriptor_of(target) == 1
 
 
 # -- Figures and progress -------------------------------------------------------
 
 
+def _check_figure(path: Path, *others: Path) -> None:
+    """Raise UserError if no figure can be written to `path`."""
+    from ..figures.timeline import figure_formats
+
+    for other in others:
+        os.stat(other)  # that it is missing is told before that no figure can stand beside it
+    writable(path, *others)
+    if _format(path) not in (known := figure_formats()):
+        raise UserError(f"{path}: a figure ends in .png or another of {', '.join(known)}")
+
+
+def _format(path: Path) -> str:
+    return path.suffix[1:].lower() or "png"
+
+
 def _draw(plot: Callable[[], Any], path: Path) -> None:
     os.environ.setdefault("MPLBACKEND", "Agg")  # a file is drawn, no window: any machine will do
+    picture = io.BytesIO()
     try:
-        plot().figure.savefig(path)
-    except ValueError as error:  # an ending that matplotlib has no format for
+        plot().figure.savefig(picture, format=_format(path))
+    except (ValueError, RuntimeError) as error:  # as of .pgf, which needs another program
         raise UserError(f"{path}: {error}") from None
+    sys.stdout.flush()  # the two may be one
+    with replacing(path) as file:
+        file.write(picture.getvalue())
 
 
 @contextlib.contextmanager
 def _progress(what: str) -> Iterator[None]:
     """Show on a terminal that something is under way, and for how long."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield
         return
     done = threading.Event()
     began = time.monotonic()
 
     def show() -> None:
-        while not done.wait(0.1):
-            print(f"\r{what} ... {time.monotonic() - began:.1f} s", end="", file=sys.stderr)
+        with contextlib.suppress(OSError):  # a terminal that was closed
+            while not done.wait(0.1):
+                print(f"\r{what} ... {time.monotonic() - began:.1f} s", end="", file=sys.stderr)
 
     shower = threading.Thread(target=show, daemon=True)
     shower.start()

@@ -22,7 +22,7 @@ from ..waits import check_seconds
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["describe_timeline", "plot_timeline"]
+__all__ = ["describe_timeline", "figure_formats", "plot_timeline"]
 
 
 def plot_timeline(
@@ -65,6 +65,13 @@ def plot_timeline(
     return Drawing(
         spans, ax, begin, end, stalled, unwatched, order=rows, labels=labels, highlight=chosen
     ).ax
+
+
+def figure_formats() -> list[str]:
+    """Return the endings of the files that a figure can be written to."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    return sorted(FigureCanvasBase.get_supported_filetypes())
 
 
 def _moment(name: str, seconds: Any) -> int:

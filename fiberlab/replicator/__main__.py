@@ -3,61 +3,60 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
+from ..console import Parser, above_zero, listening_at, port, run, writable
+from ..errors import MissingExtra
 from ..server import spawn
 from ..trace.trace import Trace
-from .cache import Cache
-from .proxy import Proxy
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     about = "A caching HTTP proxy for this machine: one download, however many ask. ^C ends it."
-    parser = argparse.ArgumentParser(prog="python -m fiberlab.replicator", description=about)
+    parser = Parser(prog="python -m fiberlab.replicator", description=about)
     add = parser.add_argument
-    add("--port", type=int, default=8080, help="where to listen; 0: any free port (8080)")
+    add("--port", type=port, default=8080, help="where to listen; 0: any free port (8080)")
     add("--cache", metavar="DIR", default="cache", help="the folder of the files (cache)")
     add(
         "--timeout",
-        type=_positive,
+        type=above_zero,
         default=15,
         help="seconds of silence; twice that for a head (15)",
     )
     add("--static", action="store_true", help="files never change: serve without asking again")
     add("--offline", action="store_true", help="ask no origin: serve what is in the cache")
-    add("--limit", type=_positive, metavar="KIB", help="the most KiB a second, but for tunnels")
-    add("--tunnel", type=int, nargs="+", default=[443], help="where CONNECT may lead (443)")
+    add("--limit", type=above_zero, metavar="KIB", help="the most KiB a second, but for tunnels")
+    add("--tunnel", type=port, nargs="+", default=[443], help="where CONNECT may lead (443)")
     add("--debug", action="store_true", help="print at once; errors with their traceback")
-    add("--trace", metavar="FILE", help="write what the fibers did to FILE at the end")
+    add("--trace", metavar="FILE", type=Path, help="write what the fibers did to FILE at the end")
     return parser
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
-    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the proxy until ^C; return the exit code."""
-    told = _parser().parse_args(arguments)
-    trace = Trace() if told.trace else None
+    return run("fiberlab.replicator", lambda: _serve(_parser().parse_args(arguments)))
+
+
+def _serve(told: argparse.Namespace) -> None:
     try:
-        with closing(Cache(told.cache)) as cache:
-            limit = told.limit and told.limit * 1024
-            options = told.static, told.offline, limit, told.tunnel
-            proxy = Proxy(cache, *options, patience=2 * told.timeout)
+        from .cache import Cache
+        from .proxy import Proxy
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of("the replicator", error.name, "replicator") from None
+    trace = None if told.trace is None else Trace()
+    if told.trace is not None:
+        writable(told.trace)
+    with closing(Cache(told.cache)) as cache:
+        limit = told.limit and told.limit * 1024
+        options = told.static, told.offline, limit, told.tunnel
+        proxy = Proxy(cache, *options, patience=2 * told.timeout)
+        with listening_at(told.port):
             spawn(proxy.serve, told.port, told.timeout, told.debug, trace=trace)
-        if trace is not None:
-            trace.save(told.trace)
-    except (OSError, OverflowError) as error:
-        print(f"fiberlab.replicator: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if trace:
+        trace.save(told.trace)
 
 
 if __name__ == "__main__":

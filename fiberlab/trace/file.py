@@ -12,6 +12,7 @@ This module knows no scheduler, and none of the laws of a story but the order of
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import io
 import os
@@ -96,35 +97,90 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _is_stream(path: str | os.PathLike[str]) -> bool:
-    return os.path.exists(path) and not os.path.isfile(path)
-
-
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of `path` when the block ends; if it fails, nothing does.
 
     The name says whether it is compressed (``.gz``). The same content gives the same bytes.
+    A pipe, a terminal, and a descriptor such as /dev/stdout are written to as they are.
+    Raises OSError, with `path`, for what cannot be written.
     """
-    target = os.path.realpath(path)
-    if os.path.exists(target) and not os.path.isfile(target):
-        with open(target, "wb") as file:  # a pipe or a terminal cannot be replaced
-            yield file
-        return
-    writer = f".fiberlab-{os.getpid()}-{threading.get_ident()}.part"
-    temporary = os.path.join(os.path.dirname(target), writer)
+    name = os.fspath(path)
     try:
-        with open(temporary, "wb") as file:
-            if target.endswith(".gz"):
-                with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                    yield packed  # type: ignore[misc]
-            else:
+        if _is_stream(path):
+            with _open_stream(path) as stream, _packed(stream, name) as file:
                 yield file
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
+            return
+        target, temporary = _places(path)
+        try:
+            with open(temporary, "wb") as part, _packed(part, name) as file:
+                yield file
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as error:
+        # Not the name of the part, nor none at all: a full disk is told by a write.
+        raise OSError(error.errno, error.strerror or str(error), name) from None
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError, with `path`, if `replacing` could not even begin to write there."""
+    name = os.fspath(path)
+    try:
+        if os.path.isdir(path) or (os.path.exists(path) and not os.access(path, os.W_OK)):
+            number = errno.EISDIR if os.path.isdir(path) else errno.EACCES
+            raise OSError(number, os.strerror(number))
+        if not _is_stream(path):
+            target, temporary = _places(path)
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(target)  # its name may be too long
+            with open(temporary, "wb"):
+                pass
             os.unlink(temporary)
-        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), name) from None
+
+
+def _places(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return what is replaced, and where it is written meanwhile: beside it."""
+    target = os.path.realpath(path)
+    writer = f".fiberlab-{os.getpid()}-{threading.get_ident()}.part"
+    return target, os.path.join(os.path.dirname(target), writer)
+
+
+def _packed(file: IO[bytes], name: str) -> contextlib.AbstractContextManager[IO[bytes]]:
+    if not name.endswith(".gz"):
+        return contextlib.nullcontext(file)
+    return gzip.GzipFile("", "wb", 6, file, mtime=0)  # type: ignore[return-value]
+
+
+def _is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` cannot be replaced: it is a pipe or a terminal, or stands for a descriptor."""
+    there = os.path.exists(path) and not os.path.isfile(path)
+    return there or descriptor_of(path) is not None
+
+
+def _open_stream(path: str | os.PathLike[str]) -> IO[bytes]:
+    number = descriptor_of(path)
+    # A copy of the descriptor: to open the file anew would be to begin at its head again.
+    return open(path if number is None else os.dup(number), "wb")
+
+
+def descriptor_of(path: str | os.PathLike[str]) -> int | None:
+    """Return which descriptor of this process `path` stands for, as /dev/stdout does; or None."""
+    place = os.fspath(path)
+    for _ in range(40):  # as many links as Linux follows
+        folder, name = os.path.split(place)
+        folder = os.path.realpath(folder)
+        if name.isdecimal() and folder in ("/dev/fd", os.path.realpath("/proc/self/fd")):
+            return int(name)
+        try:
+            place = os.path.join(folder, os.readlink(os.path.join(folder, name)))
+        except (OSError, ValueError):  # no link; and not every system has them
+            return None
+    return None
 
 
 # -- Reading ------------------------------------------------------------------

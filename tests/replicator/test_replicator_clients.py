@@ -9,6 +9,7 @@ import io
 import os
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -340,18 +341,76 @@ def test_each_option_means_what_its_help_says(tmp_path, monkeypatch, words, mean
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--timeout", "0"], "expected a number above 0"),
-        (["--limit", "nan"], "expected a number above 0"),
-        (["--limit", "much"], "invalid"),
-        (["--port", "many"], "invalid int value"),
+        (["--timeout", "0"], "argument --timeout: a number > 0 is needed, got '0'"),
+        (["--timeout", "inf"], "argument --timeout: a number > 0 is needed, got 'inf'"),
+        (["--timeout", "soon"], "argument --timeout: a number > 0 is needed, got 'soon'"),
+        (["--limit", "nan"], "argument --limit: a number > 0 is needed, got 'nan'"),
+        (["--limit", "much"], "argument --limit: a number > 0 is needed, got 'much'"),
+        (["--port", "many"], "argument --port: a whole number from 0 to 65535 is needed"),
+        (["--port", "99999"], "argument --port: a whole number from 0 to 65535 is needed"),
+        (["--port", "-1"], "argument --port: a whole number from 0 to 65535 is needed"),
+        (["--port", "9" * 5_000], "argument --port: a whole number from 0 to 65535 is needed"),
+        (["--tunnel", "443", "65536"], "argument --tunnel: a whole number from 0 to 65535 is"),
+        (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )
-def test_an_argument_that_makes_no_sense_is_named(words, told, capsys):
+def test_an_argument_that_makes_no_sense_is_one_line_that_names_it(words, told, capsys):
     with pytest.raises(SystemExit) as ended:
         main(words)
 
-    assert ended.value.code == 2
-    assert told in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"python -m fiberlab.replicator: {told}")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--trace", "no/such/trace"], "no/such/trace: cannot be written here (No such file"),
+        (["--trace", "."], ".: is a folder"),
+        (["--cache", "a_file"], "a_file: File exists"),
+        (["--cache", "a_file/below"], "a_file/below: Not a directory"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line_before_anything_is_served(
+    tmp_path, monkeypatch, capsys, words, told
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("fiberlab.replicator.__main__.spawn", lambda *_args, **_more: 1 / 0)
+    (tmp_path / "a_file").write_text("")
+    code = main(words)
+
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"fiberlab.replicator: {told}")
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        code = main(["--cache", str(tmp_path), "--port", str(number)])
+
+    told = f"fiberlab.replicator: port {number}: Address already in use\n"
+    assert (code, capsys.readouterr()) == (2, ("", told))
+
+
+def test_without_h11_one_line_names_the_extra():
+    blocked = "import sys; sys.modules['h11'] = None; import runpy; sys.argv[1:] = ['--port', '0']"
+    start = "runpy.run_module('fiberlab.replicator', run_name='__main__', alter_sys=True)"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{blocked}; {start}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stdout, ran.stderr) == (
+        2,
+        "",
+        "fiberlab.replicator: the replicator needs h11, which is not installed; install fiberlab "
+        "with its extra: python -m pip install -e '.[replicator]'\n",
+    )
 
 
 def test_a_cache_that_is_in_use_is_one_line_and_code_2(tmp_path, capsys):
