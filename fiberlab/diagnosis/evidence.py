@@ -116,7 +116,7 @@ def _victim(
         due = spans.start[i] + (spans[i].duration or 0) if late is None else row[T] - late
         waited = ended - max(due, since)
         return Victim(life.id, life.name, waited, "late") if waited > 0 else None
-    if found_data.get(life.id) is not row:
+    if found_data.get(life.id) != row:
         return None
     hidden = row[WAKE.HIDDEN]
     arrived = since if hidden is None else max(since, row[T] - hidden)

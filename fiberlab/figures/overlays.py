@@ -188,7 +188,8 @@ def arrows(canvas: Canvas, highlight: int | None, window: Window) -> int:
     """
     spans, wanted = canvas.spans, []
     # Who spawned whom is seen from the rows.
-    for row in spans.handed if highlight is None else spans.rows:
+    handed = (spans.rows[number] for number in spans.handed)
+    for row in handed if highlight is None else spans.rows:
         if row[EV] != "wake":
             continue
         fiber, by, t = row[FID], row[WAKE.BY], row[T] - spans.origin

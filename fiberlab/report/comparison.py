@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..spans.build import Story, build_spans
-from ..spans.spans import Life, Spans, readable
+from ..spans.spans import Life, Poll, Spans, readable
 from ..trace.events import EV, MARK, T, printable
+from ..trace.packed import Table
 from .summary import TIMES, FiberSummary, MarkSummary, Summary, summarize
 from .tables import Cell, csv_text, html_table, text_table
 
@@ -247,8 +248,9 @@ def shifted(trace: Story, origin: int) -> Spans:
     moved.start, moved.end = back(spans.start), back(spans.end)
     moved.begin, moved.finish = spans.begin - origin, spans.finish - origin
     moved.depth = (back(spans.depth[0]), spans.depth[1])
-    moved.polls = [each._replace(start=each.start - origin, end=each.end - origin)
-                   for each in spans.polls]  # fmt: skip
+    moved.polls = Table(len(Poll._fields), Poll._make)
+    for each in spans.polls:
+        moved.polls.append(each._replace(start=each.start - origin, end=each.end - origin))
     moved.stalls = [each._replace(time=each.time - origin) for each in spans.stalls]
     moved.lives = [_earlier(life, origin) for life in spans.lives]
     return moved

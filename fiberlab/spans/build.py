@@ -10,7 +10,7 @@ This module knows no scheduler and draws nothing. How spans are kept: see ``colu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from ..errors import TraceError
@@ -59,7 +59,7 @@ def build_spans(trace: Story) -> Spans:
 class _Builder:
     """Goes through the events once; one method for each kind that matters."""
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         self.spans = Spans(rows)
         self.open: dict[int, int] = {}  # fiber -> its span that has not ended; -1: it is done
         self.queued = 0
@@ -116,7 +116,7 @@ class _Builder:
         if hidden and why == "io" and i >= 0 and spans.state[i] == _RECV:
             spans.hidden.append((i, min(hidden, spans.end[i] - spans.start[i])))
         elif by and by != fid and why != "spawn":
-            spans.handed.append(row)
+            spans.handed.append(number)
         self.queued = self.queued + 1 if q is None else q
         self._note_depth(row[T])
 

@@ -7,6 +7,7 @@ a time that occurred (the nearest rank), and who held the loop during a wait add
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -71,11 +72,12 @@ class Holders:
 
     def __init__(self, spans: Spans) -> None:
         self.spans = spans
-        self.steps = spans.steps()
-        self.owners = [spans.row[i] for i in self.steps]
-        self._starts = [spans.start[i] for i in self.steps]
-        self._ends = [spans.end[i] for i in self.steps]
-        self._lengths = [b - a for a, b in zip(self._starts, self._ends, strict=True)]
+        self.steps = array("i", (i for i, code in enumerate(spans.state) if code == RUNNING))
+        self.owners = array("i", (spans.row[i] for i in self.steps))
+        self._starts = array("q", (spans.start[i] for i in self.steps))
+        self._ends = array("q", (spans.end[i] for i in self.steps))
+        times = zip(self._starts, self._ends, strict=True)
+        self._lengths = array("q", (b - a for a, b in times))
 
     def range(self, begin: int, end: int) -> tuple[int, int]:
         """Return which of `steps` ran between two times: the first, and the one after the last."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..states import DONE, READY, RUNNING, STATES, UNTIL_POLLED, FiberState
 from ..trace.events import EV, FID, YIELD, Row, TraceEvent, place
+from ..trace.packed import Table
 from .stalls import HeldAt, Stall
 
 
@@ -98,28 +99,28 @@ class Spans:
     depth: two columns, times and the run queue's length from then on.
     hidden: where the waits are whose data lay in the kernel, and for how many nanoseconds; only
     what was measured: what came before the wait, its own fiber had left there.
-    handed: the rows in which a fiber woke another one.
+    handed: the numbers of the rows in which a fiber woke another one.
     begin, finish: the first and last time told. dropped: how many events are missing.
     origin: the moment of the run, in nanoseconds, from which all these times count; events
     themselves count from the run's beginning.
     """
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        self.row, self.state = array("q"), bytearray()
+        self.row, self.state = array("i"), bytearray()
         self.start, self.end = array("q"), array("q")
-        self.first, self.last = array("q"), array("q")  # the events around each; -1: none
+        self.first, self.last = array("i"), array("i")  # the events around each; -1: none
         self.lives: list[Life] = []
         self.row_of: dict[int, int] = {}
-        self.polls: list[Poll] = []
+        self.polls: Table[Poll] = Table(len(Poll._fields), Poll._make)
         self.stalls: list[Stall] = []
         self.depth: tuple[array[int], array[int]] = (array("q"), array("q"))
-        self.hidden: list[tuple[int, int]] = []
-        self.handed: list[Row] = []
+        self.hidden: Table[tuple[int, int]] = Table(2, tuple)
+        self.handed = array("i")
         self.begin = self.finish = self.dropped = self.origin = 0
         self.header: dict[str, Any] = {}
-        self._of_row: list[list[int]] | None = None
-        self._annotations: list[Row] | None = None
+        self._of_row: list[array[int]] | None = None
+        self._annotations: array[int] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -157,10 +158,10 @@ class Spans:
         """Return the spans of the fiber with id `fiber`, in order; KeyError if there is none."""
         return [self[i] for i in self.indexes(fiber) if self.end[i] > self.start[i]]
 
-    def indexes(self, fiber: int) -> list[int]:
+    def indexes(self, fiber: int) -> Sequence[int]:
         """Return where among the spans those of the fiber with id `fiber` are."""
         if self._of_row is None:
-            self._of_row = [[] for _ in self.lives]
+            self._of_row = [array("i") for _ in self.lives]
             for i, row in enumerate(self.row):
                 self._of_row[row].append(i)
         return self._of_row[self.row_of[fiber]]
@@ -169,10 +170,10 @@ class Spans:
         """Return the rows of marks and of output, in order: few among many, and often asked for."""
         if self._annotations is None:
             # Two tests, not one for membership: this goes through every event.
-            self._annotations = [
-                row for row in self.rows if row[EV] == "mark" or row[EV] == "output"
-            ]
-        return self._annotations
+            told = enumerate(self.rows)
+            found = (n for n, row in told if row[EV] == "mark" or row[EV] == "output")
+            self._annotations = array("i", found)
+        return [self.rows[number] for number in self._annotations]
 
     def totals(self, fiber: int | None = None) -> dict[FiberState, int]:
         """Return the nanoseconds spent in each state, by one fiber or by all together."""

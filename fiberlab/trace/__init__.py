@@ -1,7 +1,7 @@
 """The trace: one event for everything that the scheduler does, kept in memory and on disk.
 
-`events` says which kinds there are, `trace` keeps them, `file` writes and reads them, and `line`
-is one event as a line of JSON.
+`events` says which kinds there are, `trace` keeps them, `file` writes and reads them, `line` is
+one event as a line of JSON, and `packed` holds those of a loaded trace in little room.
 
 This folder knows no scheduler, and nothing of what is made of a trace.
 """

@@ -18,13 +18,14 @@ import io
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import IO, Any, NamedTuple
 
 from ..errors import TraceError
 from .events import EV, Row
 from .line import check_depth, line_maker, parse, row_of
+from .packed import PackedRows
 
 Progress = Callable[[float], Any]
 """Called now and then with the share of the work that is done, 0 to 1."""
@@ -50,7 +51,7 @@ class FileLimits(NamedTuple):
 
 
 def write_rows(
-    rows: list[Row], path: str | os.PathLike[str], progress: Progress | None = None
+    rows: Sequence[Row], path: str | os.PathLike[str], progress: Progress | None = None
 ) -> None:
     """Write `rows` to `path`, compressed if the name ends in ``.gz``; see `replacing`.
 
@@ -66,15 +67,15 @@ def write_rows(
                 progress(min(1.0, done * _BATCH / len(rows)))
 
 
-def _written(rows: list[Row], path: str | os.PathLike[str]) -> Iterator[bytes]:
+def _written(rows: Sequence[Row], path: str | os.PathLike[str]) -> Iterator[bytes]:
     """Yield the bytes of `rows`, some thousand lines at once."""
-    line, order, number = line_maker(), _Order(), 0
+    line, order, number, left = line_maker(), _Order(), 0, iter(rows)
     try:
         if not rows:
             raise ValueError("it is empty; was it given to a scheduler as trace=?")
         for done in range(0, len(rows), _BATCH):
             number, lines = done, []
-            for row in islice(rows, done, done + _BATCH):
+            for row in islice(left, _BATCH):
                 number += 1
                 lines.append(line(row))
                 order.check(row)
@@ -188,7 +189,7 @@ def descriptor_of(path: str | os.PathLike[str]) -> int | None:
 
 def read_rows(
     path: str | os.PathLike[str], limits: FileLimits, progress: Progress | None = None
-) -> tuple[list[Row], bool]:
+) -> tuple[PackedRows, bool]:
     """Return the rows in the file at `path`, and whether the file was cut off.
 
     Raises TraceError, with the line, for what is no trace, is damaged or too large; OSError for
@@ -222,7 +223,7 @@ class _Reader:
 
     def __init__(self, limits: FileLimits) -> None:
         self.limits = limits
-        self.rows: list[Row] = []
+        self.rows = PackedRows()
         self.number = 0
         self.cut = False
         self._size = 0
@@ -249,6 +250,7 @@ class _Reader:
             self._take(line)
             if self.number % _BATCH == 0:
                 yield
+        self.rows.pack()
         if not self.rows:
             raise ValueError("the file is empty; no trace was saved")
         self.cut = self.cut or self.rows[-1][EV] != "stop"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -24,6 +24,7 @@ from .events import (
     TraceEvent,
 )
 from .file import FileLimits, Progress, read_rows, write_rows
+from .packed import PackedRows
 
 _time_of = itemgetter(T)
 
@@ -66,7 +67,7 @@ class Trace:
         self.unfinished = False
         self.cost: int | None = None
         """Nanoseconds that recording took, estimated at the end of the run; None: not known."""
-        self.rows: list[Row] = []
+        self.rows: list[Row] | PackedRows = []
         self._kept: list[Row] = []
 
     def __call__(self, event: TraceEvent) -> None:
@@ -93,12 +94,14 @@ class Trace:
             forgotten = max(0, len(kept) - 1 - self.limit)
             del kept[1 : 1 + forgotten]
             dropped = self.dropped + excess - len(named) + forgotten
+            if not isinstance(rows, list):  # a trace that was loaded, and goes on
+                rows = self.rows = list(rows)
             # All at once, without a call: ^C comes between calls.
             rows[:excess], self._kept, self.dropped = (), kept, dropped
 
-    def all_rows(self) -> list[Row]:
+    def all_rows(self) -> Sequence[Row]:
         """Return every event kept, as rows in order; the stage `build_spans` starts from."""
-        return self._kept + self.rows
+        return self._kept + self.rows if isinstance(self.rows, list) else self.rows
 
     def rows_from_the_end(self) -> Iterator[Row]:
         """Go through every event kept, as a row, the last one first."""
@@ -169,7 +172,7 @@ class Trace:
         return trace
 
 
-def rows_of(trace: Trace | Iterable[TraceEvent]) -> list[Row]:
+def rows_of(trace: Trace | Iterable[TraceEvent]) -> Sequence[Row]:
     """Return the rows of a Trace, or of any iterable of events such as a list."""
     if isinstance(trace, Trace):
         return trace.all_rows()

@@ -7,6 +7,7 @@ and blamed on nobody.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -177,12 +178,12 @@ def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Find
 
 def shared_sockets(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find two fibers that waited for the same direction of the same socket at once."""
-    waits: dict[tuple[int, int], list[int]] = {}
+    waits: dict[tuple[int, int], array[int]] = {}
     for i in range(len(spans)):
         if spans.state[i] in ON_SOCKETS and spans.end[i] > spans.start[i]:
             fileno = spans.rows[spans.first[i]][4]
             if isinstance(fileno, int) and fileno >= 0:
-                waits.setdefault((fileno, spans.state[i]), []).append(i)
+                waits.setdefault((fileno, spans.state[i]), array("i")).append(i)
     for (fileno, state), among in waits.items():
         overlapping = [
             (one, other)

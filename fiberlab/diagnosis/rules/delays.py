@@ -7,8 +7,8 @@ processor time. What remains is the machine's, and is called so.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
 from typing import NamedTuple
 
 from ...spans.numbers import Holders
@@ -71,10 +71,12 @@ class Causes:
         self.spans, self.limits = spans, limits
         self.holders = Holders(spans)
         self._known = simulated(spans)
-        parts = [self._proven(step) for step in self.holders.steps]
         # Sums up to each step, so that a stretch of many steps costs two look-ups.
-        self._proofs = list(accumulate((part or 0 for part in parts), initial=0))
-        self._unknown = list(accumulate((part is None for part in parts), initial=0))
+        self._proofs, self._unknown = array("q", [0]), array("i", [0])
+        for step in self.holders.steps:
+            part = self._proven(step)
+            self._proofs.append(self._proofs[-1] + (part or 0))
+            self._unknown.append(self._unknown[-1] + (part is None))
 
     def of(self, stretches: Iterable[Stretch]) -> Cause:
         """Return the cause of what happened in `stretches`, which do not overlap."""
@@ -277,16 +279,17 @@ def slow_turns(spans: Spans, limits: Limits) -> Iterator[Finding]:
 
 def _turns(spans: Spans) -> Iterator[list[int]]:
     """Yield the steps of each turn: of those who were ready when it began, each once."""
-    at = {spans.first[i]: i for i in range(len(spans)) if spans.state[i] == RUNNING}
+    steps = (i for i, code in enumerate(spans.state) if code == RUNNING)  # one for each resume
     turn: list[int] = []
     left: int | None = 0
-    for number, row in enumerate(spans.rows):
-        if row[EV] == "resume" and number in at:
-            if left == 0 or any(spans.row[i] == spans.row[at[number]] for i in turn[:1]):
+    for row in spans.rows:
+        if row[EV] == "resume":
+            step = next(steps)
+            if left == 0 or any(spans.row[i] == spans.row[step] for i in turn[:1]):
                 if turn:
                     yield turn
                 turn, left = [], None if row[RESUME.Q] is None else row[RESUME.Q] + 1
-            turn.append(at[number])
+            turn.append(step)
             left = None if left is None else left - 1
         elif row[EV] == "poll":
             left = 0
