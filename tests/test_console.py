@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -401,6 +400,8 @@ def test_a_full_disk_is_one_line_that_names_the_file(folder, capsys, words):
 @contextlib.contextmanager
 def no_file_larger_than(size: int) -> Iterator[None]:
     """Let the disk be full, as far as this process can tell."""
+    import resource  # there is none on Windows
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
