@@ -67,7 +67,7 @@ NAMED = {
         "scheduler", "fiber.pending = FiberTimeout.of(fiber)", "pass",
     ),
     "ready spans lost": ("spans.build", "READY", "RUNNING"),
-    "output misrouted": ("output", "self._caught(running(), text, stream)", "False"),
+    "output misrouted": ("output", "fiber = output.printing()", "fiber = None"),
 }  # fmt: skip
 
 
