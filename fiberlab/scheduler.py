@@ -145,7 +145,7 @@ class Scheduler:
             elif wait._seconds == 0:
                 return self._go_on(fiber, wait, "yield")
         except Exception as error:
-            fiber.pending = error
+            fiber.pending = error.with_traceback(None)  # the line is the fiber's
             return self._go_on(fiber, None, "yield")
         if self._report is not None:
             self._report.yielded(fiber, wait)

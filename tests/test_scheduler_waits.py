@@ -577,6 +577,17 @@ def test_a_yield_of_anything_else_throws_invalid_yield_there(scheduler, log, cam
     assert log == [(True, True, True), "went on"]
 
 
+def test_the_trace_tells_the_line_that_yields_what_is_refused(scheduler, events):
+    def fiber():
+        yield 42
+
+    scheduler.add(fiber(), "odd")
+    scheduler.run()
+
+    [end] = [event for event in events if event.ev == "exit"]
+    assert end.src == f"test_scheduler_waits.py:{fiber.__code__.co_firstlineno + 1}"
+
+
 def test_a_yield_of_what_cannot_be_printed_is_refused_all_the_same(scheduler, log):
     class Hostile:
         def __repr__(self):
