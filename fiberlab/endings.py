@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from .alarms import Alarms
@@ -58,6 +58,10 @@ def enter(scheduler: Any) -> None:
     if scheduler._reporter is not None:
         scheduler._reporter.start()
         scheduler._report = scheduler._output.report = scheduler._reporter
+    # What an earlier run has left there. Not when that run was left: it may be the run queue, a
+    # student's, that does not come back, and then it would take one ^C more for each fiber.
+    for _ in range(len(scheduler._queue)):
+        scheduler._queue.popleft()
     for fiber in list(scheduler._alive.values()):
         scheduler._admit(fiber)
 
@@ -131,9 +135,6 @@ def _make_all_ready(scheduler: Any) -> None:
     report = scheduler._report
     told = {} if report is None else report.last_told(scheduler._alive.values())
     scheduler.running = None
-    with suppress(Exception):  # a run queue that a student has broken
-        for _ in range(len(scheduler._queue)):
-            scheduler._queue.popleft()
     fibers = scheduler._alive.values()
     scheduler._queue = deque(
         fiber for fiber in fibers if told.get(fiber.id) not in ("resume", "exit")

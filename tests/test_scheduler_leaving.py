@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import io
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Generator
 
 import pytest
@@ -506,3 +508,70 @@ def test_an_interrupt_in_a_fiber_leaves_run(log, request):
     with pytest.raises(KeyboardInterrupt):
         scheduler.run()
     assert log == [("other", "GeneratorExit"), ("other", "finally")]
+
+
+class Stuck(deque):
+    """A run queue one of whose verbs does not come back."""
+
+    verb = ""
+
+    def popleft(self):
+        while self.verb == "popleft":
+            pass
+        return super().popleft()
+
+    def append(self, fiber):
+        while self.verb == "append":
+            pass
+        super().append(fiber)
+
+    def __len__(self):
+        while self.verb == "__len__":
+            pass
+        return super().__len__()
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("verb", ["popleft", "append", "__len__"])
+def test_one_interrupt_ends_a_run_queue_that_does_not_come_back(verb):
+    queue, left, interrupts = Stuck(), threading.Event(), []
+    scheduler = Scheduler(run_queue=queue)
+
+    def breaks():
+        yield WAIT(0)
+        queue.verb = verb
+        yield WAIT(0)
+
+    def interrupt():
+        while not left.wait(0.3):
+            interrupts.append(1)
+            _thread.interrupt_main()
+
+    for _ in range(3):
+        scheduler.add(breaks())
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.run()
+    left.set()
+    thread.join()
+
+    assert interrupts == [1]
+
+
+def test_what_a_run_has_left_in_its_run_queue_is_not_resumed_by_the_next():
+    queue = deque()
+    scheduler, log = Scheduler(run_queue=queue), []
+
+    def noting(name):
+        log.append(name)
+        scheduler.stop()
+        yield WAIT(0)
+        log.append(f"{name} again")
+
+    scheduler.add(noting("first"))
+    scheduler.run()
+    scheduler.add(noting("second"))
+    scheduler.run()
+
+    assert log == ["first", "second"]
