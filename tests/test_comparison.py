@@ -40,7 +40,7 @@ def run(held: float, begin: float = 0, *, late: bool = False) -> list[TraceEvent
         event(begin, "mark", 1, name="go", ph="b", id=1),
         event(begin, "resume", 1, step=1, q=1),
         event(begin + held, "mark", 1, name="go", ph="e", id=1),
-        event(begin + held, "exit", 1, how="return", src=None),
+        event(begin + held, "exit", 1, how="return", src=None, cpu=round(held * MS)),
         event(begin + held, "resume", 2, step=2, q=0),
         event(begin + held + 1, "exit", 2, how="return"),
     ]

@@ -43,7 +43,7 @@ ROOMS = {
     "spans": {"errors", "states", "trace"},
     "report": {"states", "trace", "spans"},
     "diagnosis": {"states", "trace", "spans"},
-    "figures": {"waits", "states", "alarms", "trace", "spans", "report"},
+    "figures": {"waits", "states", "alarms", "trace", "spans", "report", "diagnosis"},
     # what uses it all
     "console": {"errors", "trace"},
     "replicator": {"fiber", "sockets", "waits", "trace", "server", "errors", "console"},

@@ -11,11 +11,12 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.patches import FancyArrowPatch
 
+from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.figures.canvas import cut
-from fiberlab.figures.palette import LOOKS, MARKED, STALLED, UNWATCHED
+from fiberlab.figures.palette import LOOKS, MARKED, STALLED, UNBLAMED, UNWATCHED
 from fiberlab.figures.pixels import Columns, Window, highest, in_window, shares, split, stacks
 from fiberlab.figures.timeline import describe_timeline, plot_timeline
 from fiberlab.spans.build import build_spans
@@ -301,6 +302,67 @@ def test_a_stall_narrower_than_a_pixel_is_still_marked():
     [path] = mark.get_paths()
     pixel = 3_000 / ax.get_window_extent().width
     assert np.ptp(path.vertices[:, 0]) >= 2.5 * pixel
+
+
+def long_step(*, cpu: int | None, func: str, clock: str = "perf_counter") -> list[TraceEvent]:
+    """Tell of a step of 300 ms that used `cpu` ns, and was seen at `func` if that is something."""
+    events = []
+    for each in blocked_server():
+        fields = dict(each.fields)
+        if each.ev == "start":
+            fields["clock"] = clock
+        if each.ev == "stall":
+            if not func:
+                continue
+            fields["func"] = func
+        if fields.get("cpu") is not None:
+            fields["cpu"] = cpu
+        events.append(each._replace(fields=fields))
+    return events
+
+
+@pytest.mark.parametrize(
+    ("steps", "held", "label"),
+    [
+        # What did the step, and whether that is seen: `diagnose` and the picture say the same.
+        (long_step(cpu=20_000, func="time.sleep(0.3)"), True, "server.py:12  300 ms"),
+        (long_step(cpu=290 * MS, func="total += n"), True, "server.py:12  300 ms"),
+        (long_step(cpu=290 * MS, func=""), True, "300 ms"),
+        (long_step(cpu=5 * MS, func="total += n"), False, "300 ms, machine busy?"),
+        (long_step(cpu=5 * MS, func="sock.recv(10)"), False, "300 ms, machine busy?"),
+        (long_step(cpu=20_000, func=""), False, "300 ms, cause not seen"),
+        (long_step(cpu=None, func=""), False, "300 ms, cause not seen"),
+        (long_step(cpu=None, func="", clock="simulated"), True, "300 ms"),
+    ],
+)
+def test_a_step_is_drawn_as_held_only_if_the_diagnosis_blames_the_program(steps, held, label):
+    ax = plot_timeline(steps)
+
+    blamed = [each for each in diagnose(steps, most=None) if each.blames and each.name == "echo-2"]
+    hatched = [each for each in ax.collections if each.get_hatch() == STALLED.hatch]
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert (bool(blamed), bool(hatched)) == (held, held)
+    assert ("held the loop: 300 ms" in legend, "long, cause unknown: 300 ms" in legend) == (
+        held,
+        not held,
+    )
+    [text] = [text for text in ax.texts if text.get_text() == label]
+    assert text.get_color() == (STALLED if held else UNBLAMED).edge
+
+
+def test_a_pause_of_the_machine_is_told_in_words_too():
+    steps = long_step(cpu=5 * MS, func="total += n")
+
+    assert "  300 ms by #2 echo-2, at server.py:12 (machine busy?)" in describe_timeline(steps)
+
+
+def test_a_pause_of_the_machine_is_framed_and_not_hatched():
+    ax = plot_timeline(long_step(cpu=5 * MS, func="total += n"))
+
+    grey = to_rgba(UNBLAMED.edge)
+    [frame] = [each for each in ax.collections if (each.get_edgecolor() == grey).all(axis=-1).any()]
+    assert frame.get_hatch() is None
+    assert drawn(ax)
 
 
 def test_unwatched_waits_are_hatched():

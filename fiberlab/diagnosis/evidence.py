@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ..spans.spans import Spans
 from ..spans.stalls import BLOCKING, called, last_part
-from ..states import READY, UNTIL_POLLED
+from ..states import READY, RUNNING, UNTIL_POLLED
 from ..trace.events import EV, FID, POLL, WAKE, Row, T
 from .limits import Limits
 
@@ -68,6 +68,36 @@ def judge(spans: Spans, step: int, limits: Limits) -> Verdict:
     doubtful = all(last_part(name) in _ON_SOCKETS for name in calls)
     doubtful = doubtful or span.cpu >= 0.1 * limits.cpu_low * span.length
     return Verdict.PREEMPTED if doubtful and len(looks) < 2 else Verdict.BLOCKED
+
+
+def blames(spans: Spans, step: int, verdict: Verdict, limits: Limits) -> bool:
+    """Whether the program is to blame for the long step at `step`; verdict: what `judge` said."""
+    if verdict in (Verdict.BLOCKED, Verdict.COMPUTED) or simulated(spans):
+        return True
+    return verdict is not Verdict.PREEMPTED and endless(spans, step, limits)
+
+
+_EXCUSES = {Verdict.PREEMPTED: "machine busy?", Verdict.UNCLEAR: "cause not seen"}
+
+
+def excuse(spans: Spans, step: int, limits: Limits) -> str | None:
+    """Say in a word or two why nobody is blamed for the long step at `step`; None: one is."""
+    verdict = judge(spans, step, limits)
+    return None if blames(spans, step, verdict, limits) else _EXCUSES[verdict]
+
+
+def endless(spans: Spans, step: int, limits: Limits) -> bool:
+    """Whether the step is so long that its fiber was not going to yield: it never has."""
+    length = spans.end[step] - spans.start[step]
+    return only_step(spans, step) and length >= 1e9 * limits.first_step
+
+
+def only_step(spans: Spans, step: int) -> bool:
+    """Whether the fiber's whole life was this one step: it ended, or is at it still."""
+    life = spans.lives[spans.row[step]]
+    ended = spans.last[step] < 0 or spans.rows[spans.last[step]][EV] == "exit"
+    codes = (spans.state[i] for i in spans.indexes(life.id))
+    return ended and life.known == life.born and sum(code == RUNNING for code in codes) == 1
 
 
 def simulated(spans: Spans) -> bool:

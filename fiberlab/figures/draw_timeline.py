@@ -17,11 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.transforms import ScaledTranslation
 
+from ..diagnosis.evidence import excuse
+from ..diagnosis.limits import Limits
 from ..figures import bars, overlays
 from ..spans.spans import Life, Spans, readable
 from ..states import READY, RUNNING, STATES
 from .canvas import Canvas, cut, swatch
-from .palette import ARRIVED, FONT, LOOKS, MOST_BARS, PLAIN, POLLING, STALLED, UNWATCHED
+from .palette import ARRIVED, FONT, LOOKS, MOST_BARS, PLAIN, POLLING, STALLED, UNBLAMED, UNWATCHED
 from .pixels import Columns, in_window, split, totals_by_row, under_long_steps
 
 
@@ -49,7 +51,7 @@ class Drawing:
         self.spans, self.highlight = spans, highlight
         self.canvas = Canvas(spans, ax, begin, end, order)
         self.ax = self.canvas.ax
-        self.stalls = self._find_stalls(stalled)
+        self.stalls, self.unblamed = self._find_stalls(stalled)
         waits, steps = under_long_steps(Columns.of(spans), unwatched)
         self.unwatched = spans.unwatched(among=waits, steps=steps)
         self._frame(begin, end, labels)
@@ -62,15 +64,27 @@ class Drawing:
         self.paint()
         self.ax.callbacks.connect("xlim_changed", lambda _: self.paint())
 
-    def _find_stalls(self, stalled: float | None) -> dict[int, str]:
-        """Return the steps to mark, by index, each with the words that stand beside it."""
+    def _find_stalls(self, stalled: float | None) -> tuple[dict[int, str], dict[int, str]]:
+        """Return the steps that held the loop, and those as long for which nobody is to blame.
+
+        By index, each with the words that stand beside it. The blame is `diagnose`'s.
+        """
         spans = self.spans
         _, steps = under_long_steps(Columns.of(spans), stalled)
         took = {i: readable(spans.end[i] - spans.start[i]) for i in steps}
         for step in {stall.step for stall in spans.stalls}:
             length = readable(spans.end[step] - spans.start[step])
             took[step] = f"{cut(spans.held_at(step).text or '', 40)}  {length}".strip()
-        return took
+        limits = Limits() if stalled is None else Limits(step=stalled)
+        held, unblamed = {}, {}
+        for step, text in took.items():
+            why = excuse(spans, step, limits)
+            if why is None:
+                held[step] = text
+            else:
+                length = readable(spans.end[step] - spans.start[step])
+                unblamed[step] = f"{length}, {why}"
+        return held, unblamed
 
     def paint(self) -> None:
         """Draw what the Axes shows now, in place of what was drawn before."""
@@ -87,6 +101,7 @@ class Drawing:
         bars.polls(canvas, window)
         bars.unwatched(canvas, self.unwatched, window)
         bars.arrived(canvas, window)
+        overlays.stalls(canvas, self.unblamed, window, UNBLAMED)
         overlays.stalls(canvas, self.stalls, window)
         overlays.queue(canvas, window)
         signs, wakes = (
@@ -179,6 +194,9 @@ class Drawing:
         if self.stalls:
             held = sum(self.spans.end[i] - self.spans.start[i] for i in self.stalls)
             entries.append(swatch(STALLED, f"held the loop: {readable(held)}"))
+        if self.unblamed:
+            long = sum(self.spans.end[i] - self.spans.start[i] for i in self.unblamed)
+            entries.append(swatch(UNBLAMED, f"long, cause unknown: {readable(long)}"))
         idle = sum(poll.end - poll.start for poll in self.spans.polls)
         if idle:
             entries.append(swatch(POLLING, f"scheduler polls: {readable(idle)}"))

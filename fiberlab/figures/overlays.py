@@ -18,7 +18,18 @@ from ..spans.spans import Spans
 from ..states import READY
 from ..trace.events import EV, FID, MARK, WAKE, Row, T
 from .canvas import Canvas, corners, cut
-from .palette import FONT, LOOKS, MARKED, MOST_LABELS, PLAIN, PRINTED, SMALL, STALL_WIDTH, STALLED
+from .palette import (
+    FONT,
+    LOOKS,
+    MARKED,
+    MOST_LABELS,
+    PLAIN,
+    PRINTED,
+    SMALL,
+    STALL_WIDTH,
+    STALLED,
+    Look,
+)
 from .pixels import Window, highest
 
 MOST_SIGNS = 300
@@ -26,8 +37,8 @@ MOST_ARROWS = 40  # more tell nothing; then one fiber is asked for
 MOST_OF_ONE = 200
 
 
-def stalls(canvas: Canvas, labels: dict[int, str], window: Window) -> None:
-    """Mark the steps that held the loop, at least STALL_WIDTH wide, and name the worst."""
+def stalls(canvas: Canvas, labels: dict[int, str], window: Window, look: Look = STALLED) -> None:
+    """Mark long steps, at least STALL_WIDTH wide, and name the worst; look: held, or unblamed."""
     spans = canvas.spans
     seen = [i for i in labels if spans.end[i] > window.begin and spans.start[i] < window.end]
     seen = [i for i in seen if canvas.y(i) > 0]
@@ -38,19 +49,24 @@ def stalls(canvas: Canvas, labels: dict[int, str], window: Window) -> None:
     end = np.array([spans.end[i] for i in seen], float)
     short = np.maximum(0, STALL_WIDTH * window.pixel - (end - start)) / 2
     start, end = start - short, end + short
-    shape = corners(y, start / canvas.scale, end / canvas.scale, STALLED.height)
+    shape = corners(y, start / canvas.scale, end / canvas.scale, look.height)
     marked = PolyCollection(
-        shape, facecolors="none", edgecolors=STALLED.edge, linewidths=1.2, hatch=STALLED.hatch
+        shape, facecolors="none", edgecolors=look.edge, linewidths=1.2, hatch=look.hatch or None
     )
     canvas.add_collection(marked, 4)
     seen.sort(key=lambda i: spans.start[i] - spans.end[i])
     taken: list[tuple[float, float, float]] = []
     for i in seen:
-        _label(canvas, i, labels[i], window, taken)
+        _label(canvas, i, labels[i], window, taken, look.edge)
 
 
 def _label(
-    canvas: Canvas, i: int, text: str, window: Window, taken: list[tuple[float, float, float]]
+    canvas: Canvas,
+    i: int,
+    text: str,
+    window: Window,
+    taken: list[tuple[float, float, float]],
+    colour: str,
 ) -> None:
     """Write beside the step at `i` where it was held, if no label is in the way."""
     spans, y = canvas.spans, canvas.y(i)
@@ -70,7 +86,7 @@ def _label(
     x = left if align == "left" else left + width
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
     label = canvas.ax.text(
-        x / canvas.scale, y, text, color=STALLED.edge, fontsize=FONT, fontweight="bold",
+        x / canvas.scale, y, text, color=colour, fontsize=FONT, fontweight="bold",
         ha=align, va="center", zorder=7, bbox=box, clip_on=True, **PLAIN,
     )  # fmt: skip
     label.set_in_layout(False)

@@ -12,6 +12,8 @@ import math
 import numbers
 from typing import TYPE_CHECKING, Any
 
+from ..diagnosis.evidence import excuse
+from ..diagnosis.limits import Limits
 from ..report.tables import Cell, text_table
 from ..spans.build import Story, build_spans
 from ..spans.spans import Spans, readable
@@ -40,7 +42,8 @@ def plot_timeline(
 
     trace: a Trace, its events, or its Spans. ax: where to draw; None makes a figure. t0, t1:
     the seconds to show; None: from the beginning, to the end. stalled: seconds from which a
-    step is marked as one that held the loop. unwatched: seconds from which the waits under
+    step is marked as one that held the loop; in grey if `diagnose` would blame the machine, or
+    cannot tell. unwatched: seconds from which the waits under
     another fiber's step are marked: nobody looked for their data meanwhile. None or math.inf,
     for both: none is marked.
     order: of the rows: "family" puts children under their parents, "spawn" keeps the order of
@@ -123,13 +126,13 @@ def _table(spans: Spans) -> list[str]:
 
 def _longest_steps(spans: Spans, most: int) -> list[str]:
     longest = sorted(spans.steps(), key=lambda i: spans.start[i] - spans.end[i])[:most]
-    lines = []
+    lines, limits = [], Limits()
     for i in longest:
         span, life = spans[i], spans.lives[spans.row[i]]
-        name = printable(life.name[:30])
-        lines.append(
-            f"  {readable(span.length)} by #{life.id} {name}, at {spans.held_at(i).text or '?'}"
-        )
+        name, at = printable(life.name[:30]), spans.held_at(i).text or "?"
+        why = excuse(spans, i, limits) if span.length >= limits.step * 1e9 else None
+        but = "" if why is None else f" ({why})"
+        lines.append(f"  {readable(span.length)} by #{life.id} {name}, at {at}{but}")
     return lines
 
 

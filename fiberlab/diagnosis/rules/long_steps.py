@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 
 from ...spans.spans import Spans, readable
 from ...spans.stalls import HeldAt, called, last_part
-from ...states import RUNNING
-from ..evidence import Verdict, Victim, judge, simulated, victims_of
+from ..evidence import Verdict, Victim, blames, endless, judge, only_step, simulated, victims_of
 from ..finding import Finding, listed, more, shown
 from ..limits import Limits
 
@@ -37,9 +36,8 @@ def _long_step(
     longest = victims[0].waited if victims else 0
     cpu = {} if span.cpu is None else {"cpu": span.cpu}
     known = simulated(spans)
-    endless = _only_step(spans, step) and span.length >= 1e9 * limits.first_step
-    endless = endless and verdict is not Verdict.PREEMPTED
-    unclear = verdict in (Verdict.UNCLEAR, Verdict.PREEMPTED) and not known and not endless
+    never = verdict is not Verdict.PREEMPTED and endless(spans, step, limits)
+    blamed = blames(spans, step, verdict, limits)
     text = _FACTS[verdict](spans, step, src)
     # Whoever did it, the others waited; but when nobody is to blame there is nothing to mend.
     text += " " + _victims_in_words(victims)
@@ -47,7 +45,7 @@ def _long_step(
         text += f" {more(len(steps) - 1, 'step')} held there, {readable(total)} in all."
     text += " " + _remedy(spans, step, verdict)
     return Finding(
-        kind="never yielded" if endless else verdict.value,
+        kind="never yielded" if never else verdict.value,
         text=text.strip(),
         fiber=life.id,
         name=life.name,
@@ -56,9 +54,9 @@ def _long_step(
         victims=victims,
         spans=tuple(spans[i] for i in steps[:100]),
         numbers={"ran": span.length, "longest_wait": longest, "steps": len(steps), **cpu},
-        certainty=_certainty(unclear, span.cpu is None and not known),
+        certainty=_certainty(not blamed, span.cpu is None and not known),
         severity="error" if span.length >= 10e9 * limits.step else "warning",
-        blames=not unclear,
+        blames=blamed,
     )
 
 
@@ -69,17 +67,9 @@ def _certainty(unclear: bool, unmeasured: bool) -> str:
 def _ran(spans: Spans, step: int) -> str:
     span, life = spans[step], spans.lives[spans.row[step]]
     still = " and had not yielded when the trace ended" if span.unfinished else " without yielding"
-    if _only_step(spans, step):
+    if only_step(spans, step):
         still = " and has not yielded once"
     return f"{shown(life.name)} ran {readable(span.length)}{still}"
-
-
-def _only_step(spans: Spans, step: int) -> bool:
-    """Whether the fiber's whole life was this one step: it ended, or is at it still."""
-    life = spans.lives[spans.row[step]]
-    ended = spans.last[step] < 0 or spans.rows[spans.last[step]][1] == "exit"
-    codes = (spans.state[i] for i in spans.indexes(life.id))
-    return ended and life.known == life.born and sum(code == RUNNING for code in codes) == 1
 
 
 def _between(held: HeldAt) -> str:
