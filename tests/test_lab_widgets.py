@@ -49,3 +49,19 @@ def test_without_ipywidgets_one_line_names_the_extra():
         "fiberlab with its extra: python -m pip install -e '.[lessons]'"
     )
     assert "During handling" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("draw", "values", "words"),
+    [
+        ("draw", [1], "needs a function that draws, got 'draw'"),
+        (print, "123", r"play\(nap=\) needs a list of values, got '123'"),
+        (print, 3, r"play\(nap=\) needs a list of values, got 3"),
+        (print, None, "needs a list of values"),
+    ],
+)
+def test_what_is_no_function_or_no_list_is_refused(shown, draw, values, words):
+    with pytest.raises(TypeError, match=words):
+        play(draw, nap=values)
+
+    assert shown == []

@@ -7,7 +7,7 @@ is compared like any other. This is the only module that needs ipywidgets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import ipywidgets
@@ -18,8 +18,13 @@ def play(draw: Callable[..., Any], **choices: Sequence[Any]) -> None:
 
     choices: by the name of a parameter of `draw`, the values it may take; the first is shown to
     begin with. `draw` is called again when a slider is let go, so it may take a second or two.
-    Raises ValueError for a parameter without values.
+    Raises TypeError for what is no function or no list, ValueError for one without values.
     """
+    if not callable(draw):
+        raise TypeError(f"play() needs a function that draws, got {draw!r}")
+    for name, values in choices.items():
+        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+            raise TypeError(f"play({name}=) needs a list of values, got {values!r}")
     sliders = {name: _slider(name, list(values)) for name, values in choices.items()}
     ipywidgets.interact(draw, **sliders)
 
