@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fiberlab import WAIT
 from fiberlab.lab import (
     Exercise,
     Judgement,
@@ -164,6 +165,78 @@ def test_what_an_answer_raises_is_what_was_seen(exercise):
     judgement = examine("l07-x", {})
     assert not judgement.passed
     assert judgement.seen == "your answer raised KeyError: 'none'"
+
+
+@pytest.mark.parametrize("ends", [SystemExit, GeneratorExit, pytest.fail.Exception])
+def test_whatever_class_an_answer_raises_is_what_was_seen(exercise, ends):
+    def answer():
+        raise ends("so it was")
+
+    exercise(lambda answer: answer())
+
+    assert examine("l07-x", answer).seen == f"your answer raised {ends.__name__}: so it was"
+
+
+def test_an_interrupt_of_the_learners_own_is_passed_on(exercise):
+    def answer():
+        raise KeyboardInterrupt
+
+    exercise(lambda answer: answer())
+
+    with pytest.raises(KeyboardInterrupt):
+        examine("l07-x", answer)
+
+
+@pytest.mark.live
+def test_an_answer_that_never_ends_is_interrupted_and_its_line_told(exercise):
+    def answer():
+        while True:
+            pass
+
+    exercise(lambda answer: answer())
+    finding = examine("l07-x", answer, within=0.2)
+
+    assert not finding.passed
+    assert finding.seen.startswith(
+        "after 0.2 s your answer was interrupted: it was still at work at test_lab_exercises.py:"
+    )
+    assert finding.seen.endswith(", in answer")
+
+
+@pytest.mark.live
+def test_an_answer_whose_fiber_never_yields_or_spins_is_told_with_fiber_and_line():
+    def stuck(limit):
+        yield WAIT(0)
+        while True:
+            pass
+
+    def spinning(limit):
+        while True:
+            yield WAIT(0)
+
+    held, spins = (examine("l07-e2", each, within=0.5).seen for each in (stuck, spinning))
+    here = "at test_lab_exercises.py:"
+    assert f"fiber yours has not yielded {here}" in held
+    line = spinning.__code__.co_firstlineno + 2
+    assert f"fiber yours spins: it is resumed again and again {here}{line}, in spinning" in spins
+
+
+@pytest.mark.parametrize(("within", "error"), [("1", TypeError), (0, ValueError), (-1, ValueError)])
+def test_a_wrong_time_limit_is_refused(exercise, within, error):
+    exercise(lambda answer: Judgement(True))
+
+    with pytest.raises(error, match="within"):
+        examine("l07-x", 1, within=within)
+
+
+@pytest.mark.parametrize("name", [None, 7, ["l07-q1"], b"l07-q1"])
+def test_an_id_that_is_no_text_is_refused(predictions, name):
+    with pytest.raises(TypeError, match=r"predict\(question\) needs text in quotes"):
+        predictions.predict(name, "a")
+    with pytest.raises(TypeError, match=r"reveal\(question\) needs text in quotes"):
+        predictions.reveal(name, None)
+    with pytest.raises(TypeError, match=r"check\(exercise\) needs text in quotes"):
+        check(name, 3)
 
 
 def test_a_judgement_tells_what_was_seen_what_was_expected_and_a_hint(exercise, capsys):

@@ -18,6 +18,13 @@ from types import EllipsisType
 from typing import Any
 
 from . import lessons
+from .arguments import positive, text
+from .limits import Limit
+
+CHECK_SECONDS = 10.0
+"""How long an answer may be examined; a few are examined in real time, which takes a second."""
+
+TO_ITS_END = "an answer that runs to its end"
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Predictions:
 
         Raises KeyError for a question that is not known, ValueError for such a choice.
         """
-        asked = find_question(question)
+        asked = find_question(text("predict(question)", question))
         if choice is ...:
             self.choices.pop(question, None)
             letters = _either([repr(letter) for letter in asked.choices])
@@ -97,7 +104,7 @@ class Predictions:
 
     def reveal(self, question: str, recorded: Any) -> str:
         """Return the prediction held against what was recorded, in a few lines."""
-        asked = find_question(question)
+        asked = find_question(text("reveal(question)", question))
         outcome = asked.outcome(recorded)
         told = f"recorded:  ({outcome}) {asked.choices[outcome]}"
         choice = self.choices.get(question)
@@ -140,34 +147,45 @@ def reveal(question: str, recorded: Any, *, predictions: Predictions = PREDICTIO
 # -- Exercises ----------------------------------------------------------------
 
 
-def check(exercise: str, answer: Any, *given: Any) -> None:
+def check(exercise: str, answer: Any, *given: Any, within: float = CHECK_SECONDS) -> None:
     """Judge an answer and print what was found: ``check("l07-e1", culprit, trace)``.
 
-    given: what else the exercise is about.
+    given: what else the exercise is about. within: seconds after which an answer is interrupted.
     """
-    print(f"{exercise}: {examine(exercise, answer, *given)}")
+    print(f"{exercise}: {examine(exercise, answer, *given, within=within)}")
 
 
-def examine(exercise: str, answer: Any, *given: Any) -> Judgement:
+def examine(exercise: str, answer: Any, *given: Any, within: float = CHECK_SECONDS) -> Judgement:
     """Judge an answer and return what was found; see `check`.
 
     An answer that is ..., holds a ..., or raises NotImplementedError was not attempted; what
     else it raises is what was seen. Raises KeyError for an exercise that is not known.
     """
-    judge = find_exercise(exercise).judge
+    judge = find_exercise(text("check(exercise)", exercise)).judge
     if answer is ... or (isinstance(answer, (tuple, list)) and any(x is ... for x in answer)):
         return Judgement(False, attempted=False)
-    try:
-        return judge(answer, *given)
-    except NotImplementedError:
-        return Judgement(False, attempted=False)
-    except Exception as error:
-        return Judgement(
+    with Limit(positive("within", within)) as limit:
+        try:
+            found = judge(answer, *given)
+        except NotImplementedError:
+            found = Judgement(False, attempted=False)
+        except KeyboardInterrupt:
+            raise  # the learner's, or the limit's
+        except BaseException as error:
+            found = Judgement(
+                False,
+                seen=f"your answer raised {type(error).__name__}: {error}",
+                expected=TO_ITS_END,
+                hint="call it yourself in a cell: the traceback there names the line",
+            )
+    if limit.reached is not None:
+        found = Judgement(
             False,
-            seen=f"your answer raised {type(error).__name__}: {error}",
-            expected="an answer that runs to its end",
-            hint="call it yourself in a cell: the traceback there names the line",
+            seen=f"after {within:g} s your answer was interrupted: {limit.reached}",
+            expected=TO_ITS_END,
+            hint="what ends the loop there, and what gives the others a turn?",
         )
+    return found
 
 
 # -- Where they are -----------------------------------------------------------
