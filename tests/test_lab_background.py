@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -91,7 +92,9 @@ def test_a_server_that_does_not_stop_is_named():
     with nothing_left():
         with (
             pytest.raises(
-                RuntimeError, match=r"within 0\.05 s: fiber 'stubborn-2' has not yielded"
+                RuntimeError,
+                match=r"within 0\.05 s: fiber 'stubborn-2' has not yielded at "
+                rf"test_lab_background.py:{stubborn.__code__.co_firstlineno + 4};",
             ),
             serving(stubborn, within=0.05) as server,
             socket.create_connection(server.address) as client,
@@ -110,6 +113,27 @@ def test_a_second_listener_that_fails_leaves_no_first():
 def test_serving_nothing_is_refused():
     with pytest.raises(TypeError, match="at least one generator function"):
         serving().__enter__()
+
+
+def plain(sock, address):
+    return sock.getpeername()
+
+
+def test_a_function_that_makes_no_fiber_is_told_when_the_with_is_left():
+    words = r"^plain\(sock, address\) made no fiber: it returned .* has a `yield` in it$"
+    with nothing_left(), pytest.raises(TypeError, match=words), serving(echo, plain) as server:
+        for address in server.addresses:
+            say(address, b"x")
+
+
+@pytest.mark.parametrize(
+    ("within", "error"),
+    [("5", TypeError), (None, TypeError), (True, TypeError), (0, ValueError), (-1, ValueError),
+     (math.nan, ValueError), (math.inf, ValueError), (1e300, ValueError)],
+)  # fmt: skip
+def test_a_wrong_time_to_stop_is_refused_before_anything_is_opened(within, error):
+    with nothing_left(), pytest.raises(error, match="within"):
+        serving(echo, within=within).__enter__()
 
 
 def test_what_fibers_print_is_kept(capsys):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
+import math
+import socket
+import struct
 import threading
 import time
+from collections import deque
 
 import pytest
 from lab_fibers import echo, failing, nothing_left, silent
 
-from fiberlab import RECV, SEND, WAIT, start
+from fiberlab import RECV, SEND, WAIT, in_thread, join, recv_until, send_all, start
 from fiberlab.lab import ClientError, load, printed, record, serving, stories, story
 
 pytestmark = pytest.mark.live
@@ -121,6 +126,60 @@ def test_clients_that_make_no_sense_are_refused_before_anything_is_opened(client
         record(echo, clients)
 
 
+NO_NUMBERS = ("3", b"3", None, True, 3j, [3])
+NO_COUNTS = (*NO_NUMBERS, 2.0, math.nan)
+WRONG = [
+    *[("requests", each, TypeError) for each in NO_COUNTS],
+    *[("requests", each, ValueError) for each in (0, -1)],
+    *[("rate", each, TypeError) for each in NO_NUMBERS if each is not None],
+    *[("rate", each, ValueError) for each in (0, -5, math.nan, math.inf, -math.inf, 1e300)],
+    *[("deadline", each, TypeError) for each in NO_NUMBERS],
+    *[("deadline", each, ValueError) for each in (0, -1.0, math.nan, math.inf, 1e300, 10**400)],
+    ("clients", True, TypeError),
+    ("clients", 2.0, TypeError),
+    ("clients", math.nan, TypeError),
+    ("clients", 0, ValueError),
+    ("clients", -1, ValueError),
+    ("clients", 10**30, ValueError),
+    ("clients", [], ValueError),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "error"), WRONG)
+def test_a_wrong_argument_is_refused_before_anything_is_opened(name, value, error):
+    arguments = {"clients": 2, name: value}
+    with nothing_left(), pytest.raises(error, match=name):
+        record(echo, **arguments)
+    with nothing_left(), pytest.raises(error, match=name):
+        load(("127.0.0.1", 1), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        *[("timeout", each, TypeError) for each in NO_NUMBERS],
+        *[("timeout", each, ValueError) for each in (0, -1, math.nan, math.inf, 1e300)],
+        *[("request", each, TypeError) for each in (b"", "hello", None, 3)],
+        ("address", 80, TypeError),
+        ("address", ("127.0.0.1", "80"), TypeError),
+        ("address", ("127.0.0.1", 99_999), ValueError),
+    ],
+)
+def test_a_wrong_argument_of_load_is_refused(name, value, error):
+    arguments = {"address": ("127.0.0.1", 1), name: value}
+    with nothing_left(), pytest.raises(error):
+        load(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [("x", TypeError), (True, TypeError), (0, ValueError), (math.inf, ValueError)],
+)
+def test_a_wrong_stall_after_is_refused(value, error):
+    with nothing_left(), pytest.raises(error, match="stall_after"):
+        record(echo, clients=1, stall_after=value)
+
+
 # -- record -----------------------------------------------------------------------------
 
 
@@ -226,12 +285,67 @@ def test_an_error_in_the_server_is_told_with_its_line():
     assert failure.value.trace.header["clock"] == "perf_counter"
 
 
-def test_a_function_that_makes_no_fiber_is_told():
-    with (
-        nothing_left(),
-        pytest.raises(ClientError, match=r"the server: error: no fiber for .*TypeE"),
-    ):
-        record(lambda: None, clients=1)
+def plain(sock, address):
+    sock.sendall(sock.recv(1024))
+
+
+def returning(sock, address):
+    return sock.getpeername()
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (
+            plain,
+            r"^plain\(sock, address\) made no fiber: it raised BlockingIOError: .* `yield` in it",
+        ),
+        (
+            returning,
+            r"^returning\(sock, address\) made no fiber: it returned \('127.0.0.1', \d+\);",
+        ),
+        (lambda: None, r"made no fiber: it raised TypeError: .* takes 0 positional arguments"),
+    ],
+)
+def test_a_function_that_makes_no_fiber_is_told_in_one_sentence(function, words):
+    with nothing_left(), pytest.raises(ClientError, match=words):
+        record(function, clients=3)
+
+
+def test_it_is_told_even_if_the_clients_do_not_mind():
+    with nothing_left(), pytest.raises(ClientError, match=r"^returning\(sock, address\) made no"):
+        record(returning, [lambda sock: None])
+
+
+def reply(sock, data):
+    yield SEND(sock)
+    sock.sendall(data)
+
+
+def forgetful(sock, address):
+    yield RECV(sock)
+    reply(sock, sock.recv(1024))
+
+
+def test_a_helper_called_without_yield_from_is_named_with_its_line():
+    line = forgetful.__code__.co_firstlineno + 2
+    words = (
+        rf"forgetful calls reply\(...\) at test_lab_clients.py:{line} and drops what it makes: "
+        r"write `yield from reply\(sock, sock.recv\(1024\)\)`$"
+    )
+
+    with nothing_left(), pytest.raises(ClientError, match=words):
+        record(forgetful, clients=2)
+
+
+def test_a_helper_that_is_yielded_is_told_at_the_line_that_yields_it():
+    def yielding(sock, address):
+        yield RECV(sock)
+        yield reply(sock, sock.recv(1024))
+
+    line = yielding.__code__.co_firstlineno + 2
+    with pytest.raises(ClientError, match=rf"yield from at test_lab_clients.py:{line}$"):
+        record(yielding, clients=1)
 
 
 def test_a_failing_client_is_recorded_if_that_is_asked_for():
@@ -243,6 +357,242 @@ def test_a_failing_client_is_recorded_if_that_is_asked_for():
 def test_an_exception_in_a_clients_function_is_its_failure():
     with nothing_left(), pytest.raises(ClientError, match="client 2 of 2: ZeroDivisionError"):
         record(echo, [b"hello", lambda sock: 1 / 0])
+
+
+class Died(BaseException):
+    """Not even an Exception, as pytest's own failures are."""
+
+
+ENDS = (SystemExit, KeyboardInterrupt, GeneratorExit, Died, pytest.fail.Exception, OSError)
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_a_client_that_ends_by_whatever_it_raises_has_failed(ends):
+    def client(sock):
+        raise ends("so it was")
+
+    words = f"client 2 of 2: {ends.__name__}: so it was"
+    with nothing_left(), pytest.raises(ClientError, match=words) as failure:
+        record(echo, [b"hello", client])
+    with serving(echo) as server, pytest.raises(ClientError, match=words):
+        load(server.address, [b"hello", client], requests=1)
+
+    assert [each.error is None for each in failure.value.records] == [True, False]
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_what_is_raised_inside_serving_comes_out_of_it(ends):
+    with nothing_left(), pytest.raises(ends, match="so it was"), serving(echo):
+        raise ends("so it was")
+
+
+def test_a_client_that_is_a_generator_function_has_failed_since_nobody_runs_it():
+    def client(sock):
+        yield sock.send(b"x")
+
+    with (
+        nothing_left(),
+        pytest.raises(ClientError, match=r"client 1 of 1: TypeError: .*nobody runs"),
+    ):
+        record(echo, [client])
+
+
+def test_a_client_whose_connection_dies_has_failed():
+    def dying(sock, address):
+        yield RECV(sock)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+
+    with nothing_left(), pytest.raises(ClientError, match="client 1 of 1: Connection"):
+        record(dying, clients=1)
+
+
+def test_a_standstill_ends_at_once_and_names_the_fiber_its_wait_and_its_line():
+    line = silent.__code__.co_firstlineno + 3
+    words = (
+        "client 1 of 2: had not ended in time; "
+        rf"the server: fiber silent-2 waits in RECV at lab_fibers.py:{line}$"
+    )
+
+    began = time.monotonic()
+    with nothing_left(), pytest.raises(ClientError, match=words):
+        record(silent, clients=2, deadline=60)
+
+    assert time.monotonic() - began < 30
+
+
+def test_a_child_that_waits_for_the_client_makes_a_standstill_too():
+    def reading(sock):
+        while True:
+            yield RECV(sock)
+            sock.recv(1)
+
+    def parent(sock, address):
+        yield from join(start(reading(sock), "child"))
+
+    began = time.monotonic()
+    with pytest.raises(ClientError, match=r"fiber parent-2 waits in WAIT\(\) at"):
+        record(parent, clients=1, deadline=60)
+
+    assert time.monotonic() - began < 30
+
+
+def test_a_failure_elsewhere_is_told_with_the_wait_of_the_clients_own_fiber():
+    def first_waits(sock, address):
+        yield RECV(sock)
+        if sock.recv(1024) == b"other":
+            raise ValueError("gone")
+        yield RECV(sock)
+
+    words = (
+        r"client 1 of 2: had not .*fiber first_waits-2 waits in RECV at .*; fiber 'first_waits-3'"
+    )
+    with pytest.raises(ClientError, match=words):
+        record(first_waits, [b"first", b"other"])
+
+
+def test_an_interrupt_does_not_wait_for_a_client_that_sleeps():
+    let_go = threading.Event()
+    interrupt = threading.Timer(0.3, _thread.interrupt_main)
+    interrupt.start()
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        record(echo, [lambda sock: let_go.wait(60)], deadline=60)
+    let_go.set()
+
+    assert time.monotonic() - began < 30
+
+
+def test_the_line_of_a_fiber_that_waits_inside_a_helper_is_its_own():
+    def lines(sock, address):
+        while True:
+            line = yield from recv_until(sock, b"!")
+            yield from send_all(sock, line)
+
+    line = lines.__code__.co_firstlineno + 2
+    with pytest.raises(ClientError, match=rf"waits in RECV at test_lab_clients.py:{line}$"):
+        record(lines, [lambda sock: (sock.sendall(b"?"), sock.makefile("rb").readline())])
+
+
+def test_what_only_looks_like_a_standstill_goes_on():
+    def threaded(sock, address):
+        yield RECV(sock)
+        data = sock.recv(1024)
+        yield from in_thread(threading.Event().wait, 1.5)
+        yield SEND(sock)
+        sock.send(data)
+
+    def hesitant(sock):
+        threading.Event().wait(1.5)
+        sock.sendall(b"x")
+        return sock.recv(1)
+
+    assert record(threaded, [b"hello"]).answers == [b"hello"]
+    assert record(echo, [hesitant]).answers == [b"x"]
+
+
+def test_a_fiber_that_sleeps_at_the_deadline_is_named_with_its_wait():
+    def sleeper(sock, address):
+        yield WAIT(30)
+
+    line = sleeper.__code__.co_firstlineno + 1
+    words = rf"fiber sleeper-2 waits in WAIT\(30\) at test_lab_clients.py:{line}$"
+    with nothing_left(), pytest.raises(ClientError, match=words):
+        record(sleeper, clients=1, deadline=0.2)
+
+
+def test_a_fiber_that_spins_is_named_with_its_line():
+    def spinning(sock, address):
+        pause = WAIT(0)
+        while True:
+            yield pause
+
+    line = spinning.__code__.co_firstlineno + 3
+    words = rf"fiber spinning-2 spins: it yielded WAIT\(0\) [\d,]+ times .*_clients.py:{line}$"
+    with nothing_left(), pytest.raises(ClientError, match=words):
+        record(spinning, clients=1, deadline=1.5)
+
+
+def endless(sock, address):
+    yield RECV(sock)
+    while True:
+        pass
+
+
+def asleep(sock, address):
+    yield RECV(sock)
+    threading.Event().wait(3600)
+
+
+def catching_all(sock, address):
+    yield RECV(sock)
+    while True:
+        try:
+            int("no number")
+        except:  # noqa: E722 - as a learner writes it
+            continue
+
+
+@pytest.mark.posix  # elsewhere a call that blocks is not torn out of its wait
+@pytest.mark.parametrize("function", [endless, asleep, catching_all])
+def test_a_fiber_that_never_yields_is_interrupted_and_named_with_its_line(function):
+    name = function.__name__
+    words = rf"the server: fiber {name}-2 has not yielded at test_lab_clients.py:\d+, in {name}$"
+
+    with nothing_left(), pytest.raises(ClientError, match=words) as failure:
+        record(function, clients=1, deadline=0.3)
+
+    assert failure.value.trace is not None
+    assert story(failure.value.trace, 2)[0] == "recv"
+
+
+def test_a_fiber_that_never_yields_is_interrupted_in_another_thread_too():
+    told = []
+
+    def experiment():
+        with pytest.raises(ClientError) as failure:
+            record(endless, clients=1, deadline=0.3)
+        told.append(str(failure.value))
+
+    thread = threading.Thread(target=experiment)
+    thread.start()
+    thread.join(30)
+
+    assert "fiber endless-2 has not yielded at test_lab_clients.py" in told[0]
+
+
+def test_a_fiber_that_does_not_end_after_its_client_is_told():
+    def afterwards(sock, address):
+        yield RECV(sock)
+        sock.sendall(sock.recv(1024))
+        while True:
+            pass
+
+    words = "all clients ended in time; the server: fiber afterwards-2 has not yielded at"
+    with nothing_left(), pytest.raises(ClientError, match=words):
+        record(afterwards, clients=1, deadline=0.3)
+
+
+class Stuck(deque):
+    """A run queue that never gives anything out."""
+
+    def popleft(self):
+        while True:
+            pass
+
+
+def test_one_interrupt_is_enough_for_a_run_queue_that_does_not_come_back():
+    interrupt = threading.Timer(0.3, _thread.interrupt_main)
+    interrupt.start()
+
+    with nothing_left(but=interrupt), pytest.raises(KeyboardInterrupt):
+        record(echo, clients=3, run_queue=Stuck())
+
+
+def test_a_run_queue_that_does_not_come_back_is_interrupted_and_named():
+    with nothing_left(), pytest.raises(ClientError, match=r"still at work at .*:\d+, in popleft$"):
+        record(echo, clients=3, run_queue=Stuck(), deadline=0.3)
 
 
 def test_record_ends_at_its_deadline():

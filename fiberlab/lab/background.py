@@ -11,44 +11,84 @@ import contextlib
 import io
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+from ..errors import one_line
 from ..fiber import Handler
 from ..recording.reporter import Observer
 from ..scheduler import Scheduler
 from ..trace.trace import Trace
+from .arguments import positive
+from .forgotten import forgotten_helpers
+from .limits import line_of_thread
 
 STOP_SECONDS = 5.0
 SETTLE_SECONDS = 0.2  # how long fibers may take to see that their clients have left
 
 
 class Connections:
-    """Notes the connections of a server as they are accepted, and knows when all have ended."""
+    """Notes the connections of a server as they are accepted, and knows when all have ended.
+
+    generators: what the handlers have made; None where that failed.
+    """
 
     def __init__(self) -> None:
-        self._generators: list[Any] = []
+        self.generators: list[Any] = []
+        self._functions: list[Any] = []
+        self._sockets: list[weakref.ref[Any]] = []
+        self._refused: str | None = None
 
     def noting(self, function: Handler) -> Handler:
         """Return `function`, noting each call."""
         if not callable(function):
             return function  # listen() refuses it, in its own words
+        self._functions.append(function)
 
         def noted(sock: Any, address: Any) -> Any:
-            self._generators.append(None)  # accepted, even if the call fails
-            generator = self._generators[-1] = function(sock, address)
-            return generator
+            self.generators.append(None)  # accepted, even if the call fails
+            self._sockets.append(weakref.ref(sock))
+            try:
+                made = function(sock, address)
+            except Exception as error:
+                self._refuse(function, f"raised {one_line(error)}")
+                raise
+            if not isinstance(made, Generator):
+                self._refuse(function, f"returned {made!r}")
+            self.generators[-1] = made
+            return made
 
         return noted
+
+    def filenos(self) -> set[int]:
+        """Return the numbers of the connections that are open."""
+        sockets = (each() for each in self._sockets)
+        return {sock.fileno() for sock in sockets if sock is not None} - {-1}
+
+    def refused_told(self) -> str | None:
+        """Return what is to be said of a handler that has made no fiber, if one has not."""
+        return self._refused and "; ".join([self._refused, *self.forgotten()])
+
+    def forgotten(self) -> list[str]:
+        """Return what is to be said of helpers that the handlers call without ``yield from``."""
+        return [each for function in self._functions for each in forgotten_helpers(function)]
+
+    def _refuse(self, function: Handler, what: str) -> None:
+        name = getattr(function, "__name__", repr(function))
+        self._refused = (
+            f"{name}(sock, address) made no fiber: it {what}; "
+            "a handler takes these two and has a `yield` in it"
+        )
 
     @property
     def accepted(self) -> int:
         """How many connections there have been."""
-        return len(self._generators)
+        return len(self.generators)
 
     def all_ended(self) -> bool:
         """Whether the fiber of each connection has ended; from any thread."""
-        return all(getattr(each, "gi_frame", None) is None for each in self._generators)
+        return all(getattr(each, "gi_frame", None) is None for each in self.generators)
 
 
 def look_until(true: Callable[[], bool], until: float, given_up: threading.Event) -> None:
@@ -108,17 +148,22 @@ class Server:
 
         within: seconds after which RuntimeError names the fiber that does not yield.
         """
+        within = positive("within", within)
         self.scheduler.stop()
         self._thread.join(within)
         if self._thread.is_alive():
             fiber = self.scheduler.running
             who = "it" if fiber is None else f"fiber {fiber.name!r}"
+            line = line_of_thread(self._thread.ident)
+            at = "" if line is None else f" at {line}"
             raise RuntimeError(
-                f"the server did not stop within {within:g} s: {who} has not yielded; "
+                f"the server did not stop within {within:g} s: {who} has not yielded{at}; "
                 "its thread and its port stay until it does"
             )
         if self.error is not None:
             raise self.error
+        if (refused := self._connections.refused_told()) is not None:
+            raise TypeError(refused)
 
     def _run(self) -> None:
         try:
@@ -147,10 +192,12 @@ def serving(
     functions: each gets a port of its own on this machine; their fibers share one scheduler.
     timeout, debug, options: as for Scheduler. trace: None makes a Trace with processor times.
     within: seconds the server has to stop when the ``with`` is left; else RuntimeError.
-    Raises what left the server's run(), also in place of an exception from inside.
+    Raises what left the server's run(), also in place of an exception from inside; and TypeError
+    if a function has made no fiber for a connection.
     """
     if not functions:
         raise TypeError("serving() needs at least one generator function, such as serving(echo)")
+    positive("within", within)
     observer = Trace(stall_after=0.02, cpu=True) if trace is None else trace
     server = Server(functions, observer, timeout=timeout, debug=debug, **options)
     server.start()

@@ -14,19 +14,24 @@ import io
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..fiber import Handler
 from ..scheduler import Scheduler
-from ..trace.trace import Trace
+from ..trace.events import EV, EXIT, FID, SPAWN, place
+from ..trace.trace import Trace, rows_of
+from .arguments import positive
 from .background import Connections, look_until
-from .crowd import Client, Crowd, Record, plans_of
+from .crowd import Client, Crowd, Record, address_of, plans_of
+from .limits import Limit
+from .standing import ACCEPTING, Moment, Standing
 
 __all__ = ["ClientError", "Record", "Recording", "load", "record"]
 
 REQUEST = b"hello\n"
-_ACCEPTING = 1  # the fiber that accepts clients; it is added first
 SETTLE_SECONDS = 1.0  # how long fibers may take to end after the last client has left
+STILL_SECONDS = 1.0  # how long nothing must have happened before it is called a standstill
+LOOK_SECONDS = 0.1  # between two looks whether something has happened
 
 
 class ClientError(RuntimeError):
@@ -71,7 +76,11 @@ def load(
     sent when they are due. timeout, deadline: seconds for one socket operation, and for all.
     strict: raise ClientError if a client fails; else its last Record tells the error.
     """
-    crowd = Crowd(address, plans_of(clients, request), requests, rate, timeout)
+    if not isinstance(request, bytes) or not request:
+        raise TypeError(f"request is the bytes that a client sends, at least one, got {request!r}")
+    deadline = positive("deadline", deadline)
+    plans = plans_of(clients, request)
+    crowd = Crowd(address_of(address), plans, requests, rate, timeout)
     with crowd.ended_on_leaving():
         crowd.connect()
         crowd.begin()
@@ -97,68 +106,162 @@ def record(
     clients: how many; or a list with one entry for each, bytes that it sends `requests` times,
     waiting each time for as many bytes, or a function that is called with a connected socket.
     Client number k is accepted as the k-th; when all are, they begin together. rate: as in `load`.
-    deadline: seconds after which it is stopped. strict: raise ClientError if a client fails.
+    deadline: seconds after which it is stopped; a fiber that does not yield is interrupted then.
+    A standstill is ended at once: clients wait for an answer, and fibers for the clients.
+    strict: raise ClientError if a client fails, or a fiber had to be interrupted.
     options: as for Scheduler. What fibers print is in the trace, and in its `output`.
     The scheduler runs in the calling thread, so that an interrupt reaches it.
     """
-    plans = plans_of(clients, REQUEST)
-    trace = Recording(stall_after=stall_after)
+    deadline = positive("deadline", deadline)
+    # A client is patient a little longer, so that the deadline is told as what it is.
+    plans, patience = plans_of(clients, REQUEST), deadline + SETTLE_SECONDS
+    crowd = Crowd(None, plans, requests, rate, patience)
+    trace = Recording(stall_after=positive("stall_after", stall_after, never=True))
     file = options.setdefault("file", io.StringIO())
     options.setdefault("output", "withheld")
     scheduler = Scheduler(trace=trace, **options)
     connections = Connections()
-    address = scheduler.listen(connections.noting(function))
-    crowd = Crowd(address, plans, requests, rate, deadline)
-    given = (crowd, connections, scheduler, deadline)
-    director = threading.Thread(target=_direct, args=given, name="fiberlab record", daemon=True)
+    crowd.address = scheduler.listen(connections.noting(function))
+    director = _Director(crowd, connections, scheduler, trace, deadline)
     with crowd.ended_on_leaving():
         director.start()
         try:
-            scheduler.run()
+            with Limit(deadline + SETTLE_SECONDS) as limit:
+                scheduler.run()
         finally:
             crowd.abandon()
             director.join()
     trace.records, trace.answers = tuple(crowd.sorted_records()), crowd.answers
     trace.output = file.getvalue() if isinstance(file, io.StringIO) else ""
+    if director.error is not None:
+        raise director.error
     if strict:
-        _raise_failure(crowd, trace)
+        held = None if limit.reached is None else str(limit.reached)
+        standing = None if director.moment is None else Standing(director.moment)
+        _raise_failure(crowd, _Clues(trace, connections, standing, held))
     return trace
 
 
-def _direct(crowd: Crowd, connections: Connections, scheduler: Scheduler, deadline: float) -> None:
-    """Let the clients connect, begin and end, and the fibers after them; then stop."""
-    until = time.monotonic() + deadline
-    try:
+class _Director(threading.Thread):
+    """Lets the clients connect, begin and end, and the fibers after them; then stops the server.
+
+    moment: the run when the time was over, or when nothing went on; else None.
+    error: what went wrong with the director itself.
+    """
+
+    def __init__(
+        self,
+        crowd: Crowd,
+        connections: Connections,
+        scheduler: Scheduler,
+        trace: Recording,
+        deadline: float,
+    ) -> None:
+        super().__init__(name="fiberlab record", daemon=True)
+        self.moment: Moment | None = None
+        self.error: BaseException | None = None
+        self._crowd, self._connections, self._trace = crowd, connections, trace
+        self._scheduler, self._until = scheduler, time.monotonic() + deadline
+
+    def run(self) -> None:
+        """Direct; in a thread of its own, which prints nothing."""
+        try:
+            self._direct()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._scheduler.stop()
+
+    def _direct(self) -> None:
+        crowd, connections = self._crowd, self._connections
         crowd.connect()
-        look_until(lambda: connections.accepted >= crowd.connected, until, crowd.leaving)
+        look_until(lambda: connections.accepted >= crowd.connected, self._until, crowd.leaving)
         crowd.begin()
-        crowd.wait(until - time.monotonic())
+        if not self._all_done():
+            self.moment = Moment.of(self._trace, self._connections.generators)
+            crowd.wait(0)
+            return
         # Their sockets are closed; the fibers that served them need a pass or two to see it.
-        settled = min(until, time.monotonic() + SETTLE_SECONDS)
+        settled = min(self._until, time.monotonic() + SETTLE_SECONDS)
         look_until(connections.all_ended, settled, crowd.leaving)
-    finally:
-        scheduler.stop()
+
+    def _all_done(self) -> bool:
+        """Wait for the clients; False if their time is over, or if nothing will ever go on."""
+        moved, still = None, time.monotonic()
+        while (left := self._until - time.monotonic()) > 0:
+            if self._crowd.all_done(min(left, LOOK_SECONDS)) or self._crowd.leaving.is_set():
+                return True
+            # The poller looks after closed sockets twice a second: that moves nothing.
+            moves = (row for row in reversed(self._trace.rows[-200:]) if row[FID])
+            if (latest := next(moves, None)) is not moved:
+                moved, still = latest, time.monotonic()
+            elif time.monotonic() - still > STILL_SECONDS and self._stands_still():
+                return False
+        return False
+
+    def _stands_still(self) -> bool:
+        if not self._crowd.all_wait():
+            return False
+        standing = Standing(Moment.of(self._trace, self._connections.generators))
+        return standing.is_still(self._connections.filenos())
 
 
-def _raise_failure(crowd: Crowd, trace: Recording | None = None) -> None:
+class _Clues(NamedTuple):
+    """What is known of the server when a client has failed.
+
+    standing: where the fibers stood. held: what is to be said of a fiber that was interrupted.
+    """
+
+    trace: Recording
+    connections: Connections
+    standing: Standing | None
+    held: str | None
+
+    def of(self, client: int) -> str | None:
+        """Return what the trace or the output tell of an error that a client met."""
+        own, other = self._failures(client)
+        found = [self.held] if self.held else [own] if own else [self._stood(client), other]
+        told = filter(None, [*found, *self.connections.forgotten()])
+        return "; ".join(told) or self._error_line()
+
+    def _failures(self, client: int) -> tuple[str | None, str | None]:
+        """Return how the client's own fiber failed, and how the first of all did."""
+        rows = rows_of(self.trace)
+        names = {row[FID]: row[SPAWN.NAME] for row in rows if row[EV] == "spawn"}
+        served = [row[FID] for row in rows if row[EV] == "spawn" and row[SPAWN.BY] == ACCEPTING]
+        ends = (row for row in rows if row[EV] == "exit" and row[EXIT.HOW] == "error")
+        failed = {
+            row[FID]: f"fiber {names[row[FID]]!r} ended with {row[EXIT.ERR]} at "
+            f"{place(row[EXIT.SRC])}"
+            for row in ends
+        }
+        own = next(iter(served[client - 1 : client]), 0)
+        return failed.get(own), next(iter(failed.values()), None)
+
+    def _stood(self, client: int) -> str | None:
+        if self.standing is None:
+            return None
+        told = [self.standing.told(each) for each in self.standing.served[client - 1 : client]]
+        others = [each for each in self.standing.spinning() if each not in told]
+        return "; ".join([*filter(None, told), *others[:2]]) or None
+
+    def _error_line(self) -> str | None:
+        lines = self.trace.output.splitlines()
+        return next((line for line in lines if line.startswith("error:")), None)
+
+
+def _raise_failure(crowd: Crowd, clues: _Clues | None = None) -> None:
     """Raise ClientError if a client failed, with what the server knows of it."""
     failed = crowd.failure()
+    refused = None if clues is None else clues.connections.refused_told()
+    if failed is None and (refused or (clues and clues.held)):
+        failed = 0, "all clients ended in time", None
     if failed is None:
         return
     number, sentence, error = failed
-    clue = None if trace is None else _clue(trace, number)
-    failure = ClientError(sentence if clue is None else f"{sentence}; the server: {clue}")
-    failure.records, failure.trace = tuple(crowd.sorted_records()), trace
+    clue = None if clues is None else clues.of(number)
+    told = sentence if clue is None else f"{sentence}; the server: {clue}"
+    failure = ClientError(refused or told)
+    failure.records = tuple(crowd.sorted_records())
+    failure.trace = None if clues is None else clues.trace
     raise failure from error
-
-
-def _clue(trace: Recording, client: int) -> str | None:
-    """Return what the trace or the output tell of an error that a client met."""
-    spawned = [event for event in trace if event.ev == "spawn"]
-    names = {event.fid: event.name for event in spawned}
-    served = [event.fid for event in spawned if event.by == _ACCEPTING]
-    failed = {event.fid: event for event in trace if event.ev == "exit" and event.how == "error"}
-    for fiber in (*served[client - 1 : client], *failed):
-        if (end := failed.get(fiber)) is not None:
-            return f"fiber {names[fiber]!r} ended with {end.err} at {end.src}"
-    return next((line for line in trace.output.splitlines() if line.startswith("error:")), None)
