@@ -10,12 +10,14 @@
     play            a picture that is drawn anew when a slider is moved
 
 The names are loaded when they are first used. No module here is called like a function that it
-holds: importing the module would hide the function.
+holds: importing the module would hide the function. In IPython, the lab's own errors are shown
+without its frames from then on (see ``tracebacks``).
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtra
@@ -96,6 +98,11 @@ def __getattr__(name: str) -> Any:
             raise
         raise MissingExtra.of(name, error.name, "lessons") from None
     globals()[name] = value
+    # Not imported here: whoever uses IPython has done so.
+    if (ipython := sys.modules.get("IPython")) is not None:
+        from .tracebacks import shorten_in
+
+        shorten_in(ipython.get_ipython())
     return value
 
 

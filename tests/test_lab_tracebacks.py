@@ -1,0 +1,176 @@
+"""In IPython the lab's own errors are shown without the library's frames."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import traceback
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from fiberlab import WAIT, diagnose, lab
+from fiberlab.lab import ClientError
+from fiberlab.lab.exercises import PREDICTIONS
+from fiberlab.lab.tracebacks import in_short, shorten_in
+
+
+@pytest.fixture(autouse=True)
+def nothing_predicted() -> Iterator[None]:
+    """Forget what the cells below have predicted."""
+    yield
+    PREDICTIONS.reset()
+
+
+def raised_by(source: str) -> BaseException:
+    """Run a cell, and return what it raises, as IPython would show it."""
+    names = {name: getattr(lab, name) for name in lab.__all__ if name != "play"}
+    names |= {"WAIT": WAIT, "diagnose": diagnose}
+    linecache.cache["<a cell>"] = (len(source), None, source.splitlines(keepends=True), "<a cell>")
+    try:
+        exec(compile(source, "<a cell>", "exec"), names)
+    except BaseException as error:
+        error.__traceback__ = error.__traceback__.tb_next  # without this function
+        return in_short(error)
+    raise AssertionError("nothing was raised")
+
+
+def files_of(error: BaseException) -> list[str]:
+    """Return the files of the frames that are shown, also of what it was raised from."""
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return [line.split('"')[1] for line in text.splitlines() if line.lstrip().startswith("File ")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "name", "remedy"),
+    [
+        ('predict("l07-q1", b)', "b", "put b in quotes"),
+        ('predict("l07-q1",\n        b)', "b", "put b in quotes"),
+        ('predict(l07-q1, "b")', "l07", "put l07-q1 in quotes"),
+        ("predict(question, b)", "question", "put question in quotes"),
+        ("check(l07-e1, 3)", "l07", "put l07-e1 in quotes"),
+        ("reveal(l07-q1, 3)", "l07", "put l07-q1 in quotes"),
+        ("examine(l07-e1, 3)", "l07", "put l07-e1 in quotes"),
+    ],
+)
+def test_what_should_stand_in_quotes_is_told_in_one_sentence(cell, name, remedy):
+    error = raised_by(cell)
+
+    assert isinstance(error, NameError)
+    assert str(error).startswith(f"{cell.partition('(')[0]}() takes text: {remedy}, as in ")
+    assert files_of(error) == ["<a cell>"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["b", "x = b + 1", "print(b)", 'predict("l07-q1", "a")\nb', 'check("l07-e1", culprit)']
+)
+def test_another_name_that_is_not_defined_is_left_as_it_is(cell):
+    error = raised_by(cell)
+
+    assert str(error).endswith("is not defined")
+
+
+@pytest.mark.parametrize(
+    ("cell", "kind", "words"),
+    [
+        ('predict("l07-q1", "z")', ValueError, "l07-q1 has the choices"),
+        ("predict(3, 'a')", TypeError, "needs text in quotes, got 3"),
+        ('predict("l99-q1", "a")', KeyError, "l99-q1"),
+        ('check("l07-e9", 3)', KeyError, "l07-e9"),
+        ('check(["l07-e1"], 3)', TypeError, "needs text in quotes"),
+        ("record(None, 2)", TypeError, "needs a generator function"),
+        ("record(lambda sock, address: None, requests='3', clients=1)", TypeError, "requests"),
+        ("with serving():\n    pass", TypeError, "at least one"),
+    ],
+)
+def test_an_error_of_the_labs_own_shows_the_cell_only(cell, kind, words):
+    error = raised_by(cell)
+
+    assert isinstance(error, kind)
+    assert words in str(error)
+    assert set(files_of(error)) == {"<a cell>"}
+
+
+@pytest.mark.live
+def test_what_an_experiment_raises_shows_the_cell_only():
+    cell = "def plain(sock, address):\n    return 3\nrecord(plain, 2)"
+    error = raised_by(cell)
+
+    assert isinstance(error, ClientError)
+    assert files_of(error) == ["<a cell>"]
+
+
+@pytest.mark.live
+def test_the_line_of_a_client_that_fails_is_kept():
+    cell = (
+        "def client(sock):\n    raise ValueError('mine')\n"
+        "def handler(sock, address):\n    yield WAIT(0)\nrecord(handler, [client])"
+    )
+    error = raised_by(cell)
+
+    assert [frame.lineno for frame in traceback.extract_tb(error.__cause__.__traceback__)] == [2]
+    assert files_of(error) == ["<a cell>", "<a cell>"]
+
+
+def test_a_fault_of_the_package_keeps_its_frames():
+    error = raised_by("diagnose(3)")
+
+    assert len(files_of(error)) > 1
+
+
+def test_an_error_of_another_library_keeps_its_frames():
+    error = raised_by("import json\njson.loads('{')")
+
+    assert any("json" in file for file in files_of(error))
+
+
+# -- In IPython --------------------------------------------------------------------------
+
+
+def shell(**more) -> SimpleNamespace:
+    """Return what is used of IPython's shell."""
+    made = SimpleNamespace(custom_exceptions=(), **more)
+
+    def set_custom_exc(kinds, handler):
+        made.custom_exceptions, made.handler = kinds, handler
+
+    made.set_custom_exc = set_custom_exc
+    return made
+
+
+def test_a_handler_of_somebody_elses_is_left_alone():
+    taken = shell()
+    taken.custom_exceptions = (OSError,)
+    shorten_in(taken)
+    shorten_in(None)
+
+    assert taken.custom_exceptions == (OSError,)
+
+
+def test_an_error_is_shown_by_ipython_itself():
+    shown = []
+    made = shell(showtraceback=lambda told, **options: shown.append(told))
+    shorten_in(made)
+    error = ValueError("wrong")
+    made.handler(made, ValueError, error, None)
+
+    assert made.custom_exceptions == (Exception, KeyboardInterrupt)
+    assert shown == [(ValueError, error, None)]
+
+
+def test_in_ipython_the_first_name_of_the_lab_is_enough(capsys):
+    interactive = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell
+    ipython = interactive.instance()
+    try:
+        ipython.run_cell("from fiberlab import lab; lab.__dict__.pop('predict', None)")
+        ipython.run_cell("from fiberlab.lab import predict")
+        capsys.readouterr()
+        result = ipython.run_cell('predict("l07-q1", b)')
+        told = re.sub("\x1b.*?m", "", capsys.readouterr().out)
+    finally:
+        interactive.clear_instance()
+
+    assert isinstance(result.error_in_exec, NameError)
+    assert "NameError: predict() takes text: put b in quotes" in told
+    assert "fiberlab" not in told
