@@ -547,6 +547,19 @@ def test_a_fiber_that_never_yields_is_interrupted_and_named_with_its_line(functi
     assert story(failure.value.trace, 2)[0] == "recv"
 
 
+def test_a_fiber_that_yields_after_the_deadline_is_named_with_the_line_it_was_at():
+    def slow(sock, address):
+        yield RECV(sock)
+        until = time.monotonic() + 0.8
+        while time.monotonic() < until:
+            pass
+        yield WAIT(30)
+
+    words = r"fiber slow-2 was running at test_lab_clients.py:\d+$"
+    with nothing_left(), pytest.raises(ClientError, match=words):
+        record(slow, clients=1, deadline=0.3)
+
+
 def test_a_fiber_that_never_yields_is_interrupted_in_another_thread_too():
     told = []
 

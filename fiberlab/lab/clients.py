@@ -145,6 +145,8 @@ def record(
 class _Director(threading.Thread):
     """Lets the clients connect, begin and end, and the fibers after them; then stops the server.
 
+    Made in the thread in which the scheduler runs.
+
     moment: the run when the time was over, or when nothing went on; else None.
     error: what went wrong with the director itself.
     """
@@ -162,6 +164,7 @@ class _Director(threading.Thread):
         self.error: BaseException | None = None
         self._crowd, self._connections, self._trace = crowd, connections, trace
         self._scheduler, self._until = scheduler, time.monotonic() + deadline
+        self._thread = threading.get_ident()  # the scheduler's
 
     def run(self) -> None:
         """Direct; in a thread of its own, which prints nothing."""
@@ -178,7 +181,7 @@ class _Director(threading.Thread):
         look_until(lambda: connections.accepted >= crowd.connected, self._until, crowd.leaving)
         crowd.begin()
         if not self._all_done():
-            self.moment = Moment.of(self._trace, self._connections.generators)
+            self.moment = self._look()
             crowd.wait(0)
             return
         # Their sockets are closed; the fibers that served them need a pass or two to see it.
@@ -202,8 +205,10 @@ class _Director(threading.Thread):
     def _stands_still(self) -> bool:
         if not self._crowd.all_wait():
             return False
-        standing = Standing(Moment.of(self._trace, self._connections.generators))
-        return standing.is_still(self._connections.filenos())
+        return Standing(self._look()).is_still(self._connections.filenos())
+
+    def _look(self) -> Moment:
+        return Moment.of(self._trace, self._connections.generators, self._thread)
 
 
 class _Clues(NamedTuple):

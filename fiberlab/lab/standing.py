@@ -14,7 +14,7 @@ from ..diagnosis.finding import shown
 from ..recording.culprit_line import told
 from ..trace.events import EV, FID, POLL, SPAWN, YIELD, Row, T, place
 from ..trace.trace import Trace, rows_of
-from .limits import suspended_at
+from .limits import line_of_thread, suspended_at
 
 ACCEPTING = 1  # the fiber that accepts clients; `record` adds it first
 SPINNING = 200  # yields of the same kind in the last second, from which a fiber spins
@@ -22,22 +22,30 @@ _MOVES = ("wake", "resume", "yield", "exit")
 
 
 class Moment(NamedTuple):
-    """A run at one moment: its events so far, and where the fibers of the clients had yielded."""
+    """A run at one moment: its events so far, and at which lines its fibers were.
+
+    places: where the fibers of the clients had yielded. line: where the one was that ran.
+    """
 
     rows: list[Row]
     places: list[str | None]
+    line: str | None
 
     @classmethod
-    def of(cls, trace: Trace, generators: Sequence[Any]) -> Moment:
-        """Look now, from any thread; generators: of the clients' fibers, in their order."""
-        return cls(list(rows_of(trace)), [_own_place(each) for each in generators])
+    def of(cls, trace: Trace, generators: Sequence[Any], thread: int) -> Moment:
+        """Look now, from another thread than the scheduler's.
+
+        generators: of the clients' fibers, in their order. thread: the scheduler's.
+        """
+        line = line_of_thread(thread)
+        return cls(list(rows_of(trace)), [_own_place(each) for each in generators], line)
 
 
 class Standing:
     """Where the fibers stood at a moment."""
 
     def __init__(self, moment: Moment) -> None:
-        rows, places = moment
+        rows, places, self._line = moment
         now = rows[-1][T] if rows else 0
         self._poll = next((row for row in rows[-1:] if row[EV] == "poll"), None)
         self._names: dict[int, str] = {}
@@ -87,7 +95,9 @@ class Standing:
             )
         if row[EV] == "yield" and _wait(row) != "WAIT(0)":
             return f"{name} waits in {_wait(row)} at {self._place(row)}"
-        return f"{name} was {'running' if row[EV] == 'resume' else 'ready'}"
+        if row[EV] != "resume":
+            return f"{name} was ready"
+        return f"{name} was running" + (f" at {self._line}" if self._line else "")
 
     def spinning(self) -> list[str]:
         """Return what is to be said of the fibers that spin."""
