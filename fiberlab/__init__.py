@@ -30,7 +30,7 @@ Then a folder for each noun:
     diagnosis/     from spans to sentences: diagnose.py, limits.py, evidence.py, finding.py, and
                    rules/ with long_steps.py, delays.py, conduct.py
     figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
-                   draw_timeline.py, draw_charts.py, canvas.py and pixels.py; palette.py has the
+                   draw_timeline.py, draw_charts.py, canvas.py and window.py; palette.py has the
                    colours
     commands/      the command line: cli.py, arguments.py
     lab/           what notebooks use; lab/lessons/ has a folder for each lesson, lab/shared/ what

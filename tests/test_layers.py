@@ -56,8 +56,7 @@ ROOMS = {
 # Generators only: they yield to whatever runs them.
 NEVER = {"replicator.proxy": {"scheduler", "server"}}
 
-DRAWING = {"figures.draw_timeline", "figures.draw_charts", "figures.canvas", "figures.pixels"}
-DRAWING |= {"figures.bars", "figures.overlays"}
+DRAWING = {"figures.draw_timeline", "figures.draw_charts", "figures.canvas", "figures.window"}
 
 # Each library has its rooms or modules; "inside functions" keeps `import fiberlab` free of it.
 LIBRARIES = {

@@ -17,8 +17,8 @@ from matplotlib.patches import FancyArrowPatch
 from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.figures.canvas import cut
 from fiberlab.figures.palette import LOOKS, MARKED, STALLED, UNBLAMED, UNWATCHED
-from fiberlab.figures.pixels import Columns, Window, highest, in_window, shares, split, stacks
 from fiberlab.figures.timeline import describe_timeline, plot_timeline
+from fiberlab.figures.window import Columns, Window, highest, in_window, shares, split, stacks
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.spans import Spans
 from fiberlab.states import READY, RUNNING, STATES, FiberState

@@ -1,7 +1,7 @@
 """Figures: spans as pictures, each with its text alternative.
 
 `timeline` and `charts` have the public functions; they load matplotlib when a figure is drawn.
-`palette` says how states look, `canvas` has the rows, and `pixels` finds what can be seen.
+`palette` says how states look, `canvas` has the rows, and `window` finds what can be seen.
 
 This folder measures nothing of its own: numbers come from spans and reports.
 """

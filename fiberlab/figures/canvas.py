@@ -19,7 +19,7 @@ from ..spans.spans import Spans
 from ..states import READY, STATES
 from ..trace.events import printable
 from .palette import NAME_LENGTH, Look
-from .pixels import Columns, Numbers, Window
+from .window import Columns, Numbers, Window
 
 
 class Canvas:

@@ -21,7 +21,7 @@ from ..states import DONE, READY, STATES
 from .canvas import cut, in_order, swatch
 from .draw_timeline import Drawing
 from .palette import FONT, LOOKS, PLAIN
-from .pixels import Columns, totals_by_row
+from .window import Columns, totals_by_row
 
 LEAST = 1_000  # nanoseconds; shorter times are counted here on a logarithmic axis
 

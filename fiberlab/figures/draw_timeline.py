@@ -10,21 +10,60 @@ From top to bottom: the run queue's length, the scheduler (a bar where it polls)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgba_array
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch
 from matplotlib.transforms import ScaledTranslation
 
 from ..diagnosis.evidence import excuse
 from ..diagnosis.limits import Limits
-from ..figures import bars, overlays
-from ..spans.spans import Life, Spans, readable
-from ..states import READY, RUNNING, STATES
-from .canvas import Canvas, cut, swatch
-from .palette import ARRIVED, FONT, LOOKS, MOST_BARS, PLAIN, POLLING, STALLED, UNBLAMED, UNWATCHED
-from .pixels import Columns, in_window, split, totals_by_row, under_long_steps
+from ..spans.numbers import Request, requests
+from ..spans.spans import Life, Spans, Unwatched, readable
+from ..states import DONE, READY, RUNNING, STATES, UNTIL_POLLED
+from ..trace.events import EV, FID, MARK, WAKE, Row, T
+from .canvas import Canvas, corners, cut, solid, swatch
+from .palette import (
+    FONT,
+    HATCHED_FROM,
+    HIDDEN,
+    LOOKS,
+    MARKED,
+    MERGED,
+    MOST_BARS,
+    MOST_HATCHED,
+    MOST_LABELS,
+    PLAIN,
+    POLLING,
+    PRINTED,
+    SMALL,
+    STALL_WIDTH,
+    STALLED,
+    UNBLAMED,
+    UNWATCHED,
+    Look,
+)
+from .window import (
+    Columns,
+    Numbers,
+    Window,
+    highest,
+    in_window,
+    shares,
+    split,
+    stacks,
+    totals_by_row,
+    under_long_steps,
+)
+
+MOST_SIGNS = 300
+MOST_ARROWS = 40  # more tell nothing; then one fiber is asked for
+MOST_OF_ONE = 200
 
 
 class Drawing:
@@ -96,26 +135,24 @@ class Drawing:
         wide, narrow = split(in_window(canvas.columns, window), window, MOST_BARS)
         for state, look in LOOKS.items():
             mine = wide.state == state
-            bars.bars(canvas, wide.row[mine] + 1.0, wide.start[mine], wide.end[mine], look, window)
-        bars.merged(canvas, narrow, window)
-        bars.polls(canvas, window)
-        bars.unwatched(canvas, self.unwatched, window)
-        bars.arrived(canvas, window)
-        overlays.stalls(canvas, self.unblamed, window, UNBLAMED)
-        overlays.stalls(canvas, self.stalls, window)
-        overlays.queue(canvas, window)
+            _draw_bars(canvas, wide.row[mine] + 1.0, wide.start[mine], wide.end[mine], look, window)
+        _draw_merged(canvas, narrow, window)
+        _draw_polls(canvas, window)
+        _draw_unwatched(canvas, self.unwatched, window)
+        _draw_hidden(canvas, window)
+        _draw_stalls(canvas, self.unblamed, window, UNBLAMED)
+        _draw_stalls(canvas, self.stalls, window)
+        _draw_queue(canvas, window)
         signs, wakes = (
-            overlays.marks(canvas, window),
-            overlays.arrows(canvas, self.highlight, window),
+            _draw_marks(canvas, window),
+            _draw_arrows(canvas, self.highlight, window),
         )
         notes = [
             f"{len(narrow.row):,} spans narrower than a pixel are merged"
             if len(narrow.row)
             else "",
-            f"{signs:,} marks are left out" if signs > overlays.MOST_SIGNS else "",
-            f"{wakes:,} wakes are left out"
-            if self.highlight and wakes > overlays.MOST_OF_ONE
-            else "",
+            f"{signs:,} marks are left out" if signs > MOST_SIGNS else "",
+            f"{wakes:,} wakes are left out" if self.highlight and wakes > MOST_OF_ONE else "",
         ]
         note = "; ".join(filter(None, notes))
         text = f"time ({canvas.unit})" + (f"    ({note})" if note else "")
@@ -190,7 +227,7 @@ class Drawing:
             entries.append(swatch(UNWATCHED, f"waits unwatched: {readable(hidden)}"))
         known = sum(length for _, length in self.spans.hidden)
         if known:
-            entries.append(swatch(ARRIVED, f"data was there: {readable(known)}"))
+            entries.append(swatch(HIDDEN, f"data was there: {readable(known)}"))
         if self.stalls:
             held = sum(self.spans.end[i] - self.spans.start[i] for i in self.stalls)
             entries.append(swatch(STALLED, f"held the loop: {readable(held)}"))
@@ -200,7 +237,7 @@ class Drawing:
         idle = sum(poll.end - poll.start for poll in self.spans.polls)
         if idle:
             entries.append(swatch(POLLING, f"scheduler polls: {readable(idle)}"))
-        entries += overlays.signs_in_legend(self.spans)
+        entries += _signs_in_legend(self.spans)
         width = self.ax.get_window_extent().width / self.ax.figure.dpi
         below = ScaledTranslation(0, -0.62, self.ax.figure.dpi_scale_trans)  # inches
         legend = self.ax.legend(
@@ -216,3 +253,308 @@ class Drawing:
             handlelength=2.4,
         )
         legend.set_zorder(10)
+
+
+# -- What the fibers and the scheduler did ---------------------------------------------
+# Nothing is left out because it was short: what is narrower than a pixel shares one.
+
+
+def _draw_bars(
+    canvas: Canvas,
+    y: Numbers,
+    start: Numbers,
+    end: Numbers,
+    look: Look,
+    window: Window,
+    z: float = 2,
+) -> None:
+    """Draw bars, the widest of them with the look's hatch."""
+    if not len(y):
+        return
+    length = end - start
+    hatched = np.zeros(len(y), bool)
+    if look.hatch and window.row_height * look.height >= 3:
+        widest = np.argsort(length)[-MOST_HATCHED:]
+        hatched[widest] = length[widest] >= HATCHED_FROM * window.pixel
+    # A row of few pixels has no room for heights.
+    height = look.height if window.row_height >= 6 else max(look.height, 0.8)
+    for mine, hatch in ((hatched, look.hatch), (~hatched, "")):
+        if not mine.any():
+            continue
+        colour = look.colour
+        outline: dict[str, Any] = {"linewidths": 0.0, "antialiaseds": False}
+        if colour == "none" and not look.hatch:
+            outline = {"linewidths": 0.8, "linestyles": "dashed"}
+        elif colour == "none" and not hatch:
+            outline["alpha"], colour = 0.6, look.edge
+        shape = corners(y[mine], start[mine] / canvas.scale, end[mine] / canvas.scale, height)
+        if hatch:
+            outline["hatch"] = hatch
+        drawn = PolyCollection(shape, facecolors=colour, edgecolors=look.edge, **outline)
+        if look is UNWATCHED and hasattr(drawn, "set_hatch_linewidth"):
+            drawn.set_hatch_linewidth(1.8)
+        canvas.add_collection(drawn, z, many=len(shape) > 2000)
+
+
+def _draw_merged(canvas: Canvas, narrow: Columns, window: Window) -> None:
+    """Draw the spans narrower than a pixel: one picture over all rows."""
+    if not len(narrow.row):
+        return
+    # More rows than pixels: neighbours share one.
+    fold = max(1, math.ceil(0.7 / window.row_height))
+    rows = math.ceil(canvas.rows / fold)
+    time = shares(narrow._replace(row=narrow.row // fold), window, rows)
+    high = int(min(20, max(1, window.row_height * fold)))
+    levels = max(1, round(MERGED * high))
+    row, place, states = stacks(time, levels)
+    colours = (to_rgba_array([solid(LOOKS[code]) for code in range(DONE)]) * 255).astype("u1")
+    picture = np.zeros((rows * high, window.width, 4), np.uint8)
+    bottom = row * high + (high + levels) // 2 - 1
+    for level in range(levels):
+        picture[bottom - level, place] = colours[states[:, level]]
+    extent = (
+        window.begin / canvas.scale, window.end / canvas.scale, rows * fold + 0.5, 0.5,
+    )  # fmt: skip
+    image = canvas.ax.imshow(
+        picture, extent=extent, aspect="auto", interpolation="nearest", zorder=3,
+        origin="upper", resample=False,
+    )  # fmt: skip
+    canvas.add(image)
+
+
+def _draw_polls(canvas: Canvas, window: Window) -> None:
+    """Draw where the scheduler polls, in its own row."""
+    times = np.array([poll[:2] for poll in canvas.spans.polls], np.int64).reshape(-1, 2)
+    seen = (times[:, 1] > window.begin) & (times[:, 0] < window.end)
+    times = times[seen]
+    # Neighbours with less than a pixel between them are one bar.
+    gap = np.nonzero(times[1:, 0] - times[:-1, 1] >= window.pixel)[0]
+    starts = times[np.concatenate([[0], gap + 1]), 0] if len(times) else times[:, 0]
+    ends = times[np.concatenate([gap, [len(times) - 1]]), 1] if len(times) else times[:, 1]
+    y = np.full(len(starts), 0.5 - canvas.top / 2)
+    look = POLLING._replace(height=POLLING.height * canvas.top)
+    _draw_bars(canvas, y, starts, ends, look, window)
+
+
+def _draw_unwatched(canvas: Canvas, parts: list[Unwatched], window: Window) -> None:
+    """Hatch the waits during which nobody looked."""
+    for state in UNTIL_POLLED:
+        mine = [
+            (float(canvas.y_of(each.fiber)), each.start, each.end)
+            for each in parts
+            if each.state is STATES[state]
+            and each.end > window.begin
+            and each.start < window.end
+            and each.end - each.start >= window.pixel
+            and canvas.y_of(each.fiber) > 0
+        ]
+        if mine:
+            y, start, end = np.array(mine).T
+            _draw_bars(canvas, y, start, end, UNWATCHED, window, z=2.5)
+
+
+def _draw_hidden(canvas: Canvas, window: Window) -> None:
+    """Fill the part of each wait in which its data was there already, where that was measured."""
+    spans, found = canvas.spans, []
+    for i, length in spans.hidden:
+        begin, end = spans.end[i] - length, spans.end[i]
+        if canvas.y(i) and begin < window.end and end > window.begin:
+            found.append((float(canvas.y(i)), begin, end))
+    if found:
+        y, start, end = np.array(found).T
+        _draw_bars(canvas, y, start, end, HIDDEN, window, z=2.7)
+
+
+# -- What lies over the bars -----------------------------------------------------------
+# A step that held the loop is always seen, however narrow; all else gives way.
+
+
+def _draw_stalls(
+    canvas: Canvas, labels: dict[int, str], window: Window, look: Look = STALLED
+) -> None:
+    """Mark long steps, at least STALL_WIDTH wide, and name the worst; look: held, or unblamed."""
+    spans = canvas.spans
+    seen = [i for i in labels if spans.end[i] > window.begin and spans.start[i] < window.end]
+    seen = [i for i in seen if canvas.y(i) > 0]
+    if not seen:
+        return
+    y = np.array([float(canvas.y(i)) for i in seen])
+    start = np.array([spans.start[i] for i in seen], float)
+    end = np.array([spans.end[i] for i in seen], float)
+    short = np.maximum(0, STALL_WIDTH * window.pixel - (end - start)) / 2
+    start, end = start - short, end + short
+    shape = corners(y, start / canvas.scale, end / canvas.scale, look.height)
+    marked = PolyCollection(
+        shape, facecolors="none", edgecolors=look.edge, linewidths=1.2, hatch=look.hatch or None
+    )
+    canvas.add_collection(marked, 4)
+    seen.sort(key=lambda i: spans.start[i] - spans.end[i])
+    taken: list[tuple[float, float, float]] = []
+    for i in seen:
+        _label(canvas, i, labels[i], window, taken, look.edge)
+
+
+def _label(
+    canvas: Canvas,
+    i: int,
+    text: str,
+    window: Window,
+    taken: list[tuple[float, float, float]],
+    colour: str,
+) -> None:
+    """Write beside the step at `i` where it was held, if no label is in the way."""
+    spans, y = canvas.spans, canvas.y(i)
+    width = 0.62 * canvas.points(FONT) * len(text) * window.pixel
+    gap = 8 * window.pixel
+    start, end = max(spans.start[i], window.begin), min(spans.end[i], window.end)
+    left, align = start + gap, "left"
+    if width > end - start - 2 * gap:  # no room on the bar: behind it, or before it
+        left = end + gap
+        if left + width > window.end and start - gap - width > window.begin:
+            left, align = start - gap - width, "right"
+    rows = 1.5 * canvas.points(FONT) / window.row_height
+    clash = (abs(y - row) < rows and left < b and left + width > a for a, b, row in taken)
+    if len(taken) >= MOST_LABELS or any(clash):
+        return
+    taken.append((left, left + width, y))
+    x = left if align == "left" else left + width
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+    label = canvas.ax.text(
+        x / canvas.scale, y, text, color=colour, fontsize=FONT, fontweight="bold",
+        ha=align, va="center", zorder=7, bbox=box, clip_on=True, **PLAIN,
+    )  # fmt: skip
+    label.set_in_layout(False)
+    canvas.add(label)
+
+
+def _draw_queue(canvas: Canvas, window: Window) -> None:
+    """Draw the run queue's length as an area above the rows."""
+    times, lengths = (np.asarray(column) for column in canvas.spans.depth)
+    if not len(times):
+        return
+    most = max(1, int(lengths.max()))
+    base, height = 0.5 - 1.4 * canvas.top, 1.5 * canvas.top
+    x, values = highest(times, lengths, window)
+    curve = base - height * values / most
+    area = canvas.ax.fill_between(
+        x / canvas.scale, base, curve, step="post", color=LOOKS[READY].colour, linewidth=0
+    )
+    canvas.add(area)
+    text = canvas.ax.text(
+        1.01, base - height / 2, f"at most {most:,}", fontsize=FONT, va="center",
+        transform=canvas.ax.get_yaxis_transform(), color="#555555",
+    )  # fmt: skip
+    canvas.add(text)
+
+
+# -- Marks, output and wakes --------------------------------------------------
+
+
+def _draw_marks(canvas: Canvas, window: Window) -> int:
+    """Draw requests as brackets over the row they began on, notes and output as signs.
+
+    Returns how many there are in the window; more than MOST_SIGNS are not drawn.
+    """
+    spans = canvas.spans
+    brackets = [
+        each
+        for each in requests(spans)
+        if each.start < window.end and (each.end is None or each.end > window.begin)
+    ]
+    notes = _moments(
+        canvas, window, lambda row: row[EV] == "mark" and row[MARK.PH] not in ("b", "e")
+    )
+    lines = _moments(canvas, window, lambda row: row[EV] == "output")
+    count = len(brackets) + len(notes) + len(lines)
+    if count > MOST_SIGNS:
+        return count
+    for moments, sign, colour in ((notes, "D", MARKED), (lines, "v", PRINTED)):
+        if moments:
+            x, y = zip(*moments, strict=True)
+            canvas.add(canvas.ax.plot(x, y, sign, color=colour, markersize=4.5, zorder=8)[0])
+    taken: list[tuple[float, float, float]] = []
+    for each in brackets:
+        _bracket(canvas, each, window, taken)
+    return count
+
+
+def _signs_in_legend(spans: Spans) -> list[Line2D]:
+    """Return what the legend says of the signs, and how many of each there are."""
+    events = [row[MARK.PH] for row in spans.annotations() if row[EV] == "mark"]
+    lines = len(spans.annotations()) - len(events)
+    begun = events.count("b")
+    notes = len(events) - begun - events.count("e")
+    kinds = (("|", MARKED, "requests", begun), ("D", MARKED, "notes", notes),
+             ("v", PRINTED, "lines printed", lines))  # fmt: skip
+    return [
+        Line2D([], [], color=colour, marker=sign, markersize=5,
+               linestyle="-" if sign == "|" else "", label=f"{words}: {count:,}")
+        for sign, colour, words, count in kinds
+        if count
+    ]  # fmt: skip
+
+
+def _moments(
+    canvas: Canvas, window: Window, wanted: Callable[[Row], bool]
+) -> list[tuple[float, float]]:
+    """Return where on the Axes the signs of some events are: above the fiber's bar."""
+    origin = canvas.spans.origin
+    return [
+        ((row[T] - origin) / canvas.scale, canvas.y_of(row[FID]) - 0.44)
+        for row in canvas.spans.annotations()
+        if wanted(row) and window.begin <= row[T] - origin < window.end and canvas.y_of(row[FID])
+    ]
+
+
+def _bracket(
+    canvas: Canvas, each: Request, window: Window, taken: list[tuple[float, float, float]]
+) -> None:
+    y = canvas.y_of(each.fiber) - 0.45
+    if y < 0:
+        return
+    start = max(each.start, window.begin)
+    end = window.end if each.end is None else min(each.end, window.end)
+    x = [start / canvas.scale, end / canvas.scale]
+    drawn = canvas.ax.plot(x, [y, y], "|-", color=MARKED, linewidth=1.4, markersize=6, zorder=5)
+    canvas.add(drawn[0])
+    text = cut(each.name)
+    width = 0.55 * canvas.points(SMALL) * len(text) * window.pixel
+    clash = any(start < b and start + width > a and y == row for a, b, row in taken)
+    if clash or width > end - start or window.row_height < canvas.points(1.6 * SMALL):
+        return
+    taken.append((start, start + width, y))
+    label = canvas.ax.text(
+        x[0], y, text, color=MARKED, fontsize=SMALL, ha="left", va="top", zorder=7,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}, **PLAIN,
+    )  # fmt: skip
+    label.set_in_layout(False)
+    canvas.add(label)
+
+
+def _draw_arrows(canvas: Canvas, highlight: int | None, window: Window) -> int:
+    """Draw who woke whom: all if they are few, else those of one fiber, from waker to woken.
+
+    Returns how many there are in the window.
+    """
+    spans, wanted = canvas.spans, []
+    # Who spawned whom is seen from the rows.
+    handed = (spans.rows[number] for number in spans.handed)
+    for row in handed if highlight is None else spans.rows:
+        if row[EV] != "wake":
+            continue
+        fiber, by, t = row[FID], row[WAKE.BY], row[T] - spans.origin
+        if by == fiber or row[WAKE.WHY] == "cancel":
+            continue
+        among = highlight is None or highlight in (fiber, by)
+        if among and window.begin <= t < window.end and canvas.y_of(fiber):
+            wanted.append((t / canvas.scale, by, fiber))
+    if len(wanted) > (MOST_ARROWS if highlight is None else MOST_OF_ONE):
+        return len(wanted)
+    for x, by, fiber in wanted:
+        arrow = FancyArrowPatch(
+            (x, canvas.y_of(by) if by else 0.5 - canvas.top / 2), (x, canvas.y_of(fiber)),
+            arrowstyle="-|>", mutation_scale=9, connectionstyle="arc3,rad=0.15", linewidth=0.9,
+            color="black", shrinkA=0, shrinkB=2, zorder=6,
+        )  # fmt: skip
+        canvas.add(canvas.ax.add_patch(arrow))
+    return len(wanted)

@@ -37,7 +37,7 @@ STACKED = tuple(sorted(LOOKS, key=lambda code: -LOOKS[code].height))
 STALLED = Look("none", 0.90, "xx", "#A50026")
 UNBLAMED = Look("none", 0.90, "", "#4D4D4D")  # as long, but nobody can be blamed
 UNWATCHED = Look("none", 0.35, "\\\\\\\\", "#E69F00")
-ARRIVED = Look("#E69F00", 0.35)  # ready, had anybody looked
+HIDDEN = Look("#E69F00", 0.35)  # ready, had anybody looked
 POLLING = Look("#C4C4C4", 0.45)
 MERGED = 0.80  # the height of pixels that hold several spans
 

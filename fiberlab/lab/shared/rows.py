@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...figures.canvas import swatch
-from ...figures.palette import ARRIVED, LOOKS, UNWATCHED, Look
+from ...figures.palette import HIDDEN, LOOKS, UNWATCHED, Look
 from ...spans.spans import Spans
 from ...states import STATES
 
@@ -59,14 +59,14 @@ def draw_unwatched(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
             draw_bars(ax, row, [(each.start, each.end)], UNWATCHED)
 
 
-def draw_arrived(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
+def draw_hidden(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
     """Fill the part of each wait in which its data lay in the kernel, where that is known."""
     rows = {name: row for row, name in enumerate(labels)}
     for i, hidden in spans.hidden:
         row = rows.get(spans.lives[spans.row[i]].name)
         if row is not None:
             end = spans.end[i]
-            draw_bars(ax, row, [(end - hidden, end)], ARRIVED)
+            draw_bars(ax, row, [(end - hidden, end)], HIDDEN)
 
 
 def explain(ax: Axes, words: Iterable[str], **overlays: Look) -> None:
@@ -87,7 +87,7 @@ def explain(ax: Axes, words: Iterable[str], **overlays: Look) -> None:
 def _handle(ax: Axes, look: Look, label: str) -> Any:
     """Return what stands for a look in the legend."""
     patch = swatch(look, label)
-    if look is not ARRIVED:
+    if look is not HIDDEN:
         return patch
     # The colour is that of ready; the mark at which it begins tells the two apart.
     [mark] = ax.plot([], [], color="black", marker="|", markersize=16, linestyle="none")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ....figures.palette import ARRIVED, UNWATCHED
+from ....figures.palette import HIDDEN, UNWATCHED
 from ....spans.build import build_spans
-from ...shared.rows import FONT, draw_arrived, draw_rows, draw_unwatched, explain
+from ...shared.rows import FONT, draw_hidden, draw_rows, draw_unwatched, explain
 from .experiment import ARRIVALS, simulate_nap
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ def draw_accounts(axes: Sequence[Axes], nap: float = 0.2) -> None:
         draw_rows(ax, spans, labels)
         ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold")
     draw_unwatched(axes[1], spans, labels)
-    draw_arrived(axes[2], spans, labels)
+    draw_hidden(axes[2], spans, labels)
     for row, arrives in enumerate(ARRIVALS.values(), 1):
         axes[2].plot([arrives * 1000] * 2, [row - 0.42, row + 0.42], color="black", zorder=4)
     axes[2].set_xlabel("time (ms)", fontsize=FONT)
-    overlays = {"unwatched": UNWATCHED, "data_is_there": ARRIVED}
+    overlays = {"unwatched": UNWATCHED, "data_is_there": HIDDEN}
     explain(axes[2], ["running", "recv", "ready"], **overlays)

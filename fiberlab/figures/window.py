@@ -1,4 +1,4 @@
-"""Pixels: which spans of a window are wide enough to be seen, and what becomes of the others.
+"""The window: the part of time that a figure shows, and which spans can be seen in it.
 
 The rule kept here: nothing that happened is left out of a picture because it was short. Spans
 narrower than a pixel share it, each with the part of its height that is its part of the time.
