@@ -191,7 +191,7 @@ class Output:
 
     def _error_lines(self, fiber: Any, error: BaseException) -> list[str]:
         if self.debug:
-            # Some cannot be formatted: a SyntaxError with numbers for its text.
+            # Some cannot be formatted, such as one whose __cause__ cannot be read.
             with contextlib.suppress(Exception):
                 whole = traceback.format_exception(type(error), error, error.__traceback__)
                 return "".join(whole).splitlines()
