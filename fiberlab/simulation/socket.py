@@ -24,7 +24,7 @@ _SEND_FLAGS = _DONTWAIT | int(getattr(socket, "MSG_NOSIGNAL", 0))
 _WITHOUT_EFFECT = {
     (socket.IPPROTO_TCP, socket.TCP_NODELAY),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-    (socket.SOL_SOCKET, socket.SO_REUSEADDR),
+    (socket.SOL_SOCKET, getattr(socket, "SO_REUSEADDR", None)),  # what Pyodide has not
 }
 
 
