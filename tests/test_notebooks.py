@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -378,6 +379,36 @@ def test_a_copy_has_no_outputs(folders):
     assert all(
         read_notebook(path)["cells"][-1]["outputs"] == [] for path in find_notebooks([copies])
     )
+
+
+def test_copies_link_to_nothing_outside_their_folder(tmp_path):
+    """It may be anywhere: elsewhere there is no ``../docs``."""
+    folder = tmp_path / "elsewhere" / "lessons"
+    copy_lessons(NOTEBOOKS, folder)
+
+    links = [
+        path.parent / link
+        for path in find_notebooks([folder])
+        for link in re.findall(r"\]\(([\w./-]+\.\w+)\)", path.read_text("utf-8"))
+    ]
+    assert [link for link in links if not link.is_file()] == []
+    assert {link.relative_to(folder).parts[0] for link in links} >= {"docs", "solutions"}
+
+
+def test_what_a_lesson_links_to_is_copied_like_the_lesson(folders):
+    source, copies = folders
+    glossary = source.parent / "docs" / "glossary.md"
+    glossary.parent.mkdir()
+    stored(source / "01_x.ipynb", lesson(markdown("a [fiber](../docs/glossary.md#f)")))
+    for text in ("old", "new"):
+        glossary.write_text(text, "utf-8")
+
+        assert copy_lessons(source, copies) == []
+        assert (copies / "docs" / "glossary.md").read_text("utf-8") == text
+
+    assert read_notebook(copies / "01_x.ipynb")["cells"][-1]["source"] == [
+        "a [fiber](docs/glossary.md#f)"
+    ]
 
 
 def test_a_copy_that_nobody_changed_follows_its_lesson(folders):

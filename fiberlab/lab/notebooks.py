@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -39,6 +40,8 @@ CELL_SECONDS = 60
 MANIFEST = ".copied.json"
 """The file in a folder of copies that tells what was last put there."""
 
+_LINK_OUT = re.compile(r"\]\(\.\./([^)#]+)")  # to a file beside the folder of the lessons
+
 
 def record(path: str | Path) -> None:
     """Run a lesson in its folder, with this Python, and store its normalised outputs.
@@ -50,7 +53,7 @@ def record(path: str | Path) -> None:
     executed = normalise(_run(read_notebook(path), path))
     for sentence in machine_paths(executed, path.parent):
         raise LessonError(f"{path}: {sentence}")
-    _write(path, to_text(executed))
+    _write(path, to_text(executed).encode())
 
 
 def check(path: str | Path) -> list[str]:
@@ -69,25 +72,24 @@ def check(path: str | Path) -> list[str]:
 def copy_lessons(source: str | Path, folder: str | Path) -> list[str]:
     """Copy every lesson under `source` to `folder`, without outputs; keep what was changed there.
 
-    A copy that is still what was last put there follows its lesson. One that has been changed
-    is never written to. Returns a sentence for each that was kept although its lesson is newer.
+    What they link to outside `source` is copied with them, so that `folder` may be anywhere. A
+    copy that is still what was last put there follows its lesson. One that has been changed is
+    never written to. Returns a sentence for each that was kept although its lesson is newer.
     """
     source, folder = Path(source), Path(folder)
     manifest = folder / MANIFEST
     put = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     kept = []
-    for lesson in find_notebooks([source]):
-        name = lesson.relative_to(source).as_posix()
-        text = to_text(without_outputs(read_notebook(lesson)))
-        newest, place = _digest(text.encode()), folder / name
+    for name, data in _copies(source).items():
+        newest, place = _digest(data), folder / name
         there = _digest(place.read_bytes()) if place.exists() else None
         if there in (None, newest, put.get(name)):
             if there != newest:
-                _write(place, text)
+                _write(place, data)
             put[name] = newest
         elif put.get(name) != newest:
             kept.append(f"kept {place}, which you changed; rename it to get the newer lesson")
-    _write(manifest, json.dumps(put, indent=1, sort_keys=True) + "\n")
+    _write(manifest, (json.dumps(put, indent=1, sort_keys=True) + "\n").encode())
     return kept
 
 
@@ -100,9 +102,9 @@ def assign_lessons(source: str | Path, folder: str | Path) -> list[Path]:
     lessons = [path for path in find_notebooks([source]) if path.parent.name != "solutions"]
     places = [folder / "source" / path.stem / path.name for path in lessons]
     for path, place in zip(lessons, places, strict=True):
-        _write(place, to_text(as_assignment(read_notebook(path))))
+        _write(place, to_text(as_assignment(read_notebook(path))).encode())
     if not (config := folder / "nbgrader_config.py").exists():
-        _write(config, CONFIG)
+        _write(config, CONFIG.encode())
     return places
 
 
@@ -166,15 +168,29 @@ def _failed(cell: Cell) -> bool:
     return not expected and any(o["output_type"] == "error" for o in cell.get("outputs", []))
 
 
+def _copies(source: Path) -> dict[str, bytes]:
+    """Return what the copies hold, by name: the lessons, and what they link to beside `source`."""
+    copies: dict[str, bytes] = {}
+    for lesson in find_notebooks([source]):
+        text = to_text(without_outputs(read_notebook(lesson)))
+        if lesson.parent == source:
+            for name in set(_LINK_OUT.findall(text)):
+                if (linked := source.parent / name).is_file():
+                    copies[name] = linked.read_bytes()
+                    text = text.replace(f"](../{name}", f"]({name}")
+        copies[lesson.relative_to(source).as_posix()] = text.encode()
+    return copies
+
+
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, data: bytes) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8", newline="\n")
+    beside.write_bytes(data)
     os.replace(beside, path)
 
 
