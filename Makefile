@@ -1,14 +1,32 @@
 # make lab and make test are complete on a machine with Python 3.10 or later,
-# its venv module and make. The environment is made once, and brought up to date
-# only when pyproject.toml or constraints.txt change.
+# its venv module and make. The environment is made once, and again when it cannot be used. It is
+# brought up to date when pyproject.toml or constraints.txt change.
 
 PYTHON = python3
 VENV = .venv
+LESSONS = lessons
 ARGS =
 
 BIN = $(VENV)/bin
-PINS := $(shell cat pyproject.toml constraints.txt | cksum | cut -d ' ' -f 1)
+PINS := $(shell { cat pyproject.toml constraints.txt; pwd -P; } | cksum | cut -d ' ' -f 1)
 READY = $(VENV)/pins-$(PINS)
+
+# An environment is sound if its Python will do and its pip says that it is installed there: pip is
+# missing where the making was cut short, does not start after a move or when Python was renewed,
+# and tells another place in a copy.
+VERSION = import sys; print(*sys.version_info[:2]); sys.exit(sys.version_info < (3, 10))
+SOUND := $(shell $(BIN)/python -c '$(VERSION)' > /dev/null 2>&1 && \
+    test "$$($(BIN)/pip --version 2> /dev/null | \
+    sed 's,^pip .* from ,,; s,/lib[^/]*/[^/]*/site-packages/.*,,')" -ef $(VENV) && echo yes)
+# Who gives PYTHON= wants that version.
+ifeq ($(firstword $(origin PYTHON)),command)
+ifneq ($(shell $(PYTHON) -c '$(VERSION)' 2>&1),$(shell $(BIN)/python -c '$(VERSION)' 2>&1))
+SOUND =
+endif
+endif
+
+# JupyterLab asks every newcomer whether it may tell the news: not in this environment.
+NEWS = @jupyterlab/apputils-extension:announcements
 
 # A kernel of the same name in the user's home must not stand in for ours.
 export JUPYTER_PREFER_ENV_PATH = 1
@@ -34,19 +52,28 @@ help:
 
 env: $(READY)
 
+ifneq ($(SOUND),yes)
+.PHONY: $(READY)
+endif
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
 	    "fiberlab needs Python 3.10 or later, found " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
-	@$(BIN)/python -c '' 2> /dev/null || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+ifneq ($(SOUND),yes)
+	@test -f $(VENV)/pyvenv.cfg || test -z "$$(find $(VENV) -type f 2> /dev/null | head -n 1)" || \
+	    { echo "make: $(VENV) holds files and is no environment of Python: give another VENV=" >&2; exit 1; }
+	@echo "make: installing into $(VENV), once: about a minute, and 500 MB"
+	$(PYTHON) -m venv --clear $(VENV)
+endif
+	$(BIN)/python -m pip install $(if $(SOUND),--quiet) --disable-pip-version-check \
 	    --constraint constraints.txt --editable '.[lessons,test,replicator]'
+	@$(BIN)/jupyter labextension disable $(NEWS) > /dev/null 2>&1
 	@rm -f $(VENV)/pins-*
 	@touch $@
 
-# The root is served, not lessons/ alone: lessons link to the glossary and read data/.
+# The copies hold all that they link to, so their folder may be anywhere.
 lab: $(READY)
-	@$(BIN)/python -m fiberlab.lab.notebooks copy notebooks lessons
-	$(BIN)/python -m jupyterlab --ServerApp.preferred_dir=lessons $(ARGS)
+	@$(BIN)/python -m fiberlab.lab.notebooks copy notebooks '$(LESSONS)'
+	$(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/00_map.ipynb $(ARGS) '$(LESSONS)'
 
 test: lint types unit elsewhere lessons wheel
 	@echo "make test: all passed"

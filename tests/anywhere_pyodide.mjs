@@ -10,12 +10,12 @@ import {pathToFileURL} from 'node:url';
 const [folder, root, program] = process.argv.slice(2);
 const {loadPyodide} = await import(pathToFileURL(resolve(folder, 'pyodide.mjs')));
 const python = await loadPyodide();
-python.FS.mkdirTree('/root');
-python.FS.mount(python.FS.filesystems.NODEFS, {root: resolve(root)}, '/root');
-python.globals.set('program', '/root/' + program);
+python.FS.mkdirTree('/fiberlab');
+python.FS.mount(python.FS.filesystems.NODEFS, {root: resolve(root)}, '/fiberlab');
+python.globals.set('program', '/fiberlab/' + program);
 python.runPython(`
 import runpy, sys
 sys.dont_write_bytecode = True
-sys.path.insert(0, "/root")
+sys.path.insert(0, "/fiberlab")
 runpy.run_path(program, run_name="__main__")
 `);
