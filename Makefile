@@ -10,6 +10,10 @@ ARGS =
 BIN = $(VENV)/bin
 PINS := $(shell { cat pyproject.toml constraints.txt; pwd -P; } | cksum | cut -d ' ' -f 1)
 READY = $(VENV)/pins-$(PINS)
+# A process for each core. Caches are kept in the environment: the checkout may be read-only.
+PYTEST = $(BIN)/python -m pytest --numprocesses logical -o cache_dir='$(VENV)/cache/pytest'
+export MYPY_CACHE_DIR = $(VENV)/cache/mypy
+export RUFF_CACHE_DIR = $(VENV)/cache/ruff
 
 # An environment is sound if its Python will do and its pip says that it is installed there: pip is
 # missing where the making was cut short, does not start after a move or when Python was renewed,
@@ -33,11 +37,12 @@ export JUPYTER_PREFER_ENV_PATH = 1
 # Figures of tests go to files, never to a window.
 unit elsewhere wheel: export MPLBACKEND = Agg
 
-.PHONY: help env lab test lint types unit elsewhere lessons wheel record nbgrader api pins clean
+.PHONY: help env lab test begin lint types unit elsewhere lessons wheel record nbgrader api pins clean
 
 help:
 	@echo "make lab      open copies of the lessons in JupyterLab (ARGS= passes options on)"
-	@echo "make test     everything CI runs: the next six"
+	@echo "              VENV= and LESSONS= name other folders for the environment and the copies"
+	@echo "make test     everything CI runs, in about four minutes: the next six"
 	@echo "  lint        ruff: mistakes and format"
 	@echo "  types       mypy --strict on the package"
 	@echo "  unit        the tests (ARGS= passes options on)"
@@ -75,8 +80,11 @@ lab: $(READY)
 	@$(BIN)/python -m fiberlab.lab.notebooks copy notebooks '$(LESSONS)'
 	$(BIN)/python -m jupyterlab --LabApp.default_url=/lab/tree/00_map.ipynb $(ARGS) '$(LESSONS)'
 
-test: lint types unit elsewhere lessons wheel
+test: begin lint types unit elsewhere lessons wheel
 	@echo "make test: all passed"
+
+begin: $(READY)
+	@echo "make test: about four minutes on two cores"
 
 lint: $(READY)
 	$(BIN)/ruff check
@@ -86,15 +94,15 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) --dist worksteal $(ARGS)
 
 # The site customisation in that folder also reaches the processes that tests start.
 elsewhere: $(READY)
-	PYTHONPATH='$(CURDIR)/tests/without_posix' $(BIN)/python -m pytest
+	PYTHONPATH='$(CURDIR)/tests/without_posix' $(PYTEST) --dist worksteal
 
 # A kernel puts figures into the cells only when nobody has chosen for it.
 lessons: $(READY)
-	env -u MPLBACKEND $(BIN)/python -m pytest --nbval --nbval-current-env \
+	env -u MPLBACKEND $(PYTEST) --dist loadfile --nbval --nbval-current-env \
 	    --nbval-cell-timeout=60 notebooks
 
 wheel: $(READY)
