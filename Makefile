@@ -10,10 +10,13 @@ ARGS =
 BIN = $(VENV)/bin
 PINS := $(shell { cat pyproject.toml constraints.txt; pwd -P; } | cksum | cut -d ' ' -f 1)
 READY = $(VENV)/pins-$(PINS)
-# A process for each core. Caches are kept in the environment: the checkout may be read-only.
-PYTEST = $(BIN)/python -m pytest --numprocesses logical -o cache_dir='$(VENV)/cache/pytest'
-export MYPY_CACHE_DIR = $(VENV)/cache/mypy
-export RUFF_CACHE_DIR = $(VENV)/cache/ruff
+# A process for each core.
+PYTEST = $(BIN)/python -m pytest --numprocesses logical -o cache_dir='$(CACHE)/pytest'
+# Caches are kept in the environment: the checkout may be read-only.
+CACHE = $(abspath $(VENV))/cache
+export MYPY_CACHE_DIR = $(CACHE)/mypy
+export RUFF_CACHE_DIR = $(CACHE)/ruff
+export HYPOTHESIS_STORAGE_DIRECTORY = $(CACHE)/hypothesis
 
 # An environment is sound if its Python will do and its pip says that it is installed there: pip is
 # missing where the making was cut short, does not start after a move or when Python was renewed,
