@@ -5,9 +5,15 @@ A small stand-in for Python makes environments here in no time; pip in them does
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -168,3 +174,75 @@ def test_the_first_installation_says_what_it_takes_and_shows_its_progress(checko
     assert "pip install" in after
     assert "--quiet" not in first
     assert "pip install --quiet" in later
+
+
+# -- make lab --------------------------------------------------------------------------
+
+
+def lab_command(*arguments: str) -> str:
+    """Return the command with which `make lab` starts JupyterLab."""
+    ran = subprocess.run(
+        ["make", "-n", "lab", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return ran.stdout.splitlines()[-1]
+
+
+def page_at(address: str) -> str:
+    """Return a page of a server that tells its address before it listens there."""
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(address, timeout=60) as answer:
+                return str(answer.read().decode())
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError(f"nobody listens at {address}")
+
+
+@pytest.mark.live
+def test_make_lab_opens_the_first_lesson_and_uses_no_option_of_yesterday(tmp_path: Path) -> None:
+    pytest.importorskip("jupyterlab")
+    lessons = tmp_path / "anywhere" / "lessons"
+    lessons.mkdir(parents=True)
+    (lessons / "00_map.ipynb").write_text("{}", "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = lab_command(
+        f"VENV={sys.prefix}",
+        f"LESSONS={lessons}",
+        f"ARGS=--no-browser --allow-root --port={port} --IdentityProvider.token=",
+    )
+    mine = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+
+    said = []
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {command}"],
+        cwd=tmp_path,
+        env={**os.environ, **mine},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as lab:
+        assert lab.stderr is not None
+        try:
+            for line in lab.stderr:
+                said.append(line)
+                if address := re.search(r"http://127\.0\.0\.1:\S+", line):
+                    page = page_at(address[0])
+                    break
+        finally:
+            lab.kill()
+
+    assert address is not None, said
+    assert address[0].endswith("/lab/tree/00_map.ipynb")
+    assert '"treePath": "00_map.ipynb"' in page
+    assert [
+        line for line in said if "deprecat" in line.lower() or "unrecogni" in line.lower()
+    ] == []
+
+
+def test_the_plugin_that_asks_about_news_still_has_the_name_that_make_switches_off() -> None:
+    pytest.importorskip("jupyterlab")
+    (news,) = re.findall(r"^NEWS = (\S+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    scripts = Path(sys.prefix, "share/jupyter/lab/static").glob("jlab_core*.js")
+
+    assert any(f'"{news}"' in path.read_text("utf-8") for path in scripts)
+    assert "labextension disable $(NEWS)" in (ROOT / "Makefile").read_text("utf-8")

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -142,6 +143,20 @@ def test_binder_needs_no_more_than_environment_and_post_build() -> None:
     assert re.search(r"^  - python=3\.\d+$", read("environment.yml"), re.MULTILINE)
     # A constraint or a "." is what makes it copy the whole repository before it installs.
     assert "--constraint constraints.txt" in environment_lines()
+
+
+def test_the_workflow_tries_every_python_on_every_system() -> None:
+    """Not yet run, which it and CONTRIBUTING.md say; that it is right can be read at least."""
+    text = read(".github/workflows/tests.yml")
+    workflow = yaml.safe_load(text)
+    matrix = workflow["jobs"]["tests"]["strategy"]["matrix"]
+    commands = [step.get("run", "") for step in workflow["jobs"]["tests"]["steps"]]
+
+    assert matrix == {"system": ["ubuntu", "macos", "windows"], "python": PYTHONS}
+    assert f'python -m pip install -c constraints.txt -e ".[{EXTRAS}]"' in commands
+    assert text.startswith("# Not yet run") == (
+        "it has not been run yet" in read("CONTRIBUTING.md")
+    )
 
 
 @pytest.mark.posix

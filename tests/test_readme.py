@@ -41,6 +41,21 @@ def test_the_example_runs_and_prints_what_the_readme_says(tmp_path: Path) -> Non
     assert readme.same_but_for_numbers(ran.stdout) == readme.same_but_for_numbers(said or "")
 
 
+def test_the_example_records_only_when_it_is_run(tmp_path: Path) -> None:
+    """Not when `fiberlab serve server:echo` imports it."""
+    (tmp_path / "server.py").write_text(readme.example(), "utf-8")
+
+    ran = subprocess.run(
+        [sys.executable, "-c", "import server; print(server.echo.__name__)"],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.stdout, ran.stderr) == ("echo\n", "")
+    assert not (tmp_path / "timeline.png").exists()
+
+
 def test_every_file_that_the_readme_names_is_there() -> None:
     text = readme.README.read_text("utf-8")
     named = re.findall(r"\]\(([^):#]+)\)", text) + re.findall(r"`(fiberlab/[\w/.]+)`", text)
