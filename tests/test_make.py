@@ -182,7 +182,12 @@ def test_the_first_installation_says_what_it_takes_and_shows_its_progress(checko
 def lab_command(*arguments: str) -> str:
     """Return the command with which `make lab` starts JupyterLab."""
     ran = subprocess.run(
-        ["make", "-n", "lab", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "-n", "--no-print-directory", "lab", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "MAKEFLAGS": ""},  # this test may run under make itself
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return ran.stdout.splitlines()[-1]
 
