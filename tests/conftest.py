@@ -11,10 +11,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from fiberlab.scheduler import Scheduler
 from fiberlab.simulation import SimulatedClock, SimulatedNetwork
 from fiberlab.trace.events import TraceEvent
+
+
+# However busy the machine is: no example is too slow, and none is drawn too slowly.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def pytest_report_header() -> str:
