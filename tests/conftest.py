@@ -17,7 +17,6 @@ from fiberlab.scheduler import Scheduler
 from fiberlab.simulation import SimulatedClock, SimulatedNetwork
 from fiberlab.trace.events import TraceEvent
 
-
 # However busy the machine is: no example is too slow, and none is drawn too slowly.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
