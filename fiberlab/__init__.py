@@ -35,7 +35,7 @@ Then a folder for each noun:
     commands/      the command line: cli.py, arguments.py
     lab/           what notebooks use; lab/lessons/ has a folder for each lesson, lab/shared/ what
                    several lessons use
-    elsewhere/     other schedulers told in the same events: asyncio, or yours by hand
+    elsewhere/     other schedulers recorded in the same events: asyncio, or yours by hand
     replicator/    the application: a caching proxy made of fibers
 
 The names below are loaded when they are first used, so that ``import fiberlab`` is quick and

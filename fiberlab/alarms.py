@@ -3,13 +3,13 @@
 The rule kept here: alarms ring in the order of their deadlines, equal ones in the order in
 which they were asked for, and never early.
 
-Most time-outs never ring: the data comes first and the fiber asks for a later deadline. So
-setting a later one touches only the fiber; its old entry stays in the heap, and moves to where
-it belongs when it comes up.
+Most alarms never ring: the data comes first, and the fiber asks for a later deadline. So setting
+a later one touches only the fiber. Its old entry stays in the heap; when that entry comes up, it
+moves to where it belongs.
 
-An entry is one integer: a deadline, then the number of its turn, then the fiber's id. A heap of
-tuples would hold the fiber itself; but integers are compared faster, and the garbage collector,
-which looks through every tuple that lives long, leaves them alone.
+An entry is one integer: a deadline, then an order number, then the fiber's id. A heap of tuples
+could hold the fiber itself. But integers are compared faster, and the garbage collector ignores
+them, while it visits every tuple that lives long.
 
 This module knows no clock and no scheduler: times are integers, in nanoseconds, and a fiber is
 any object with an `id` and the two attributes of a Sleeper.
@@ -24,7 +24,7 @@ from itertools import count
 from typing import Any, Protocol, TypeAlias
 
 BITS = 48
-"""How much of an entry is for the turn, and how much for the id: no program counts that far."""
+"""The bits of an entry for the order number, and those for the id: no program counts that far."""
 
 ID = (1 << BITS) - 1
 """The part of an entry that is the fiber's id."""
@@ -38,10 +38,10 @@ Time: TypeAlias = int | None
 
 
 def nanoseconds(seconds: float | None) -> Time:
-    """Return `seconds` as the integer nanoseconds alarms use; None, never, for None and inf."""
+    """Return `seconds` as integer nanoseconds; None, which means never, for None and inf."""
     if not seconds:
         return None if seconds is None else 0
-    # Cut to 30,000 years: a larger float would overflow, where nobody can be told any more.
+    # Cut to 30,000 years: a larger float would overflow later, in the middle of a pass.
     if seconds >= 1e12:
         return None if seconds == math.inf else 10**21
     return round(seconds * 1e9)
@@ -63,28 +63,28 @@ def deadline_of(entry: int) -> int:
 class Alarms:
     """The deadlines of all fibers that have one.
 
-    fibers: those that are alive, by id; a fiber that is not among them has no alarm.
-    live: how many are set; entries that no longer matter do not count.
+    fibers: the fibers that are alive, by id; any other fiber has no alarm.
+    live: how many alarms are set; stale entries do not count.
     """
 
-    __slots__ = ("_fibers", "_heap", "_turns", "live")
+    __slots__ = ("_fibers", "_heap", "_order", "live")
 
     def __init__(self, fibers: Mapping[int, Sleeper]) -> None:
         self.live = 0
         self._fibers = fibers
         self._heap: list[int] = []
-        self._turns = count(0, 1 << BITS)
+        self._order = count(0, 1 << BITS)
 
     def set(self, fiber: Sleeper, deadline: int) -> None:
-        """Let `fiber`, which has no alarm set, be due at `deadline`."""
+        """Set the alarm of `fiber`, which has none, to `deadline`."""
         self.live += 1
-        fiber._alarm = entry = (deadline << DEADLINE) + next(self._turns) + fiber.id
+        fiber._alarm = entry = (deadline << DEADLINE) + next(self._order) + fiber.id
         if fiber._in_heap is None or entry < fiber._in_heap:
             fiber._in_heap = entry
             heappush(self._heap, entry)
 
     def clear(self, fiber: Sleeper) -> None:
-        """Take back the alarm of `fiber`; its entry is dropped when it comes up."""
+        """Remove the alarm of `fiber`; its entry is dropped when it comes up."""
         fiber._alarm = None
         self.live -= 1
 
@@ -107,8 +107,8 @@ class Alarms:
     def next(self) -> int | None:
         """Return a moment before which no alarm rings, in ns; None when none is set.
 
-        It may be early, never late: one stale entry is put right at each call, so the price
-        of a look stays the same however many fibers have moved their deadlines.
+        It may be too early, never too late. Each call corrects at most one stale entry, so a
+        call costs the same however many fibers have moved their deadlines.
         """
         if not self.live:
             return None
@@ -130,9 +130,9 @@ class Alarms:
         return None
 
     def _first(self) -> Sleeper | None:
-        """Return the fiber of the first entry; None if the entry was out of date.
+        """Return the fiber of the first entry; None if the entry was stale.
 
-        Such an entry is moved to where it belongs, or dropped.
+        A stale entry is moved to where it belongs, or dropped.
         """
         entry = self._heap[0]
         fiber = self._fibers.get(entry & ID)

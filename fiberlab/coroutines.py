@@ -9,12 +9,13 @@
 
 The rule kept here: a coroutine is a generator in another coat. It has send, throw and close; its
 ``await`` is ``yield from``. So whatever holds at a yield (time-outs, cancelling, finally blocks)
-holds at an await, and nothing is added but the names under which the scheduler looks.
+holds at an await. This module only adds the attributes that the scheduler reads of a generator.
 
 What may be awaited inside: RECV, SEND and WAIT; other coroutines; and what this package has for
-``yield from``, such as ``await send_all(sock, data)``. Generators of your own may be, too, if their
-function is decorated with ``types.coroutine``; they keep ``yield from``. What belongs to asyncio
-(its sleep, futures, streams) works under asyncio only: it yields what no scheduler here knows.
+``yield from``, such as ``await send_all(sock, data)``. Your own generator functions can be awaited
+too if they are decorated with ``types.coroutine``; inside, they keep ``yield from``. What belongs
+to asyncio (its sleep, futures, streams) works under asyncio only: it yields objects that no
+scheduler here knows.
 
 What this module does not know: the scheduler.
 """
@@ -44,7 +45,7 @@ def as_fiber(coroutine: Coroutine[Any, Any, Any]) -> Generator[Wait, None, Any]:
 
 def _remedy(came: object) -> str:
     if isinstance(came, Generator):
-        return ": a generator is a fiber without it"
+        return ": add a generator as it is"
     if callable(came):
         return ": did you call it?"
     return ": what an async def returns when it is called"
@@ -56,7 +57,7 @@ def awaitable(function: Function) -> Function:
 
 
 def frames_of(suspended: Any) -> Iterator[FrameType]:
-    """Yield the frames of a coroutine or generator, from its own to that of the innermost await."""
+    """Yield the frames of a coroutine or generator, the innermost await last."""
     while suspended is not None:
         frame = getattr(suspended, "cr_frame", None) or getattr(suspended, "gi_frame", None)
         if frame is None:
@@ -66,7 +67,7 @@ def frames_of(suspended: Any) -> Iterator[FrameType]:
 
 
 class _Coat(Generator[Wait, None, Any]):
-    """A coroutine that is looked at as a generator."""
+    """A coroutine with the methods and attributes of a generator."""
 
     def __init__(self, coroutine: Any) -> None:
         self._coroutine = coroutine
@@ -82,7 +83,7 @@ class _Coat(Generator[Wait, None, Any]):
         return self._coroutine.throw(*error)  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        # Also for one that never ran: no "never awaited" for what has been cancelled.
+        # Also if it never ran: a cancelled coroutine gets no "never awaited" warning.
         self._coroutine.close()
 
     @property

@@ -1,18 +1,18 @@
-"""How a fiber ends, and how a run ends: all is told once, and everything is given back.
+"""How a fiber ends, and how a run ends: everything is recorded once, and everything is closed.
 
-`finish` is what happens whenever a fiber has ended. The rest is for leaving run(): the scheduler
-itself takes no care of ^C, all of that care is here.
+`finish` runs whenever a fiber has ended. The rest is for leaving run(). The scheduler itself does
+not guard against ^C; this module does.
 
 What ^C may break. Python raises KeyboardInterrupt between two calls: mostly in a fiber's own code
-or in the poll, but sometimes in the midst of the scheduler's. Then a fiber may have been taken
-from the run queue and not be resumed yet; or it has yielded, and nobody has noted for what; or it
-was made ready, and the trace was not told. Guarding each of these places would make the loop
+or in the poll, but sometimes in the middle of the scheduler's code. Then a fiber may have left
+the run queue without being resumed. Or it has yielded, and its wait is not noted. Or it was made
+ready, and the trace has no event for that. Guarding each of these places would make the loop
 slow and hard to read. Three rules make them harmless instead:
 
-- Only one thing that the scheduler has noted is believed here: which fibers are alive. A fiber
-  counts as alive until all of its end is told, so whatever ^C has left over is done here.
-- What the trace was told last of a fiber decides what it is told next. So its story holds
-  together, even if the scheduler had come further than it had told, or less far.
+- Of all that the scheduler has noted, only one thing is believed here: which fibers are alive. A
+  fiber counts as alive until its whole end is recorded. So this module does what ^C left undone.
+- The last event of a fiber in the trace decides which event comes next. So its story holds
+  together, whether the scheduler was ahead of the trace or behind it.
 - Everything here may be done twice. run() stands inside two of these guards: if ^C strikes while
   the inner one is at work, the outer one does what is left.
 """
@@ -28,20 +28,20 @@ from .alarms import Alarms
 from .fiber import Fiber, scheduler_of_thread, set_scheduler_of_thread
 
 TRIES = 4
-"""How often a step is tried that raises; an observer may raise at every event, ^C strikes once."""
+"""How often an action that raises is tried. ^C strikes once; an observer may raise each time."""
 
 
-def finish(scheduler: Any, fiber: Fiber, *, told: bool = False) -> None:
-    """Tell how `fiber` has ended, unless the trace was `told`, and forget it.
+def finish(scheduler: Any, fiber: Fiber, *, recorded: bool = False) -> None:
+    """Record how `fiber` has ended, unless the trace has that already, and forget it.
 
-    Raises what has ended it if that ends the run too: KeyboardInterrupt or SystemExit.
+    Raises the exception that ended it if that ends the run too: KeyboardInterrupt or SystemExit.
     """
     generator, how = fiber.generator, fiber._end()
     scheduler._output.last_line(fiber)
-    if scheduler._report is not None and not told:
+    if scheduler._report is not None and not recorded:
         scheduler._report.exit(fiber, how)
     scheduler._output.end(fiber, how)
-    fiber._let_go()  # last: whoever sees the socket closed finds what was printed
+    fiber._let_go()  # last: a client that sees its end closed finds the output written
     del scheduler._alive[fiber.id]
     scheduler._generators.discard(generator)
     scheduler._alarms.forget_old()
@@ -68,7 +68,7 @@ def enter(scheduler: Any) -> None:
 
 @contextmanager
 def leaving(scheduler: Any) -> Iterator[None]:
-    """Whatever ends the block, close the scheduler's fibers and be as before run()."""
+    """Close the scheduler's fibers and restore it as before run(), whatever ends the block."""
     if scheduler._entered:
         raise RuntimeError("this scheduler is running already")
     outer, queue, raised = scheduler_of_thread(), scheduler._queue, None
@@ -78,7 +78,7 @@ def leaving(scheduler: Any) -> Iterator[None]:
         raised = type(error)
         raise
     finally:
-        with ExitStack() as last:  # what stands first here is done last, whatever the rest raises
+        with ExitStack() as last:  # callbacks run from the last to the first, even if one raises
             last.callback(_reset, scheduler, queue)
             last.callback(scheduler._poller.close)
             last.callback(set_scheduler_of_thread, outer)
@@ -89,7 +89,7 @@ def leaving(scheduler: Any) -> Iterator[None]:
 
 
 def _reset(scheduler: Any, queue: Any) -> None:
-    """Be as before run(); `queue` is the run queue that the scheduler was made with."""
+    """Restore the state before run(); `queue` is the run queue that the scheduler had then."""
     scheduler._queue = queue
     scheduler._generators.clear()
     scheduler._parked, scheduler._alarms = {}, Alarms(scheduler._alive)
@@ -98,9 +98,9 @@ def _reset(scheduler: Any, queue: Any) -> None:
 
 
 def _close_fibers(scheduler: Any) -> None:
-    """Close every fiber that is alive, whatever they raise, and then raise the first of that.
+    """Close every fiber that is alive; then raise the first exception that came up.
 
-    In the order of adding; but the fiber comes first whose step the trace has not seen end.
+    In the order of adding, except that a fiber whose step has no end in the trace comes first.
     """
     if not scheduler._alive:
         return
@@ -118,7 +118,7 @@ def _close_fibers(scheduler: Any) -> None:
 
 
 def _insist(action: Callable[..., None], *arguments: Any) -> BaseException | None:
-    """Do `action` until it comes back, TRIES times at most; return what it raised first."""
+    """Call `action` until it returns, TRIES times at most; return what it raised first."""
     first = None
     for _ in range(TRIES):
         try:
@@ -131,21 +131,21 @@ def _insist(action: Callable[..., None], *arguments: Any) -> BaseException | Non
 
 
 def _make_all_ready(scheduler: Any) -> None:
-    """Put every fiber that is alive into a new run queue, but for one that runs or has ended."""
+    """Put every fiber that is alive into a new run queue, except one that runs or has ended."""
     report = scheduler._report
-    told = {} if report is None else report.last_told(scheduler._alive.values())
+    last = {} if report is None else report.last_events(scheduler._alive.values())
     scheduler.running = None
     fibers = scheduler._alive.values()
     scheduler._queue = deque(
-        fiber for fiber in fibers if told.get(fiber.id) not in ("resume", "exit")
+        fiber for fiber in fibers if last.get(fiber.id) not in ("resume", "exit")
     )
     for fiber in scheduler._queue:
         fiber.wait = None
     if report is not None:
         report.end_poll()
-        length = sum(event == "wake" for event in told.values())
+        length = sum(event == "wake" for event in last.values())
         for fiber in scheduler._queue:
-            was = told[fiber.id]
+            was = last[fiber.id]
             if not was:
                 report.spawn(fiber, 0)
             if was != "wake":
@@ -154,7 +154,7 @@ def _make_all_ready(scheduler: Any) -> None:
 
 
 def _close(scheduler: Any, fiber: Fiber) -> None:
-    """Close one fiber, and tell of its end."""
+    """Close one fiber, and record its end."""
     if fiber.id not in scheduler._alive:
         return
     queue, report, was = scheduler._queue, scheduler._report, ""
@@ -162,8 +162,8 @@ def _close(scheduler: Any, fiber: Fiber) -> None:
     if fiber in queue:
         queue.remove(fiber)
         was = "wake"
-    elif report is not None:  # it ran when ^C came, or ^C came while it was closed
-        was = report.last_told([fiber])[fiber.id]
+    elif report is not None:  # ^C came while it ran, or while it was being closed
+        was = report.last_events([fiber])[fiber.id]
     if report is not None and was == "wake":
         report.resume(fiber, len(queue))
     if fiber.generator is not None and fiber.error is None:
@@ -171,16 +171,16 @@ def _close(scheduler: Any, fiber: Fiber) -> None:
             _close_generator(fiber)
         except BaseException as error:
             fiber.error = error
-    finish(scheduler, fiber, told=was == "exit")
+    finish(scheduler, fiber, recorded=was == "exit")
 
 
 def _close_generator(fiber: Fiber) -> None:
     """Run the generator's finally blocks.
 
-    Raises GeneratorExit when all is well, else what they raise, and RuntimeError if the
+    Raises GeneratorExit when all is well, else what they raise, or RuntimeError if the
     generator goes on yielding.
     """
-    for _ in range(3):  # some catch GeneratorExit in their loop once, by mistake
+    for _ in range(3):  # some fibers catch GeneratorExit in their loop once, by mistake
         try:
             fiber._context.run(fiber.generator.close)
         except RuntimeError:

@@ -1,7 +1,7 @@
 """One class for each mistake or ending, each with its message.
 
 The rule kept here: a message says what came, what was expected and the likely remedy, and
-names the fiber. What each class is raised for stands in its docstring, and only there.
+names the fiber. The docstring of each class says what raises it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ class FiberTimeout(TimeoutError):
 
     @classmethod
     def of(cls, fiber: Any) -> FiberTimeout:
-        """Say which fiber waited for what, in vain."""
+        """Say which fiber waited in vain, and for what."""
         return cls(f"fiber {fiber.name!r} waited in vain: {_short(fiber.wait)} timed out")
 
 
 class FiberCancelled(BaseException):
     """Thrown into a fiber at its yield by ``fiber.cancel()``.
 
-    No Exception, so that an ``except Exception`` around some work does not swallow it.
+    It is not an Exception, so an ``except Exception`` around some work does not swallow it.
     """
 
 
@@ -69,7 +69,7 @@ class SocketClosed(OSError):
 class Deadlock(RuntimeError):
     """Raised by run() when nothing can ever wake the fibers that are left.
 
-    They are parked; or, in simulated time, they wait on sockets and nothing is on its way.
+    They are parked; or, in simulated time, they wait on sockets and nothing will arrive.
     fibers: those fibers, in the order in which they began to wait.
     """
 
@@ -95,14 +95,15 @@ class Deadlock(RuntimeError):
         names = [repr(fiber.name) for fiber in fibers]
         if len(names) > 5:
             names[5:] = [f"{len(names) - 5} more"]
-        who = " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
-        error = cls(f"deadlock: {who} {'wait' if len(names) > 1 else 'waits'} {what}")
+        *but_last, last = names or [""]
+        listed = f"{', '.join(but_last)} and {last}" if but_last else last
+        error = cls(f"deadlock: {listed} {'wait' if but_last else 'waits'} {what}")
         error.fibers = fibers
         return error
 
 
 class TraceError(ValueError):
-    """Raised for a file that is no trace, or for a trace that breaks its own laws."""
+    """Raised for a file that is not a trace, or for a trace that breaks its own laws."""
 
 
 class MissingExtra(ImportError):
@@ -120,13 +121,13 @@ def without_frames_of(error: BaseException, *modules: str) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in modules:
         trace = trace.tb_next
-    # A class may refuse: a frozen dataclass does.
+    # An exception may refuse: one that is a frozen dataclass does.
     with contextlib.suppress(Exception):
         error.__traceback__ = trace
 
 
 def one_line(error: BaseException) -> str:
-    """Return the class and message of `error` on one line; a message that fails is named."""
+    """Return the class and message of `error` on one line, or say that its message raises."""
     try:
         message = " ".join(str(error).split())
     except Exception:
@@ -135,7 +136,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _short(thing: object, most: int = 120) -> str:
-    """Return repr(thing) on one line, cut to `most` characters; a repr that fails is named."""
+    """Return repr(thing) on one line, cut to `most` characters, or say that its repr raises."""
     try:
         text = repr(thing)
     except Exception:

@@ -1,11 +1,11 @@
-"""A fiber: a generator, and what the scheduler knows of it.
+"""A fiber: a generator, and what the scheduler knows about it.
 
 The rule kept here: where a fiber is follows from what it waits for. `wait` is the value it
 yielded, None while it is ready or running; only the scheduler writes it, when the fiber parks
 and when it is made ready. So `state` can never disagree with the facts.
 
-What is public of a Fiber is for its users. Its underscore names are what the scheduler and its
-parts (alarms, poller, output) note down of it; nobody else reads them.
+The public names of a Fiber are for its users. Its underscore names are notes of the scheduler
+and its parts (endings, alarms, poller, output); no other module reads them.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class Fiber:
         self.result: Any = None
         self._name = name
         self._scheduler = scheduler
-        self._context = copy_context()  # what its context variables are, as for a task of asyncio
-        # What the scheduler and its parts note down of it:
+        self._context = copy_context()  # its own context variables, as an asyncio task has
+        # The notes of the scheduler and its parts:
         self._looked = False  # whether its last wake was from WAIT(None)
         self._watch: Any = None  # the poller's record of the socket it waited on last
         self._alarm: int | None = None  # the alarms' two entries
         self._in_heap: int | None = None
         self._log: Any = None  # what it has printed, while that is withheld
-        self._told = False  # whether its last words were written
+        self._told = False  # whether its last output was written
         self._owned: Any = None  # a socket that is closed when the fiber ends
 
     @property
@@ -103,14 +103,14 @@ class Fiber:
         """Throw FiberCancelled into the fiber at its yield; of no effect once it is done.
 
         A fiber that cancels itself gets it at its next yield. Call it in the scheduler's own
-        thread, in or outside a fiber; in a signal handler, which may come in the middle of a
-        pass, call ``scheduler.stop()`` instead. RuntimeError in a trace's observer, likewise.
+        thread, in or outside a fiber. A signal handler may interrupt a pass: there, call
+        ``scheduler.stop()`` instead. For the same reason a trace's observer gets RuntimeError.
         """
         if self.generator is not None:
             self._scheduler._throw(self, FiberCancelled(f"fiber {self.name!r} was cancelled"))
 
     def _throw(self) -> Any:
-        """Throw what is pending at the yield and return what is yielded next."""
+        """Throw the pending exception at the yield; return what the fiber yields next."""
         assert self.pending is not None
         error, self.pending = self.pending, None
         return self._context.run(self.generator.throw, error)
@@ -118,8 +118,8 @@ class Fiber:
     def _end(self) -> str:
         """Return how the fiber ended: "return", "cancel" or "error".
 
-        What came out of the generator is in `error`, and stays there unless it was a return.
-        A second call changes nothing.
+        `error` holds the exception that left the generator. If that was a return, `error` is
+        None afterwards. A second call changes nothing.
         """
         error, name = self.error, self.name
         returned = isinstance(error, StopIteration)
@@ -131,7 +131,7 @@ class Fiber:
             # The fiber's own frames only: the scheduler's would be kept alive by the error.
             without_frames_of(error, "fiberlab.scheduler", __name__)
             self.traceback = error.__traceback__
-        # No call from here on: ^C comes between calls, and finds all of this done or nothing.
+        # No call from here on: ^C comes between calls, so all of this is done or nothing.
         if returned:
             self.result, self.error = error.value, None  # type: ignore[union-attr]
         self._name, self.generator = name, None
@@ -140,10 +140,10 @@ class Fiber:
         return "cancel" if isinstance(error, (FiberCancelled, GeneratorExit)) else "error"
 
     def _let_go(self) -> None:
-        """Drop what a fiber held that has ended, and close the socket it owned."""
+        """Drop what an ended fiber held, and close the socket it owned."""
         self.wait = self._watch = self.pending = self._log = None
         if self._owned is not None:
-            with contextlib.suppress(OSError):  # its number was closed behind its back
+            with contextlib.suppress(OSError):  # its descriptor was closed elsewhere
                 self._owned.close()
 
     def __repr__(self) -> str:
@@ -181,7 +181,7 @@ class RunQueue(Protocol):
 
 
 def make_queue(given: RunQueue | None) -> RunQueue:
-    """Return `given`, or for None a deque; TypeError for what cannot be a run queue."""
+    """Return `given`, or a deque for None; raise TypeError if it cannot be a run queue."""
     if given is None:
         return deque()
     if not all(hasattr(given, verb) for verb in ("append", "popleft", "__len__")):
@@ -200,14 +200,14 @@ def scheduler_of_thread() -> Any:
 
 
 def set_scheduler_of_thread(scheduler: Any) -> None:
-    """Note which scheduler runs in this thread, for `start`; None: none does."""
+    """Note which scheduler runs in this thread, for `start`; None: there is none."""
     _here.scheduler = scheduler
 
 
 def start(generator: FiberGenerator, name: str | None = None) -> Fiber:
     """Add `generator` to the scheduler that runs the calling fiber, and return its fiber.
 
-    Raises RuntimeError outside a fiber: there it is ``scheduler.add``.
+    Raises RuntimeError outside a fiber; use ``scheduler.add`` there.
     """
     scheduler = scheduler_of_thread()
     if scheduler is None or scheduler.running is None:
@@ -220,8 +220,8 @@ def start(generator: FiberGenerator, name: str | None = None) -> Fiber:
 def join(fiber: Fiber) -> Generator[Wait, None, Any]:
     """Wait until `fiber` has ended: ``result = yield from join(fiber)``.
 
-    Returns what it returned, or raises what ended it. Waits by WAIT(None): after each fiber
-    that has run it looks again.
+    Returns its result, or raises the exception that ended it. Waits with WAIT(None): it looks
+    again each time another fiber has run.
     """
     if not isinstance(fiber, Fiber):
         hint = ": write join(start(...))" if isinstance(fiber, Generator) else ""
@@ -229,7 +229,7 @@ def join(fiber: Fiber) -> Generator[Wait, None, Any]:
     while fiber.generator is not None:
         yield WAIT(None)
     if fiber.error is not None:
-        # As it was: each who joins would add its own frames to what the next one is told.
+        # With its own traceback: each joiner would add its frames to what the next one sees.
         raise fiber.error.with_traceback(fiber.traceback)
     return fiber.result
 
@@ -238,7 +238,7 @@ def join(fiber: Fiber) -> Generator[Wait, None, Any]:
 def mark(name: str, /, **args: Any) -> Iterator[None]:
     """Name a piece of work in the trace, across yields: ``with mark("request 7"):``.
 
-    The same name in several fibers groups what they do for one request. args: told with it.
+    The same name in several fibers groups what they do for one request. args: recorded with it.
     Outside a running fiber, or without a trace, it does nothing.
     """
     scheduler = scheduler_of_thread()

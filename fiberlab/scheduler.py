@@ -4,11 +4,11 @@ That is one pass. It resumes each fiber that was ready when it began, once, firs
 first served. One that becomes ready meanwhile is resumed in the next pass, so the poll
 is never starved.
 
-A fiber is running, in the run queue, parked (WAIT(None)), or with poller and alarms. It
-begins to wait in `_park` and nowhere else; `_make_ready` ends every wait.
+A fiber is running, in the run queue, parked (WAIT(None)), or known to poller and alarms.
+Only `_park` lets a fiber wait. While run() goes on, only `_make_ready` ends a wait.
 
 What this module does not know: what a socket is (io), how deadlines are kept (alarms),
-what a trace is told (recording), where prints go (output), what ^C may break (endings).
+what is recorded (recording), where prints go (output), what ^C may break (endings).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Scheduler:
         """Resume each fiber that is ready now, once, in the order of the run queue."""
         queue, report = self._queue, self._report
         if report is not None:
-            report.turn()
+            report.begin_pass()
         # Only those ready now: two fibers yielding WAIT(0) would starve the poll.
         for _ in range(len(queue)):
             self.running = fiber = queue.popleft()
@@ -86,7 +86,7 @@ class Scheduler:
                 fiber.error = error
                 finish(self, fiber)
             else:
-                # WAIT(0) is kept out of calls: it is most of what a switch costs.
+                # No call for WAIT(0): a call would be most of what a switch costs.
                 if wait.__class__ is WAIT and wait._seconds == 0 and report is None:
                     fiber._looked = False
                     queue.append(fiber)
@@ -128,7 +128,7 @@ class Scheduler:
                 self._make_ready(fiber, 0, "timer", now - deadline_of(fiber._alarm))
 
     def _park(self, fiber: Fiber, wait: Any) -> None:
-        """Let `fiber` wait for what it has yielded, unless it need not."""
+        """Let `fiber` wait for what it has yielded, unless it can go on at once."""
         kind = wait.__class__
         try:
             if fiber.pending is not None:  # it has cancelled itself
@@ -159,7 +159,7 @@ class Scheduler:
             self._alarms.set(fiber, self._clock.now_ns() + limit)
 
     def _go_on(self, fiber: Fiber, wait: Any, why: str) -> None:
-        """Put `fiber` back into the run queue: it need not wait for what it yielded."""
+        """Put `fiber` back into the run queue: it does not wait for what it yielded."""
         queue, report = self._queue, self._report
         if report is not None:
             report.yielded(fiber, wait)
@@ -181,7 +181,7 @@ class Scheduler:
     def _wake_parked(self, runner: Fiber) -> None:
         """Make ready the fibers that had parked before `runner` ran, in that order.
 
-        Not if it was woken from WAIT(None) and parks again: two that look would spin.
+        Not if it was woken from WAIT(None) and parks again: two such fibers would spin.
         """
         parks = runner in self._parked
         if parks and runner._looked:
@@ -194,7 +194,7 @@ class Scheduler:
     def add(self, generator: FiberGenerator, name: str | None = None) -> Fiber:
         """Make a fiber of `generator`, ready to run; before run() or in a running fiber.
 
-        name: None: its function's, with the id. TypeError for what is no generator.
+        name: None: its function's, with the id. TypeError for anything but a generator.
         """
         fiber = Fiber(self._count + 1, generator, name, self)
         self._count += 1
@@ -239,7 +239,7 @@ class Scheduler:
         self._make_ready(fiber, by, "spawn")
 
     def _throw(self, fiber: Fiber, error: BaseException) -> None:
-        """Throw `error` into `fiber` at its yield; a wait of its is over."""
+        """Throw `error` into `fiber` at its yield; if it waits, its wait is over."""
         if self._report is not None:
             self._report.refuse_while_telling("cancel a fiber")
         fiber.pending = error

@@ -1,8 +1,8 @@
-"""spawn: a server in one call, as the FIBER module's documentation has it.
+"""spawn: a server in one call, as the FIBER module's documentation describes it.
 
-The rule kept here: the server is left by ^C, SIGHUP or SIGTERM only, and leaves nothing behind.
-Their handlers are put back as they were. A signal that was ignored when the server began stays
-ignored, so that ``nohup`` does what it says.
+The rule kept here: only ^C, SIGHUP or SIGTERM ends the server, and it leaves nothing behind. Their
+handlers are put back as they were. A signal that was ignored when the server began stays ignored,
+so ``nohup`` works.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def spawn(
 ) -> None:
     """Serve on this machine: make a fiber of ``function(sock, address)`` for every connection.
 
-    port: 0 takes a free one; where it listens is said on sys.stdout. timeout: seconds of
-    inactivity after which a fiber gets FiberTimeout; None: never. debug: what fibers print is
-    written at once and errors with their traceback, else it is withheld until the fiber ends.
+    port: 0 takes a free one; the address is printed to sys.stdout. timeout: seconds of inactivity
+    after which a fiber gets FiberTimeout; None: never. debug: what a fiber prints is written at
+    once, and errors with their traceback; otherwise output is withheld until the fiber ends.
     Runs until ^C, SIGHUP or SIGTERM, then closes everything and returns.
     Raises OSError if the port is taken, ValueError if `host` is not this machine.
     """
     output = "direct" if debug else "withheld"
     scheduler = Scheduler(timeout, trace, output=output, file=sys.stdout, debug=debug)
-    # First the handlers: whoever reads where it listens may send a signal at once.
+    # Handlers first: a program that reads the address may send a signal at once.
     with _interrupts(), contextlib.suppress(KeyboardInterrupt):
         try:
             bound = scheduler.listen(function, port, host)
             print(f"listening on {bound[0]} port {bound[1]}; ^C ends it", flush=True)
         except BaseException:
-            scheduler.stop()  # then run() only closes what listens already
+            scheduler.stop()  # then run() only closes the sockets that listen already
             scheduler.run()
             raise
         scheduler.run()
@@ -52,7 +52,7 @@ def spawn(
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[None]:
-    """Let ^C, SIGHUP and SIGTERM raise KeyboardInterrupt; in the main thread, which alone may."""
+    """Let ^C, SIGHUP and SIGTERM raise KeyboardInterrupt, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

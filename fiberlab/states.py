@@ -1,4 +1,4 @@
-"""The states of a fiber: which there are, what may follow what, and which event leads where.
+"""The states of a fiber: which exist, which may follow which, and which event leads to which.
 
 The rule kept here: whatever depends on the set of states is data in this module. Spans,
 diagnoses, figures and lessons read it, so a new state is added here and gets a look in
@@ -13,7 +13,7 @@ from enum import Enum
 
 
 class FiberState(Enum):
-    """Where a fiber is. DONE stands last: it has no end, so no span is in it."""
+    """Where a fiber is. DONE is last: it never ends, so it has no spans."""
 
     READY = "ready"  # in the run queue
     RUNNING = "running"  # between its resume and its next yield
@@ -37,16 +37,16 @@ LEGAL_TRANSITIONS: dict[FiberState, frozenset[FiberState]] = {
     FiberState.PARKED: frozenset({FiberState.READY}),
     FiberState.DONE: frozenset(),
 }
-"""From each state, where a fiber can go. A fiber is born READY."""
+"""For each state, the states that may follow it. A fiber begins READY."""
 
 _AFTER = {"wake": FiberState.READY, "resume": FiberState.RUNNING, "exit": FiberState.DONE}
 _AFTER_YIELD = {"RECV": FiberState.RECV, "SEND": FiberState.SEND, "invalid": FiberState.READY}
 
 
 def state_after(ev: str, op: str | None = None, duration: float | None = None) -> FiberState | None:
-    """Return the state into which an event leads its fiber; None if it leaves it where it is.
+    """Return the state of a fiber after an event; None if the event does not change it.
 
-    op: of a yield, the name of the wait. duration: of a WAIT, what it asked for, in any unit.
+    op: for a yield, the name of the wait. duration: for a WAIT, its length in any unit.
     """
     if ev != "yield":
         return _AFTER.get(ev)
@@ -72,7 +72,7 @@ ON_SOCKETS = (FiberState.RECV.code, FiberState.SEND.code)
 UNTIL_POLLED = (*ON_SOCKETS, SLEEP)
 """The codes of the waits that only a poll or a look at the clock can end.
 
-While another fiber runs, the loop does neither: such a wait is unwatched.
+While a fiber runs, the loop does neither: such a wait is unwatched.
 """
 
 WAITING = tuple(

@@ -32,7 +32,7 @@ _SYSTEM_SOCKET = _socket.socket
 
 
 class Socket(Protocol):
-    """What RECV and SEND need of a socket: that it can tell its number."""
+    """What RECV and SEND need of a socket: its number."""
 
     def fileno(self) -> int:
         """Return the descriptor's number, or -1 once it is closed."""
@@ -82,7 +82,7 @@ class RECV(_OnSocket):
 
     sock: any object with ``fileno()``.
     timeout: seconds until FiberTimeout is thrown at the yield; None leaves it to the
-    scheduler, math.inf means never, 0 asks only for what is there already.
+    scheduler, math.inf means never, 0 times out unless the socket is ready already.
     Raises TypeError or ValueError at once if an argument makes no sense.
     """
 
@@ -106,7 +106,7 @@ class WAIT:
 
     seconds: a number > 0, to sleep that long; 0, to let every other ready fiber run once;
     None, to be woken as soon as another fiber has been resumed.
-    Raises TypeError for anything that is no number and ValueError for a number that is
+    Raises TypeError for anything but a number, and ValueError for a number that is
     negative, infinite or nan: a fiber that waits for ever could never be woken.
     """
 
@@ -150,7 +150,7 @@ Wait: TypeAlias = RECV | SEND | WAIT
 
 
 def _refuse_subclass(name: str) -> None:
-    # It would pass for a wait wherever waits are looked at, and be refused at the yield.
+    # The scheduler compares classes: it would refuse an object of a subclass at the yield.
     raise TypeError(f"{name} cannot be subclassed: write a generator, and yield from it")
 
 
@@ -161,14 +161,17 @@ def _check_socket(name: str, sock: Any, timeout: Any) -> float | None:
 
 
 def plain_seconds(name: str, seconds: Any) -> float:
-    """Return a length of time as an int or a float; raise as `check_seconds` for what is none."""
+    """Return a length of time as an int or a float; raise what `check_seconds` raises."""
     check_seconds(name, seconds)
-    # Other numbers, numpy's for example, compute in their own way, where nobody can be told.
+    # Other kinds of numbers, such as numpy's, could fail later, in the middle of a pass.
     return seconds if seconds.__class__ in (int, float) else float(seconds)
 
 
 def check_seconds(name: str, seconds: Any) -> None:
-    """Raise TypeError or ValueError, with `name` in it, for what is neither a length nor None."""
+    """Raise TypeError or ValueError unless `seconds` is a length of time or None.
+
+    name: what the message calls it.
+    """
     if seconds is None:
         return
     if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real):
@@ -176,6 +179,6 @@ def check_seconds(name: str, seconds: Any) -> None:
     try:
         valid = float(seconds) >= 0  # False for nan
     except OverflowError:
-        raise ValueError(f"{name} is longer than a float can tell; use math.inf") from None
+        raise ValueError(f"{name} is longer than a float can hold; use math.inf") from None
     if not valid:
         raise ValueError(f"{name} cannot be negative or nan, got {seconds!r}")

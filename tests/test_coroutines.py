@@ -282,7 +282,7 @@ def generator():
     ("came", "message"),
     [
         (doubled, r"needs a coroutine, got <function doubled .*: did you call it\?"),
-        (generator(), "got <generator .*: a generator is a fiber without it"),
+        (generator(), "got <generator .*: add a generator as it is"),
         (None, "got None: what an async def returns when it is called"),
     ],
 )

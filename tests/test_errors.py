@@ -146,7 +146,7 @@ def nobody():
 
 REFUSALS = {
     "Scheduler(timeout=) cannot be negative or nan, got -1": lambda: Scheduler(-1),
-    "WAIT(seconds) is longer than a float can tell; use math.inf": lambda: WAIT(10**400),
+    "WAIT(seconds) is longer than a float can hold; use math.inf": lambda: WAIT(10**400),
     "start() works only inside a running fiber; outside, use scheduler.add": lambda: start(
         nobody()
     ),

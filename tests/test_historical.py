@@ -72,7 +72,7 @@ BUGS = {
     ),
     "equal deadlines fire last first": (
         "alarms",
-        ("+ next(self._turns) +", "+ (1 << 95) - next(self._turns) +"),
+        ("+ next(self._order) +", "+ (1 << 95) - next(self._order) +"),
     ),
     "a deadline counts from the beginning of time": (
         "scheduler",

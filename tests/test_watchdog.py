@@ -147,9 +147,9 @@ def test_before_python_3_11_the_whole_line_is_told(tmp_path):
         co_name = "handler"
 
     old: Any = OldCode()
-    told = whereabouts.told(whereabouts.Line(old, 0, 2))
+    described = whereabouts.described(whereabouts.Line(old, 0, 2))
 
-    assert told == ("old.py:2", "x = time.sleep(1); y = 2")
+    assert described == ("old.py:2", "x = time.sleep(1); y = 2")
 
 
 # -- Who holds the interpreter's lock -----------------------------------------

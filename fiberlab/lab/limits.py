@@ -29,7 +29,7 @@ from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 from ..coroutines import frames_of
-from ..recording.culprit_line import Line, own_line, stack_of, told
+from ..recording.culprit_line import Line, described, own_line, stack_of
 from ..scheduler import Scheduler
 
 _PACKAGE = os.path.dirname(sys.modules["fiberlab"].__file__ or "")
@@ -148,7 +148,7 @@ def line_of_thread(thread: int | None) -> str | None:
     """Return the line of its own, file:line, that a thread is at; None if there is none."""
     frame = None if thread is None else sys._current_frames().get(thread)
     line = None if frame is None else own_line(stack_of(frame))
-    return None if line is None else told(line)[0]
+    return None if line is None else described(line)[0]
 
 
 def suspended_at(generator: Any) -> Line | None:
@@ -189,7 +189,7 @@ def _is_learners(line: Line | None) -> bool:
 
 
 def _told(line: Line | None, fiber: Any, *, turns: bool) -> Sight:
-    src, function = (None, None) if line is None else (told(line)[0], line.code.co_name)
+    src, function = (None, None) if line is None else (described(line)[0], line.code.co_name)
     return Sight(src, function, None if fiber is None else fiber.name, turns)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ..diagnosis.finding import shown
-from ..recording.culprit_line import told
+from ..recording.culprit_line import described
 from ..trace.events import EV, FID, POLL, SPAWN, YIELD, Row, T, place
 from ..trace.trace import Trace, rows_of
 from .limits import line_of_thread, suspended_at
@@ -111,7 +111,7 @@ class Standing:
 
 def _own_place(generator: Any) -> str | None:
     line = suspended_at(generator)
-    return None if line is None else told(line)[0]
+    return None if line is None else described(line)[0]
 
 
 def _wait(row: Row) -> str:

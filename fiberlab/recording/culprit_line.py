@@ -1,11 +1,11 @@
-"""Whereabouts: which line of a stack is the user's own, and what it was calling.
+"""The culprit's line: which line of a stack is the user's own, and what it was calling.
 
 The rule kept here: a fiber that is stuck inside a library is stuck at a line of its own. That is
-the innermost line, as far as the step reaches, that is neither Python's, nor an installed
-package's, nor this package's. A fiber whose function is itself part of a package has no such
-line; then its outermost is named, the one in the fiber's own function.
+the innermost line of the step that belongs neither to Python, nor to an installed package, nor
+to this package. A fiber whose function is itself part of a package has no such line. Then the
+outermost line is named, the one in the fiber's own function.
 
-What this module does not know: threads, clocks, and why anybody asks.
+What this module does not know: threads, clocks, and what the answer is for.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Line(NamedTuple):
 def stack_of(frame: FrameType) -> list[Line]:
     """Return the lines of the stack that ends at `frame`, the innermost first.
 
-    Does nothing by which the interpreter's lock could change hands, so the stack of another
-    thread is read as it stood.
+    Does nothing that could release the interpreter's lock. So the stack of another thread does
+    not change while it is read.
     """
     lines = []
     innermost: FrameType | None = frame
     while innermost is not None:
         code = innermost.f_code
-        # Some instructions belong to no line; Python then tells None.
+        # Some instructions belong to no line; Python then gives None.
         lines.append(Line(code, innermost.f_lasti, innermost.f_lineno or code.co_firstlineno))
         innermost = innermost.f_back
     return lines
@@ -52,7 +52,7 @@ def stack_of(frame: FrameType) -> list[Line]:
 def own_line(stack: Iterable[Line]) -> Line | None:
     """Return the user's own line of a stack.
 
-    None if it is the scheduler that is at work, between two fibers.
+    None if the scheduler is at work, between two fibers.
     """
     within: list[tuple[str, Line]] = []
     for line in stack:
@@ -78,10 +78,10 @@ def calls(line: Line) -> bool:
     return at >= 0 and code[at] in _CALLS
 
 
-def told(line: Line) -> tuple[str, str]:
+def described(line: Line) -> tuple[str, str]:
     """Return (file:line, what is called there), the latter as the source has it.
 
-    The call can be told from the rest of its line since Python 3.11; before, it is the whole
+    Since Python 3.11 the call is known apart from the rest of its line. Before, it is the whole
     line, without its comment. If there is no source it is the function's name.
     """
     filename = line.code.co_filename
@@ -98,7 +98,7 @@ def without_comment(row: str) -> str:
     return row
 
 
-# -- Whose line it is ---------------------------------------------------------
+# -- Which lines are the user's own -------------------------------------------
 
 _LIBRARIES = tuple(
     {

@@ -1,8 +1,8 @@
-"""Arrivals: for how long data had been there when somebody came for it.
+"""The age of data: how long it had been in a socket when a fiber was woken for it.
 
 The rule kept here: an answer is exact or a lower bound, and None where it is not known. A
-simulated socket knows. Linux tells for TCP, in milliseconds, when data came *last*; that says
-something only while data is there, since the end of a stream leaves it as it was.
+simulated socket knows it exactly. For TCP, Linux reports in milliseconds when data came *last*.
+That is of use only while there is unread data: the end of a stream does not change it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _COARSE_CLOCK = 6  # CLOCK_MONOTONIC_COARSE, which moves by the unit the kernel 
 def waited_ns(sock: Socket, now_ns: int) -> int | None:
     """Return for how many nanoseconds there has been something to receive on `sock`.
 
-    now_ns: what the clock of a simulated socket shows. Costs two system calls for a real one,
-    and changes nothing of it: a pending error stays pending.
+    now_ns: the time by the clock of a simulated socket. A real socket costs two system calls.
+    The socket is left as it is: a pending error stays pending.
     """
     if hasattr(type(sock), "arrived_ns"):
         arrived: int | None = sock.arrived_ns  # type: ignore[attr-defined]

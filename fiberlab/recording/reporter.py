@@ -1,11 +1,11 @@
 """The reporter: one method for each kind of event, between the scheduler and its observer.
 
-The rule kept here: an event is told at the moment trace.py's kinds are defined for, and telling
+The rule kept here: an event is recorded at the moment that its kind stands for, and recording
 never changes what the scheduler does. An observer that raises is removed, with one warning, and
-the server goes on.
+the scheduler goes on.
 
-A Trace is given rows, without a detour; any other callable is given TraceEvents. Without an
-observer the scheduler has no reporter at all, and each of its sites costs one test for None.
+A Trace gets rows directly; any other callable gets TraceEvents. Without an observer the
+scheduler has no reporter at all: then each place that would report costs one test for None.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Observer = Callable[[TraceEvent], Any]
 
 
 class Reporter:
-    """Tells an observer what the scheduler does; one method for each kind of event."""
+    """Reports to an observer what the scheduler does; one method for each kind of event."""
 
     def __init__(self, observer: Observer, clock: Clock) -> None:
         if not callable(observer):
@@ -45,20 +45,20 @@ class Reporter:
         self._clock = clock
         self.telling = False  # whether the observer is being called just now
         self._trace = observer if isinstance(observer, Trace) else None
-        self._record: Callable[[Row], Any] = self._tell
+        self._record: Callable[[Row], Any] = self._call_observer
         self._begun = 0  # the clock when run() was entered
         self._steps = 0
         self._step_began: int | None = None
         self._cpu_began = 0
         self._cpu = self._trace is not None and self._trace.cpu
         self._watchdog: Watchdog | None = None
-        # What each fiber waits for, by id, if `hidden` is asked for: at its wake it is forgotten.
+        # If `hidden` is asked for: what each fiber waits for, by id, until its wake.
         asked = self._trace is not None and self._trace.hidden
         self._waits: dict[int, Any] | None = {} if asked else None
         self._asking = 0  # nanoseconds spent on asking sockets
         self._marks = 0
-        self._stopped = True  # whether `stop` was told, or nothing to be stopped yet
-        self._last: dict[int, Row] = {}  # of an observer that is no Trace: see `last_told`
+        self._stopped = True  # whether there is no run, or its `stop` was recorded
+        self._last: dict[int, Row] = {}  # for `last_events`, if the observer is not a Trace
 
     # -- The run --------------------------------------------------------------
 
@@ -81,9 +81,9 @@ class Reporter:
         self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
 
     def stop(self, raised: type[BaseException] | None, stopped: bool) -> None:
-        """run() leaves, because of an exception, because it was stopped, or since all is done.
+        """run() is left: an exception was `raised`, it was `stopped`, or all is done.
 
-        A second call does what ^C has kept the first from doing.
+        A second call does what ^C kept the first one from doing.
         """
         reason = "stopped" if stopped else "done"
         if raised is not None:
@@ -99,11 +99,11 @@ class Reporter:
             dropped = self._trace.dropped
             if self._clock.name != "simulated":
                 self._trace.cost = self._estimated_cost(len(self._trace) + dropped)
-        self._stopped = True  # right before the call: ^C comes between calls
+        self._stopped = True  # right before the call, since ^C comes between calls
         record((ended, "stop", 0, reason, dropped))
 
-    def turn(self) -> None:
-        """Begin a pass: the moment to drop what is too old."""
+    def begin_pass(self) -> None:
+        """A pass begins: the moment to drop what is too old."""
         if self._trace is not None:
             self._trace.trim()
 
@@ -133,7 +133,7 @@ class Reporter:
         self._record((now - self._begun, "resume", fiber.id, step, q))
 
     def yielded(self, fiber: Any, wait: Any) -> None:
-        """`fiber` has yielded `wait`; None if that was refused, and it gets an error for it."""
+        """`fiber` has yielded `wait`; None if its wait was refused with an error."""
         now = self._now()
         cpu = self._end_of_step(fiber, now)
         fileno = duration = None
@@ -188,15 +188,15 @@ class Reporter:
         """The poller has answered: `n` fibers can go on."""
         self._record((self._t(), "polled", 0, n))
 
-    # -- What was told, for who has to go on after ^C --------------------------
+    # -- What was recorded, for `endings` --------------------------------------
 
-    def last_told(self, fibers: Iterable[Any]) -> dict[int, str]:
-        """Return for each fiber's id the last event told of it; "" if none was.
+    def last_events(self, fibers: Iterable[Any]) -> dict[int, str]:
+        """Return for each fiber's id its last event that was recorded; "" if there is none.
 
-        Of those that move a fiber: spawn, wake, resume, yield and exit.
+        Only events that move a fiber count: spawn, wake, resume, yield and exit.
         """
         wanted, found = {fiber.id for fiber in fibers}, {}
-        for row in self._told():
+        for row in self._newest_first():
             if row[FID] in wanted and row[EV] in _MOVES:
                 found[row[FID]] = row[EV]
                 wanted.discard(row[FID])
@@ -205,29 +205,31 @@ class Reporter:
         return found | dict.fromkeys(wanted, "")
 
     def end_poll(self) -> None:
-        """Tell the end of a poll that was begun, if it was not told."""
-        last = next((row[EV] for row in self._told() if row[EV] in ("poll", "polled")), "")
-        if last == "poll":
+        """Record the end of a poll that was begun, if it is missing."""
+        polls = (row[EV] for row in self._newest_first() if row[EV] in ("poll", "polled"))
+        if next(polls, "") == "poll":
             self.polled(0)
 
-    def _told(self) -> Iterable[Row]:
-        """Return the rows that were told, from the last one on; the last ones only, if not kept."""
+    def _newest_first(self) -> Iterable[Row]:
+        """Return the recorded rows, the newest first; without a Trace, the last of each fiber."""
         if self._trace is None:
             return self._last.values()
         return self._trace.rows_from_the_end()
 
-    # -- How it is told -------------------------------------------------------
+    # -- How it is recorded ---------------------------------------------------
 
     def refuse_while_telling(self, deed: str) -> None:
-        """Raise RuntimeError if it is the observer that would do `deed`."""
+        """Raise RuntimeError if the observer is running: it must not do `deed`."""
         if self.telling:
-            raise RuntimeError(f"the trace's observer cannot {deed}: it is told in the midst of it")
+            raise RuntimeError(
+                f"the trace's observer cannot {deed}: it is called in the middle of a pass"
+            )
 
     def _t(self) -> int:
         return self._now() - self._begun
 
     def _hidden(self, wait: Any, why: str) -> int | None:
-        """Return for how long there had been data for a fiber that waited, if that is known."""
+        """Return for how long data had been there for a fiber that waited, if that is known."""
         if wait.__class__ is not RECV or why != "io":
             return None
         began = time.perf_counter_ns()
@@ -236,14 +238,14 @@ class Reporter:
         return waited
 
     def _estimated_cost(self, events: int) -> int:
-        """Return how long it took to tell so many events: by telling some, to nobody.
+        """Estimate how long it took to record `events` events, by recording some once more.
 
-        The best of a few tries, since a busy machine makes a try longer. What it leaves out is
-        the watchdog, and the dearer turns the scheduler takes when it has somebody to tell.
+        These rows are dropped. The best of many tries counts, since a busy machine makes a try
+        longer. Left out are the watchdog, and the slower paths of a scheduler that reports.
         """
         stand_in = SimpleNamespace(id=0, generator=(_ for _ in ()))
-        told: list[Row] = []
-        record, self._record = self._record, told.append
+        dropped: list[Row] = []
+        record, self._record = self._record, dropped.append
         try:
             best = min(self._time_of_a_step(stand_in) for _ in range(50))
         finally:
@@ -251,7 +253,7 @@ class Reporter:
         return events * best // 3 + self._asking
 
     def _time_of_a_step(self, stand_in: Any) -> int:
-        """Tell the three events of a step, and return how long that took."""
+        """Record the three events of a step, and return how long that took."""
         began = time.perf_counter_ns()
         self.resume(stand_in, 0)
         self.yielded(stand_in, _PAUSE)
@@ -259,11 +261,11 @@ class Reporter:
         return time.perf_counter_ns() - began
 
     def _running(self) -> int | None:
-        """Tell the watchdog since when a step is running; None between two."""
+        """Return when the running step began, for the watchdog; None between two steps."""
         return self._step_began
 
     def _end_of_step(self, fiber: Any, now: int) -> int | None:
-        """Report what the watchdog saw in the step that has ended; return its processor time."""
+        """Record what the watchdog saw in the step that has ended; return its processor time."""
         cpu = time.thread_time_ns() - self._cpu_began if self._cpu else None
         began, self._step_began = self._step_began, None
         dog = self._watchdog
@@ -272,8 +274,8 @@ class Reporter:
                 self._record((seen - self._begun, "stall", fiber.id, src, func, seen - began))
         return cpu
 
-    def _tell(self, row: Row) -> None:
-        """Give `row` as an event to an observer that is no Trace, or has a __call__ of its own."""
+    def _call_observer(self, row: Row) -> None:
+        """Call the observer with `row` as an event, unless it is a Trace that takes rows."""
         if row[EV] in _MOVES or row[EV] in ("poll", "polled"):
             self._last[row[FID]] = row
         before, self.telling = self.telling, True
@@ -303,7 +305,7 @@ def _suspended_at(generator: Any) -> Any:
             generator, inner = inner, inner.gi_yieldfrom
         frame = generator.gi_frame
     except AttributeError:
-        return None  # an object that has a generator's methods only
+        return None  # an object that has only the methods of a generator
     return (frame.f_code, frame.f_lasti)
 
 

@@ -1,20 +1,20 @@
 """The watchdog: finds the line that holds the loop, while it holds it.
 
 A loop that is blocked cannot look at itself, so a thread does. It asks twice in each
-`stall_after` whether a step is running, and when one has run for `stall_after`, it looks where
-the loop's thread is. It looks only while a step runs: a loop that waits in its poll blocks
-nobody. When no step was met for a second the thread sleeps until the next one begins.
+`stall_after` whether a step is running. When a step has run for `stall_after`, the watchdog looks
+where the loop's thread is. It looks only while a step runs: a loop that waits in its poll blocks
+no fiber. After a second without a step the thread sleeps until the next step begins.
 
-C code that does not give up the interpreter's lock (a regular expression, say) stops this
-thread too. But it waits for the lock then, and the interpreter hands it over at the first moment
-it can: when that call comes back. So a look that comes late is taken at once, before anything
-by which the lock could change hands, and believed if a call is what the loop's thread is at.
-(An operator, such as ``7**n``, hands nothing over; the thread is then seen further on, and it is
-better to tell nothing than a wrong line.)
+C code that keeps the interpreter's lock (a regular expression, say) stops this thread too. But
+then this thread waits for the lock, and the interpreter hands it over at the first moment it
+can: when that call returns. So a look that comes late is taken at once, before anything that
+could release the lock. It is believed if the loop's thread is at a call. (An operator, such as
+``7**n``, does not hand the lock over. The thread is then seen further on, and recording nothing
+is better than recording a wrong line.)
 
-The rule kept here: a sighting is known by its moment alone. The loop asks, at the end of a long
-step, for what was seen while that ran; so nothing is lost or put down to another step, whoever
-comes first. What this module does not know: fibers, schedulers and traces.
+The rule kept here: a sighting belongs to a step by its time alone. At the end of a long step the
+loop asks what was seen during it. So no sighting is lost or counted for another step, whichever
+thread comes first. What this module does not know: fibers, schedulers and traces.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .culprit_line import calls, own_line, stack_of, told
+from .culprit_line import calls, described, own_line, stack_of
 
 _IDLE = 1.0  # seconds without a step after which the thread sleeps
 
@@ -41,10 +41,10 @@ class Sighting(NamedTuple):
 class Watchdog:
     """A thread that watches the steps of one loop; `start` it in the loop's own thread.
 
-    running: returns when the step that runs now began, time.perf_counter_ns(), or None while
-    none does; called in the watchdog's thread. stall_after: seconds; a step is looked at after
-    1, 10, 100, ... times that.
-    asleep: whether `awaken` is to be called when a step begins.
+    running: returns when the running step began (time.perf_counter_ns()), None between steps;
+    it is called in the watchdog's thread. stall_after: seconds; the watchdog looks into a step
+    after 1, 10, 100, ... times that.
+    asleep: whether the loop must call `awaken` when a step begins.
     """
 
     def __init__(self, running: Callable[[], int | None], stall_after: float) -> None:
@@ -57,8 +57,8 @@ class Watchdog:
         self._call = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="fiberlab watchdog", daemon=True)
         self._watched = 0
-        self._step: int | None = None  # the step met last: when it began
-        self._due = 0  # and when it is to be looked at
+        self._step: int | None = None  # when the step seen last began
+        self._due = 0  # when to look into it
 
     def start(self) -> None:
         """Watch the calling thread until `stop`."""
@@ -72,12 +72,12 @@ class Watchdog:
         self._thread.join()
 
     def awaken(self) -> None:
-        """Watch again; for the loop to call when a step begins and the watchdog is `asleep`."""
+        """Watch again; the loop calls it when a step begins and the watchdog is `asleep`."""
         self.asleep = False
         self._call.set()
 
     def seen_between(self, began: int, ended: int) -> list[Sighting]:
-        """Return what was seen in the step of these moments, and forget all that was before."""
+        """Return what was seen between two moments, and forget all sightings."""
         with self._lock:
             seen = [each for each in self._sightings if began <= each.seen <= ended]
             self._sightings.clear()
@@ -118,14 +118,14 @@ class Watchdog:
                 return
             line = own_line(stack)
             if line is not None:
-                self._sightings.append(Sighting(now, *told(line)))
+                self._sightings.append(Sighting(now, *described(line)))
                 self._due = began + 10 * (self._due - began)
 
     def _sleep(self) -> None:
         """Sleep until the loop calls `awaken`, or `stop`."""
         self._call.clear()
         self.asleep = True
-        # A step that began before it could know of that.
+        # A step may have begun before it could see `asleep`.
         if self._running() is not None or self._ending:
             self.asleep = False
         else:
