@@ -11,7 +11,7 @@ from typing import Any
 
 
 class SimulatedClock:
-    """A clock that only moves when it is told to; it keeps integer nanoseconds from 0."""
+    """A clock that moves only when the program moves it; integer nanoseconds from 0."""
 
     name = "simulated"
 
@@ -27,7 +27,7 @@ class SimulatedClock:
         return self._ns
 
     def burn(self, seconds: float) -> None:
-        """Let a fiber compute, or block, for so long: nobody else runs, deliveries pile up."""
+        """Let a fiber compute or block for this long: no other fiber runs, deliveries pile up."""
         self._ns += nanoseconds_of("burn(seconds)", seconds)
 
     def jump(self, moment_ns: int) -> None:
@@ -42,13 +42,16 @@ class SimulatedClock:
 
 def nanoseconds_of(name: str, seconds: float) -> int:
     """Return seconds as integer nanoseconds; `name` is what an error calls them."""
-    # Cut as deadlines are: what is longer could not be told in seconds.
+    # Cut as deadlines are: a float could not hold a longer time exactly enough.
     shorter: float = min(check_number(name, seconds), 10**12)
     return round(shorter * 1_000_000_000)
 
 
 def check_number(name: str, number: Any) -> Any:
-    """Return `number`, as a float if it is of a kind that computes in its own way."""
+    """Return `number`: an int or a fraction as it is, any other kind of number as a float.
+
+    Raises TypeError or ValueError, naming `name`, unless it is finite and not negative.
+    """
     if isinstance(number, bool) or not isinstance(number, numbers.Real):
         raise TypeError(f"{name} needs a number, got {number!r}")
     if not 0 <= float(number) < math.inf:  # nan fails this too

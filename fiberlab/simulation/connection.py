@@ -9,13 +9,13 @@ own time.
 - `outbox` is the send buffer. A byte leaves it when the peer's `inbox` has room for it and the
   link has carried it; a sender feels a slow reader or a slow link only when the outbox is full.
 - With a bandwidth, segments of at most SEGMENT bytes leave one after the other, and a segment
-  arrives when its last byte does. Without one, all that may leave leaves together.
-- The news that the reader has made room travels as long as the data does.
+  arrives when its last byte does. Without one, all bytes that may leave do so at once.
+- The news that the reader has made room takes as long as the data does.
 - Closing with unread data, or receiving data after closing, resets the connection (RFC 9293,
   section 3.6); data that arrived before a reset can still be read, as on Linux.
 
-What this module does not know: sockets, clocks, schedulers. A fiber is something to note in
-`Events.ready` when its end may have become ready; who looks there decides.
+What this module does not know: sockets, clocks, schedulers. When an end may have become ready,
+its fiber is noted in `Events.ready`; the network looks there and decides.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class End:
 
     receiver, sender: the fibers that wait to receive and to send here, or None.
     open: whether a socket, or a listener's queue, still holds this end. connected: whether
-    the peer has answered. broken: reset or refused. error: an errno nobody was told yet, or 0.
+    the peer has answered. broken: reset or refused. error: an errno not yet reported, or 0.
     """
 
     _events: Events
@@ -88,7 +88,7 @@ class End:
 
     @property
     def arrived_ns(self) -> int | None:
-        """Since when there is something to receive: its oldest unread byte, else the end."""
+        """When the oldest unread byte arrived; if all is read, when the stream ended."""
         return self._arrivals[0][1] if self._arrivals else self._ended_at
 
     def take(self, now: int, size_bytes: int, *, peek: bool = False) -> bytes:
@@ -107,7 +107,7 @@ class End:
     def offer(self, now: int, data: memoryview) -> int:
         """Take as much of `data` as the send buffer has room for; return how many bytes."""
         if self.broken or self._ending:
-            raise self._told() if self.error else os_error(errno.EPIPE)
+            raise self._pending_error() if self.error else os_error(errno.EPIPE)
         if not data:
             return 0
         if not self._room or not self.connected:
@@ -125,7 +125,7 @@ class End:
         self._pump(now)
 
     def deafen(self, now: int) -> None:
-        """Receive no more than what is there (SHUT_RD): then the stream ends."""
+        """Receive only what has arrived already (SHUT_RD): then the stream ends."""
         if self._ended_at is None:
             self._ended_at = now
         self._events.notify(self.receiver)
@@ -152,22 +152,22 @@ class End:
                 self._travel(now, self.peer.on_reset, errno.ECONNRESET)
 
     def answer(self, now: int, server: End | None) -> None:
-        """Have the answer to a connect travel back: taken by `server`, or refused (None)."""
+        """Send back the answer to a connect: accepted by `server`, or refused (None)."""
         if server is None:
             self._travel(now, self.on_reset, errno.ECONNREFUSED)
             return
         pair(self, server)
         self._travel(now, self.on_connected, None)
 
-    def told_error(self) -> int:
-        """Return the errno that nobody has been told, 0 if there is none, and forget it."""
+    def take_error(self) -> int:
+        """Return the errno not yet reported, 0 if there is none, and forget it."""
         error, self.error = self.error, 0
         return error
 
     # -- What happens to it ---------------------------------------------------
 
     def on_data(self, moment: int, data: bytes) -> None:
-        """Receive `data`; if nobody is there to read it, reset the connection."""
+        """Receive `data`; if this end is closed already, reset the connection."""
         if not self.open:
             self.abort(moment)
             return
@@ -183,10 +183,10 @@ class End:
         self.deafen(moment)
 
     def on_reset(self, moment: int, error: int) -> None:
-        """Learn that the connection is broken; `error` is what a socket will be told."""
+        """Learn that the connection is broken; `error` is the errno that a socket will report."""
         if not self.broken:
-            # A peer that had ended its stream in good order: there is no more to read, but what
-            # was sent meanwhile is lost (Linux tells the next send EPIPE).
+            # If the peer had ended its stream before, there is no more to read, but what was
+            # sent meanwhile is lost (on Linux the next send fails with EPIPE).
             self.error = error if self._ended_at is None else errno.EPIPE
             self._break(moment)
             self._events.notify(self.receiver)
@@ -213,21 +213,21 @@ class End:
     # -- Inside ---------------------------------------------------------------
 
     def _nothing(self) -> bytes:
-        """Say what receiving means when nothing is there."""
+        """Return b"" at the end of the stream, else raise: there is nothing to receive."""
         if self._ended_at is None:
             raise os_error(errno.EAGAIN)
         if self.error and self.error != errno.EPIPE:
-            raise self._told()
+            raise self._pending_error()
         return b""
 
-    def _told(self) -> OSError:
-        error = self.told_error()
+    def _pending_error(self) -> OSError:
+        error = self.take_error()
         if error == errno.ECONNREFUSED:
             return os_error(error, f": nothing listens at {self.peer_address}")
         return os_error(error)
 
     def _travel(self, now: int, action: Action, argument: Any) -> None:
-        """Have something happen at the peer, after the latency."""
+        """Call `action` at the peer, after the latency."""
         if self.link.latency:
             self._events.schedule(now + self.link.latency, action, argument)
         else:
@@ -240,7 +240,7 @@ class End:
             self._ended_at = moment
 
     def _pump(self, now: int) -> None:
-        """Let leave what waits and will fit in the peer's inbox, then the end of the stream."""
+        """Send what fits in the peer's inbox, then the end of the stream."""
         if self.broken or self.peer is None:
             return
         slow = self.link.bandwidth is not None
@@ -274,7 +274,7 @@ class End:
 
 
 class Listener:
-    """Where connections arrive: its queue of ends that nobody has accepted, without bound."""
+    """Where connections arrive: an unbounded queue of ends that wait to be accepted."""
 
     __slots__ = ("_events", "_queue", "address", "open", "receiver", "sender")
 
@@ -293,12 +293,12 @@ class Listener:
 
     @property
     def writable(self) -> bool:
-        """False: there is nobody to send to."""
+        """False: a listener sends nothing."""
         return False
 
     @property
     def arrived_ns(self) -> int | None:
-        """When the oldest connection came that nobody has accepted, or None."""
+        """When the oldest connection in the queue arrived; None if the queue is empty."""
         return self._queue[0][0] if self._queue else None
 
     def add(self, moment: int, end: End) -> None:
@@ -307,13 +307,13 @@ class Listener:
         self._events.notify(self.receiver)
 
     def take(self) -> End:
-        """Return the oldest end that nobody has accepted."""
+        """Take out and return the oldest end in the queue."""
         if not self._queue:
             raise os_error(errno.EAGAIN)
         return self._queue.popleft()[1]
 
     def close(self, now: int) -> None:
-        """Listen no more, and reset the connections that nobody accepted, as Linux does."""
+        """Stop listening, and reset the connections in the queue, as Linux does."""
         self.open = False
         self._events.notify(self.receiver)
         self._events.notify(self.sender)

@@ -1,7 +1,7 @@
 """What is on its way in a simulated network, and how long it takes.
 
-The rule kept here: everything happens at a moment, in integer nanoseconds; first what is due
-first, and at one moment first what was sent first. So a run is the same each time.
+The rule kept here: everything happens at a moment, in integer nanoseconds, in the order of the
+moments; at equal moments, in the order of sending. So a run is the same each time.
 
 What this module does not know: what the events do, and how time passes.
 """
@@ -20,17 +20,17 @@ Action = Callable[[int, Any], None]
 
 
 class Events:
-    """What is on its way, and which fibers it reached.
+    """What is on its way, and the fibers that it has reached.
 
-    ready: the fibers whose end something happened to, in that order (the values mean nothing).
+    ready: the fibers that may be ready now, in the order of the events (the values mean nothing).
     """
 
-    __slots__ = ("_heap", "_turns", "ready")
+    __slots__ = ("_heap", "_order", "ready")
 
     def __init__(self) -> None:
         self.ready: dict[Any, None] = {}
         self._heap: list[tuple[int, int, Action, Any]] = []
-        self._turns = count()
+        self._order = count()
 
     def notify(self, fiber: Any) -> None:
         """Note that `fiber`, if there is one, may have become ready."""
@@ -38,8 +38,8 @@ class Events:
             self.ready[fiber] = None
 
     def schedule(self, moment: int, action: Action, argument: Any) -> None:
-        """Have ``action(moment, argument)`` called when time has come to `moment`, in ns."""
-        heappush(self._heap, (moment, next(self._turns), action, argument))
+        """Call ``action(moment, argument)`` once the clock has reached `moment`, in ns."""
+        heappush(self._heap, (moment, next(self._order), action, argument))
 
     def next(self) -> int | None:
         """Return the moment of the next event, None if nothing is on its way."""
@@ -61,7 +61,7 @@ class Link:
     bandwidth: Fraction | None = None
 
     def time_for(self, size_bytes: int) -> int:
-        """Return in how many ns so many bytes leave, rounded up."""
+        """Return how many ns it takes until `size_bytes` have left, rounded up."""
         assert self.bandwidth is not None
         # Integers all the way: a float would lose nanoseconds in a long transfer.
         work = size_bytes * 1_000_000_000 * self.bandwidth.denominator

@@ -80,7 +80,7 @@ class SimulatedNetwork:
     def listen(self, address: Address) -> SimulatedSocket:
         """Return a socket that listens at (host, port); any host's name will do.
 
-        port: 0 takes a free one. Raises OSError (EADDRINUSE) if somebody listens there.
+        port: 0 takes a free one. Raises OSError (EADDRINUSE) if the port is taken.
         """
         self.catch_up()
         host, port = _check_address(address)
@@ -88,7 +88,7 @@ class SimulatedNetwork:
             ports = range(FIRST_LISTEN_PORT, FIRST_CLIENT_PORT)
             port = next((port for port in ports if (host, port) not in self._listeners), 0)
         if (host, port) in self._listeners:
-            raise os_error(errno.EADDRINUSE, f": somebody listens at {(host, port)}")
+            raise os_error(errno.EADDRINUSE, f": a socket listens at {(host, port)}")
         listener = self._listeners[host, port] = Listener(self._events, (host, port))
         return self.socket_of(listener)
 
@@ -97,10 +97,9 @@ class SimulatedNetwork:
     ) -> SimulatedSocket:
         """Begin to connect to (host, port), and return the socket at once.
 
-        As with a real non-blocking connect the answer comes later, two latencies from now: SEND
-        is ready then, and SO_ERROR, or the first send or recv, tells if it failed, as it does
-        with ConnectionRefusedError when nobody listens there. latency, bandwidth: as for
-        socketpair.
+        As with a real non-blocking connect the answer comes later, two latencies from now. Then
+        SEND is ready. If the connect failed, SO_ERROR or the first send or recv says so:
+        ConnectionRefusedError if nothing listens there. latency, bandwidth: as for socketpair.
         """
         now = self.catch_up()
         place, link = _check_address(address), _link(latency, bandwidth)
@@ -113,7 +112,7 @@ class SimulatedNetwork:
         return sock
 
     def _on_connect(self, moment: int, client: End) -> None:
-        """Let `client` reach who listens at its peer's address."""
+        """Let `client` reach the listener at its peer's address."""
         if not client.open:
             return
         place = client.peer_address
@@ -164,7 +163,7 @@ class SimulatedNetwork:
             self._events.ready.pop(fiber, None)
 
     def poll(self, timeout: int | None) -> list[Any]:
-        """Return the fibers that need wait no longer, after a jump of the clock if need be.
+        """Return the fibers that can go on; if none can yet, let the clock jump first.
 
         timeout: as for Poller. Data that arrives at the very end of it is delivered.
         Raises Deadlock for None when nothing is on its way: in real time it would never return.
@@ -188,7 +187,7 @@ class SimulatedNetwork:
         self._woken = True
 
     def _end_of(self, fiber: Any, sock: Socket) -> End | Listener:
-        # By its number, so that an object that wraps a socket will do, as in real time.
+        # By its number: so an object that wraps a socket can be used, as in real time.
         fileno = sock.fileno()
         if isinstance(sock, SimulatedSocket) and sock.network is not self:
             raise TypeError(f"this socket is of another SimulatedNetwork: {sock!r}")
@@ -247,7 +246,7 @@ class SimulatedNetwork:
         self._close_end(self._ends.pop(fileno), now, reset=reset)
 
     def drop(self, fileno: int) -> None:
-        """Have the end of a socket that nobody holds any more closed, soon."""
+        """Close the end of a socket that Python has collected, at the next chance."""
         # Not here: Python may collect garbage in the middle of anything, a delivery included.
         self._dropped.append(self._ends.pop(fileno))
 

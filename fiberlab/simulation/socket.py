@@ -4,7 +4,7 @@ The rule kept here: what would block raises BlockingIOError, and each error is t
 real socket gives on Linux. Before anything else a socket has the network deliver what arrived
 while a fiber computed, as a kernel would have.
 
-What this module does not know: how bytes travel (connection), and who waits (simulation).
+What this module does not know: how bytes travel (connection), and which fibers wait (network).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .delivery import os_error
 
 # Plain integers: the flags of `socket` are enums, whose operators are slow.
 _PEEK = int(socket.MSG_PEEK)
-_DONTWAIT = int(getattr(socket, "MSG_DONTWAIT", 0))  # what Windows has not
+_DONTWAIT = int(getattr(socket, "MSG_DONTWAIT", 0))  # Windows has no such flag
 _SEND_FLAGS = _DONTWAIT | int(getattr(socket, "MSG_NOSIGNAL", 0))
 
 _WITHOUT_EFFECT = {
@@ -44,7 +44,7 @@ class Network(Protocol):
         ...
 
     def drop(self, fileno: int) -> None:
-        """Have the end of a socket that nobody holds closed at the next chance."""
+        """Close the end of a socket that Python has collected, at the next chance."""
         ...
 
 
@@ -74,8 +74,8 @@ class SimulatedSocket:
     def arrived_ns(self) -> int | None:
         """Since when there is something to receive or accept, by the network's clock, in ns.
 
-        The moment at which the oldest unread byte arrived, whether or not anybody polled; when
-        all is read, that of the end of the stream or of a reset; None if there is nothing.
+        This is when the oldest unread byte arrived, polled or not. If all is read, it is when
+        the stream ended or was reset. None if there is nothing.
         """
         self.network.catch_up()
         return self._end.arrived_ns if self._fileno >= 0 else None
@@ -178,7 +178,7 @@ class SimulatedSocket:
         self._alive()
         if (level, option) != (socket.SOL_SOCKET, socket.SO_ERROR):
             raise os_error(errno.ENOPROTOOPT, ": of the options, SO_ERROR alone is simulated")
-        return self._end.told_error() if isinstance(self._end, End) else 0
+        return self._end.take_error() if isinstance(self._end, End) else 0
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         """Accept what would change nothing here: TCP_NODELAY, SO_KEEPALIVE and SO_REUSEADDR."""
@@ -187,12 +187,12 @@ class SimulatedSocket:
             raise os_error(errno.ENOPROTOOPT, ": this option is not simulated")
 
     def setblocking(self, flag: bool) -> None:
-        """Accept False, which it is; refuse True: there is no time in which it could block."""
+        """Accept False, its only mode; raise ValueError for True, which would stop the clock."""
         if flag:
             raise ValueError("a simulated socket cannot block: it would stop the clock for ever")
 
     def settimeout(self, seconds: float | None) -> None:
-        """Accept 0, which it is; refuse anything else; see `setblocking`."""
+        """Accept 0, its only timeout; refuse anything else, as `setblocking` does."""
         self.setblocking(seconds != 0)
 
     def getblocking(self) -> bool:
