@@ -347,7 +347,7 @@ def test_an_impossible_trace_is_refused(lines, message):
     [
         (
             (*BORN, "3 resume 3 q=2"),
-            "event 3 tells of 2 fibers in the run queue, and there are 0",
+            "event 3 says that the run queue holds 2, but it holds 0",
         ),
         (
             (*BORN, "2 spawn 4 name=d", "2 wake 4 q=2 why=spawn", "3 resume 3 q=1",

@@ -102,7 +102,7 @@ def test_a_summary_is_readable():
     assert str(summarize(told())).splitlines() == [
         "2 fibers in 40 ms: running 26 ms (65%), polling 6.0 ms, between steps 8.0 ms.",
         "Ready before running (3 times): p50 1.0 ms, p95 3.0 ms, p99 3.0 ms, at most 3.0 ms.",
-        "Nobody looked at waits for 20 ms in all.",
+        "Waits were unwatched for 20 ms in all.",
         "19 events kept; tracing cost about 16 µs (0.0% of the run).",
         "",
         "fiber      life     run   ready   recv   send  sleep  parked  wait p50     p95     p99"

@@ -1,4 +1,4 @@
-"""Elsewhere: other schedulers, told in fiberlab's events, so that the same pictures show them.
+"""Elsewhere: other schedulers, recorded as fiberlab's events, so that the same pictures show them.
 
 notes.py      Notes: write a trace by hand, from any scheduler
 asyncio_.py   run an asyncio program and record its tasks as fibers

@@ -1,16 +1,15 @@
-"""asyncio, told in fiberlab's events: each of its tasks is a fiber of the trace.
+"""asyncio, recorded as fiberlab's events: each of its tasks is a fiber of the trace.
 
     trace = Trace()
     run(main(), trace)         # in place of asyncio.run(main())
     plot_timeline(trace)
 
-The rule kept here: the loop is watched at three places, and left as it is. ``call_soon`` with a
+The rule kept here: the loop is watched at three places, and not changed. ``call_soon`` with a
 task's step is a wake; the call of that step is a resume and a yield; the selector's ``select`` is
-the poll. What a task waits for is read off the function of asyncio in which it is suspended.
+the poll. The function of asyncio in which a task is suspended shows what the task waits for.
 
-What it does not show: callbacks that are no task's, such as those that receive for a stream, and
-tasks that are asyncio's own business, such as accepting. They run between the poll and the next
-task.
+What it does not show: callbacks that belong to no task, such as those that receive for a stream,
+and asyncio's internal tasks, such as accepting. They run between the poll and the next task.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ _OP_OF = {name: op for op, names in _OPS.items() for name in names}
 
 
 def run(main: Coroutine[Any, Any, T], observer: Observer) -> T:
-    """Run a coroutine as ``asyncio.run`` does, and tell `observer` what its tasks do.
+    """Run a coroutine as ``asyncio.run`` does, and record what its tasks do for `observer`.
 
-    Raises RuntimeError where a loop runs already, as in a notebook's cell: there it needs a
-    thread of its own.
+    Raises RuntimeError if an event loop runs in this thread already, as in a notebook's cell:
+    there it needs a thread of its own.
     """
     if asyncio._get_running_loop() is not None:
         main.close()
@@ -82,7 +81,7 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
 
 
 class WatchedLoop(asyncio.SelectorEventLoop):
-    """asyncio's loop, which tells `notes` what it does."""
+    """asyncio's event loop; it records in `notes` what it does."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
@@ -92,7 +91,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         super().__init__(_WatchedSelector(self))
 
     def unwatch(self, reason: str) -> None:
-        """Tell that the run is over, and nothing from now on."""
+        """Record that the run is over, and nothing from now on."""
         self._watched = False
         self._notes.stop(reason)
 
@@ -123,7 +122,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
             name = getattr(task.get_coro(), "__name__", "task")
             notes.spawn(task, name, running, None if code is None else (code, -1))
         elif task is running:
-            self._again = True  # its yield is told first
+            self._again = True  # its yield is recorded first
         elif _is_cancelled(task) or (running and waited != "PARKED"):
             notes.wake(task, "cancel", running)
         elif waited == "PARKED":
@@ -139,7 +138,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         finally:
             self._running_task = None
             if task.done():
-                # Not task.exception(): asyncio would think that somebody has seen it.
+                # Not task.exception(): asyncio would think that the program has seen it.
                 error = None if task.cancelled() else task._exception
                 how = "cancel" if task.cancelled() else "error" if error else "return"
                 self._notes.end(task, how, error)

@@ -10,7 +10,7 @@
 The rule kept here: the laws of a trace. Ids are given in the order of spawning, the length of the
 run queue is counted, and each event has its time. May be used from several threads.
 
-What this module does not know: who schedules.
+What this module does not know: the other scheduler.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from ..trace.trace import Trace
 
 
 class Notes:
-    """Tells `observer`, a Trace or a callable, what another scheduler does; from now on.
+    """Records for `observer`, a Trace or a callable, what another scheduler does from now on.
 
-    source: who schedules, for the trace's header.
+    source: the name of that scheduler, for the trace's header.
     """
 
     def __init__(self, observer: Observer, source: str) -> None:
@@ -48,11 +48,11 @@ class Notes:
         return key in self._ids
 
     def waits_for(self, key: Hashable) -> str | None:
-        """Return what `key` waits for, as `wait` was told; None: it does not wait."""
+        """Return what `key` waits for: RECV, SEND, SLEEP or PARKED; None: it does not wait."""
         return self._waits.get(key)
 
     def spawn(self, key: Hashable, name: str, by: Hashable = None, src: Any = None) -> None:
-        """`key` was made, and is ready. by: by whom. src: as rows hold it, or ``file:line``."""
+        """`key` was made, and is ready. by: what made it. src: as rows hold it, or file:line."""
         with self._lock:
             self._count += 1
             self._ids[key] = self._count
@@ -61,7 +61,7 @@ class Notes:
             self.wake(key, "spawn", by)
 
     def wake(self, key: Hashable, why: str, by: Hashable = None) -> None:
-        """`key` can go on. why: io, timer, fiber, yield or cancel. by: who did it, None: nobody."""
+        """`key` can go on. why: io, timer, fiber, yield or cancel. by: the waking key, or None."""
         with self._lock:
             self._queued += 1
             self._waits.pop(key, None)
@@ -97,11 +97,11 @@ class Notes:
     def end(self, key: Hashable, how: str, error: BaseException | None = None) -> None:
         """`key` has ended while it ran. how: return, error or cancel."""
         with self._lock:
-            told = f"{type(error).__name__}: {error}" if error is not None else None
-            self._note("exit", self._ids.pop(key), how, told, None, None)
+            message = f"{type(error).__name__}: {error}" if error is not None else None
+            self._note("exit", self._ids.pop(key), how, message, None, None)
 
     def poll(self, seconds: float | None) -> None:
-        """The scheduler is about to ask who can go on, and to wait so long for an answer."""
+        """The scheduler begins to poll, for `seconds` at most; None: as long as it takes."""
         with self._lock:
             timeout = None if seconds is None else _nanoseconds(seconds)
             kinds = list(self._waits.values())
@@ -110,7 +110,7 @@ class Notes:
             self._note("poll", 0, timeout, self._queued, sockets, sleeping)
 
     def polled(self, ready: int) -> None:
-        """It has the answer: so many can go on."""
+        """The poll is over: `ready` fibers can go on."""
         self._note("polled", 0, ready)
 
     def stop(self, reason: str = "done") -> None:

@@ -23,7 +23,7 @@ __all__ = ["Comparison", "Difference", "FiberDifference", "compare"]
 
 @dataclass(frozen=True)
 class Difference:
-    """One measure of two runs; None where a run has nothing to tell.
+    """One measure of two runs; None where a run has no value.
 
     unit: "ns", or "/s" for something a second.
     """
@@ -126,7 +126,7 @@ class Comparison:
 def compare(
     trace: Story, other: Story, *, names: tuple[str, str] = ("first", "other")
 ) -> Comparison:
-    """Set two runs beside each other: where time went, who waited, what got done.
+    """Set two runs beside each other: where time went, which fibers waited, what got done.
 
     names: what to call the runs, in tables and figures.
     """

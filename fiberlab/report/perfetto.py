@@ -1,12 +1,13 @@
 """Perfetto: a trace as a file that ui.perfetto.dev and chrome://tracing open.
 
-One track for the scheduler, one for each fiber; on them a slice for each span, arrows from who
-woke to who was woken, the length of the run queue, prints, and marks as tracks of their own.
+The scheduler and each fiber have a track. On them are a slice for each span, an arrow from the
+waker to the woken fiber for each wake, the length of the run queue, and prints. Marks have tracks
+of their own.
 
-The rule kept here: what is drawn is what Perfetto would otherwise get wrong without a word. The
-slices of a track tile time, none is empty, and an arrow begins and ends inside a slice; where
-there is none, since a step took no time, there is no arrow. Times stay integer nanoseconds until
-they are written, as microseconds with three decimals.
+The rule kept here: nothing is written that Perfetto would silently draw wrong. The slices of a
+track tile time, none is empty, and an arrow begins and ends inside a slice. If there is no such
+slice, since a step took no time, there is no arrow. Times stay integer nanoseconds until they are
+written, as microseconds with three decimals.
 
 The format: "Trace Event Format" of the Chromium project. This module draws nothing itself.
 """
@@ -27,10 +28,10 @@ from ..trace.file import replacing
 
 _PID = _SCHEDULER = 1  # a track with the number of its process is its main thread
 _FIRST_FIBER = 100
-_FIRST_NOTES = 2**30  # notes stand in a track of their own, this much further on
-# At one moment slices come first, since arrows attach to what is open by then; notes come last.
-# A note is a slice of no length, and goes on catching the arrows that leave its track later in
-# the same slice: so what may happen in the midst of a step stands in the track of notes.
+_FIRST_NOTES = 2**30  # a fiber's notes have a track of their own: its number plus this
+# At one moment slices come first, since an arrow attaches to a slice that is open; notes come
+# last. A note is a slice of no length, and catches every arrow that leaves its track later in
+# the same slice. So what may happen in the middle of a step goes to the track of notes.
 _IN_A_STEP = frozenset({"output", "stall", "mark"})
 _SLICE, _ARROW_BEGIN, _ARROW_END, _COUNTER, _BRACKET, _NOTE = range(6)
 
@@ -41,7 +42,7 @@ def write_perfetto(
     """Write a trace to `path` for Perfetto, compressed if the name ends in ``.gz``.
 
     name: what the whole is called there. output: False leaves out what the fibers printed.
-    What stood at `path` is replaced at the end, whole.
+    A file at `path` is replaced as a whole, at the end.
     """
     export = _Export(build_spans(trace), output)
     timed = list(export.lines())
@@ -59,9 +60,9 @@ class _Export:
 
     def __init__(self, spans: Spans, output: bool) -> None:
         self.spans = spans
-        self.told: list[tuple[int, int, str]] = []
+        self.kept: list[tuple[int, int, str]] = []
         self.output = output
-        # Numbers as large as those of a foreign trace may be are counted instead.
+        # Another program's trace may have ids that are too large; then fibers are counted.
         fits = all(life.id < _FIRST_NOTES - _FIRST_FIBER for life in spans.lives)
         self.tracks = {
             life.id: _FIRST_FIBER + (life.id if fits else row + 1)
@@ -90,11 +91,11 @@ class _Export:
         self.depth()
         self.arrows()
         self.notes()
-        return (line for _, _, line in sorted(self.told, key=lambda each: each[:2]))
+        return (line for _, _, line in sorted(self.kept, key=lambda each: each[:2]))
 
     def add(self, t: int, rank: int, phase: str, track: int, name: str, **fields: Any) -> None:
         """Keep an event of the format."""
-        self.told.append((t, rank, _line(phase, track, name, t, **fields)))
+        self.kept.append((t, rank, _line(phase, track, name, t, **fields)))
 
     def slice(
         self, start: int, end: int, track: int, name: str, cat: str, args: dict[str, Any]
@@ -145,12 +146,12 @@ class _Export:
             ev, track = row[EV], self.tracks.get(row[FID], _SCHEDULER)
             if ev == "mark" and row[MARK.PH] in ("b", "e"):
                 self.bracket(row, track)
-            elif (told := _note(row)) is not None and (self.output or ev != "output"):
+            elif (shown := _note(row)) is not None and (self.output or ev != "output"):
                 name = "note" if ev == "mark" else ev
                 if ev in _IN_A_STEP and track != _SCHEDULER:
                     track += _FIRST_NOTES
                     self.noted.add(track)
-                self.add(row[T], _NOTE, "i", track, name, s="t", cat="mark", args=told)
+                self.add(row[T], _NOTE, "i", track, name, s="t", cat="mark", args=shown)
         for bracket in self.open.values():
             self.end_bracket(spans.finish, bracket, unfinished=True)
 
@@ -200,7 +201,7 @@ def _ms(nanoseconds: int | None) -> float | None:
 
 
 def _plain(args: dict[str, Any]) -> dict[str, Any]:
-    """Return what is told of `args`, with control characters written out."""
+    """Return `args` without what is None or False, and with control characters written out."""
     return {
         printable(str(key)): printable(value) if isinstance(value, str) else value
         for key, value in args.items()
@@ -209,21 +210,21 @@ def _plain(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _details(span: Span, ended: Row | None) -> dict[str, Any]:
-    """Return what a slice tells besides its state; `ended` is the event that ended it."""
-    told: dict[str, Any]
+    """Return what a slice shows besides its state; `ended` is the event that ended it."""
+    args: dict[str, Any]
     if span.state is STATES[RUNNING]:
         op = ended[YIELD.OP] if ended is not None and ended[EV] == "yield" else "exit"
-        told = {"yield": None if ended is None else op, "step": span.step, "cpu_ms": _ms(span.cpu)}
+        args = {"yield": None if ended is None else op, "step": span.step, "cpu_ms": _ms(span.cpu)}
     elif span.state is STATES[READY]:
         hidden = _ms(span.hidden)
-        told = {"why": span.why, "by": span.by, "late_ms": _ms(span.late), "hidden_ms": hidden}
+        args = {"why": span.why, "by": span.by, "late_ms": _ms(span.late), "hidden_ms": hidden}
     else:
-        told = {"fd": span.fileno, "dt_ms": _ms(span.duration)}
-    return {**told, "src": span.src, "unfinished": span.unfinished}
+        args = {"fd": span.fileno, "dt_ms": _ms(span.duration)}
+    return {**args, "src": span.src, "unfinished": span.unfinished}
 
 
 def _note(row: Row) -> dict[str, Any] | None:
-    """Return what is told of an event that is shown as a moment; None for other kinds."""
+    """Return what an event shows that is drawn as a moment; None for other kinds."""
     match row:
         case (_, "spawn", _, _, by, src):
             return {"by": by, "src": place(src)}

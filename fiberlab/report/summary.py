@@ -1,7 +1,7 @@
-"""Summary: where the time of a run went, fiber by fiber, and how long everybody waited.
+"""Summary: where the time of a run went, fiber by fiber, and how long each fiber waited.
 
-The rule kept here: the six times of a fiber add up to its life exactly, in nanoseconds; what is
-not known (the tracer's cost, a line nobody saw) is an estimate that says so, or None.
+The rule kept here: the times of a fiber add up to its life exactly, in nanoseconds. What is
+not known (the cost of tracing, a line that was not seen) is an estimate that says so, or None.
 
 This module draws nothing; its tables are text, HTML, CSV, and rows for a DataFrame.
 """
@@ -37,7 +37,7 @@ class FiberSummary:
     life: from birth (or since it is known) to death (or the trace's end); the sum of `times`,
     which holds the time in each state and can be read as attributes too: `run`, `ready`, `recv`
     and so on. unwatched: the part of its waits in which another fiber's long step
-    kept everybody from looking. waits: how long it was ready before it ran. longest_at: where
+    kept the loop from polling. waits: how long it was ready before it ran. longest_at: where
     its longest step was. ended: return, error or cancel; None if it was alive at the end.
     """
 
@@ -61,7 +61,7 @@ class FiberSummary:
 
 @dataclass(frozen=True)
 class MarkSummary:
-    """The requests of one group (see `measures.Request`): how many ended, and how long they took.
+    """The requests of one group (see `numbers.Request`): how many ended, and how long they took.
 
     per_second: those that ended, by the length of the run; 0 if it took no time.
     """
@@ -130,7 +130,7 @@ class Summary:
             f"{readable(waits.longest)}.",
         ]
         if self.unwatched:
-            facts.append(f"Nobody looked at waits for {readable(self.unwatched)} in all.")
+            facts.append(f"Waits were unwatched for {readable(self.unwatched)} in all.")
         if self.dropped:
             facts.append(f"{_count(self.dropped, 'event')} dropped: the beginning is incomplete.")
         if self.unfinished:
@@ -182,7 +182,7 @@ _COLUMNS = [
 
 
 def summarize(trace: Story) -> Summary:
-    """Sum up a run: each fiber's times, everybody's waits, the loop's use, the marks.
+    """Sum up a run: each fiber's times and waits, the use of the loop, the marks.
 
     trace: a Trace, its events, or its Spans.
     """

@@ -1,11 +1,11 @@
 """Spans: a trace's events turned into the stretches of time each fiber spent in one state.
 
 The rule kept here: the spans of a fiber tile its life, in integer nanoseconds, with no gap and
-no overlap; what a trace does not tell (because its beginning was dropped) is left out, never
+no overlap. What a trace does not say (because its beginning was dropped) is left out, never
 made up. A trace that goes against LEGAL_TRANSITIONS is refused; `check_story` holds it against
 the other laws too.
 
-This module knows no scheduler and draws nothing. How spans are kept: see ``columns``.
+This module knows no scheduler and draws nothing. How spans are kept: see ``spans``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .spans import Life, Poll, Spans
 from .stalls import Stall
 
 Story: TypeAlias = Trace | Iterable[TraceEvent] | Spans
-"""What a run can be given as: a Trace, its events in order, or the spans made of them before."""
+"""A run: a Trace, its events in order, or the spans that were made of them."""
 
 _LEGAL = [{after.code for after in LEGAL_TRANSITIONS[before]} for before in STATES]
 _RECV = FiberState.RECV.code
@@ -43,8 +43,8 @@ _RECV = FiberState.RECV.code
 def build_spans(trace: Story) -> Spans:
     """Make spans of a Trace, or of any events in order; Spans are returned as they are.
 
-    A span still open when the trace ends is closed there and is `unfinished`. Raises TraceError
-    if a fiber does what no fiber can, such as running when it is done.
+    A span that is open when the trace ends is closed there and is `unfinished`. Raises TraceError
+    if a fiber does what no fiber can do, such as running when it is done.
     """
     if isinstance(trace, Spans):
         return trace
@@ -107,7 +107,7 @@ class _Builder:
     def wake(self, number: int, row: Row) -> None:
         spans, fid = self.spans, row[FID]
         i = self.open.get(fid, -1)
-        # WAIT(0) went straight to ready at its yield; this is the wake that belongs to it.
+        # After WAIT(0) the fiber is ready since its yield; this is the wake that belongs to it.
         if i >= 0 and spans.state[i] == READY and spans.rows[spans.first[i]][EV] == "yield":
             spans.first[i] = number
         else:
@@ -182,7 +182,7 @@ class _Builder:
         spans.last.append(-1)
 
     def _first_seen(self, number: int, row: Row, state: int) -> None:
-        """Note since when a fiber's states are known; before that, nothing is made up."""
+        """Note when a fiber's states begin to be known; nothing is made up for the time before."""
         t, ev, fid = row[:3]
         if fid <= 0:
             raise TraceError(f"event {number + 1} is a {ev} of fiber {fid}; ids begin at 1")

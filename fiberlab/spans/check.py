@@ -45,7 +45,7 @@ def _check_tiling(spans: Spans) -> None:
 
 def _check_queue(spans: Spans) -> None:
     queued: set[int] = set()
-    before = None if spans.dropped else 0  # how many of the queue were there before the first event
+    before = None if spans.dropped else 0  # how many were queued before the first event
     for number, row in enumerate(spans.rows):
         _, ev, fid = row[:3]
         if ev == "wake":
@@ -54,15 +54,15 @@ def _check_queue(spans: Spans) -> None:
             queued.remove(fid)
         elif ev == "resume" and before is not None:
             before -= 1
-        told = row[_QUEUED[ev]] if ev in _QUEUED else None
-        if told is None:
+        recorded = row[_QUEUED[ev]] if ev in _QUEUED else None
+        if recorded is None:
             continue
         if before is None:
-            before = told - len(queued)
-        if before < 0 or told != before + len(queued):
+            before = recorded - len(queued)
+        if before < 0 or recorded != before + len(queued):
             raise TraceError(
-                f"event {number + 1} tells of {told} fibers in the run queue, "
-                f"and there are {before + len(queued)}; is this trace cut or merged?"
+                f"event {number + 1} says that the run queue holds {recorded}, "
+                f"but it holds {before + len(queued)}; is this trace cut or merged?"
             )
 
 
@@ -78,7 +78,7 @@ def _check_one_runs(spans: Spans) -> None:
             running = fid
         elif ev in ("yield", "exit"):
             running = 0
-        # A stall was seen by another clock-reader, and is told when its step is over.
+        # A stall has the time at which another thread saw it; it is recorded after its step.
         if ev != "stall":
             if t < last:
                 raise TraceError(f"event {number + 1} goes back in time; is this trace merged?")

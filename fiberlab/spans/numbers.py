@@ -1,7 +1,8 @@
 """Measures: the numbers made of spans that summaries, comparisons and figures share.
 
-The rule kept here: numbers are exact. A time is a whole number of nanoseconds, a percentile is
-a time that occurred (the nearest rank), and who held the loop during a wait adds up to it.
+The rule kept here: numbers are exact. A time is a whole number of nanoseconds. A percentile is a
+time that occurred (the nearest rank). The shares of those that held the loop during a wait add
+up to the wait.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from ..states import READY, RUNNING
 from ..trace.events import EV, cpu_of
 from .spans import Spans
 
-# What an event costs was measured on CPython 3.11 with 50,000 steps (3 events each): 0.3 to
-# 1.0 us by the machine; asking for the processor's time twice, 1 to 2.5 us a step.
+# Measured on CPython 3.11 with 50,000 steps of 3 events each. An event cost 0.3 to 1.0 us,
+# depending on the machine; asking for the processor time twice cost 1 to 2.5 us a step.
 EVENT_COST = 600
 CPU_COST = 1_500
 
@@ -46,9 +47,9 @@ class Quantiles(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A stretch of time between the two marks of `with mark(name)`; `end` is None if it is open.
+    """The time between the two marks of `with mark(name)`; `end` is None if it is still open.
 
-    group: the name without the number at its end: requests of one group are of one kind.
+    group: the name without the number at its end; requests of one group are of one kind.
     """
 
     name: str
@@ -65,9 +66,9 @@ def lengths(spans: Spans, state: int, fiber: int | None = None) -> list[int]:
 
 
 class Holders:
-    """Tells who held the loop during any stretch of time; looks through the steps once.
+    """Says which fibers held the loop in any stretch of time; looks through the steps once.
 
-    steps: the running spans in order, by index. owners: whose each is, as a place in `lives`.
+    steps: the running spans in order, by index. owners: the fiber of each, by its index in `lives`.
     """
 
     def __init__(self, spans: Spans) -> None:
@@ -88,18 +89,18 @@ class Holders:
         return max(0, min(end, self._ends[at]) - max(begin, self._starts[at]))
 
     def add_up(self, begin: int, end: int, held: dict[int, int]) -> None:
-        """Add to `held`, for each owner, how long he ran between two times."""
+        """Add to `held`, for each owner, how long it ran between two times."""
         first, last = self.range(begin, end)
         for at in {first, last - 1} if first < last else ():
             owner = self.owners[at]
             held[owner] = held.get(owner, 0) + self.overlap(at, begin, end)
         within = slice(first + 1, max(first + 1, last - 1))
-        # What lies wholly inside is most of it; this loop decides how long a diagnosis takes.
+        # Most steps lie wholly inside; this loop decides how long a diagnosis takes.
         for owner, length in zip(self.owners[within], self._lengths[within], strict=True):
             held[owner] = held.get(owner, 0) + length
 
     def of_ready(self, fiber: int) -> dict[int, int]:
-        """Return who ran while the fiber was ready, and for how long; it adds up to that time.
+        """Return how long each fiber ran while this one was ready; the sum is that whole time.
 
         Keys are ids of fibers; 0 stands for the scheduler, its poller and the machine.
         """
@@ -111,14 +112,14 @@ class Holders:
                 self.add_up(spans.start[i], spans.end[i], held)
         found = {0: whole - sum(held.values())}
         found |= {spans.lives[row].id: time for row, time in held.items()}
-        return {who: time for who, time in found.items() if time}
+        return {runner: time for runner, time in found.items() if time}
 
 
 def starved_by(spans: Spans, most: int | None = None) -> dict[int, dict[int, int]]:
-    """Return for each fiber who ran while it was ready, and for how long, in nanoseconds.
+    """Return for each fiber which others ran while it was ready, and for how many nanoseconds.
 
-    most: how many fibers to look at, those that were ready longest; None: all. Who was ready
-    longest stands first.
+    most: how many fibers to look at, those that were ready longest; None: all. The fiber that was
+    ready longest stands first.
     """
     ready = [0] * len(spans.lives)
     for row, state, start, end in zip(spans.row, spans.state, spans.start, spans.end, strict=True):
@@ -130,7 +131,7 @@ def starved_by(spans: Spans, most: int | None = None) -> dict[int, dict[int, int
 
 
 class QueueInTime(NamedTuple):
-    """How long the run queue was: at most, when that was first, on average, empty how often."""
+    """The run queue's length: its most, when that was first, its mean; the share it was empty."""
 
     most: int
     at: int
@@ -139,7 +140,7 @@ class QueueInTime(NamedTuple):
 
 
 def queue_in_time(spans: Spans) -> QueueInTime | None:
-    """Weigh the run queue's lengths by how long each lasted; None if nobody was ever ready."""
+    """Weigh the run queue's lengths by how long each lasted; None if no fiber was ever ready."""
     times, sizes = spans.depth
     if not times:
         return None
@@ -154,7 +155,7 @@ def queue_in_time(spans: Spans) -> QueueInTime | None:
 
 
 def requests(spans: Spans) -> list[Request]:
-    """Return the requests that marks tell of, in the order in which they began.
+    """Return the requests that marks stand for, in the order in which they began.
 
     A mark that ends belongs to the last one begun of the same name and id.
     """
@@ -183,7 +184,7 @@ def group_of(name: str) -> str:
 def tracing_cost(spans: Spans) -> int | None:
     """Return about how many nanoseconds the trace itself cost; None in simulated time.
 
-    An estimate from what events cost elsewhere (see EVENT_COST), right to a factor of two.
+    An estimate from measured costs (see EVENT_COST), right to a factor of two.
     """
     if spans.header.get("clock") == "simulated":
         return None

@@ -1,7 +1,7 @@
 """The spans of a run, as columns of numbers; made from events by ``spans.build_spans``.
 
 The rule kept here: spans are numbers first. A million of them can be summed or drawn at once,
-without an object for each; a Span is made only when somebody looks at it.
+without an object for each; a Span is made only when one is asked for.
 
 This module knows no scheduler and draws nothing.
 """
@@ -50,7 +50,7 @@ class Span(NamedTuple):
 
 
 class Life(NamedTuple):
-    """A fiber from birth to death; times in nanoseconds, None where the trace does not tell.
+    """A fiber from birth to death; times in nanoseconds, None where the trace does not say.
 
     born: when it was first made ready, or spawned if that wake is lost. known: since when its
     states are known; later if the beginning was dropped. how, err, last_src: from its exit.
@@ -69,7 +69,7 @@ class Life(NamedTuple):
 
 
 class Poll(NamedTuple):
-    """A stretch of time in which the scheduler asked the poller; `woken`: whom it found."""
+    """A stretch of time in which the scheduler polled; `woken`: how many fibers could go on."""
 
     start: int
     end: int
@@ -79,7 +79,7 @@ class Poll(NamedTuple):
 
 
 class Unwatched(NamedTuple):
-    """A part of a wait during which nobody polled, because the fiber `by` was running."""
+    """A part of a wait during which the loop did not poll, because the fiber `by` ran."""
 
     fiber: int
     state: FiberState
@@ -100,7 +100,7 @@ class Spans:
     hidden: where the waits are whose data lay in the kernel, and for how many nanoseconds; only
     what was measured: what came before the wait, its own fiber had left there.
     handed: the numbers of the rows in which a fiber woke another one.
-    begin, finish: the first and last time told. dropped: how many events are missing.
+    begin, finish: the first and last time recorded. dropped: how many events are missing.
     origin: the moment of the run, in nanoseconds, from which all these times count; events
     themselves count from the run's beginning.
     """
@@ -129,7 +129,7 @@ class Spans:
         return (self[i] for i in range(len(self)) if self.end[i] > self.start[i])
 
     def __getitem__(self, index: int) -> Span:
-        begun, ended = self._told(self.first[index]), self._told(self.last[index])
+        begun, ended = self._fields_of(self.first[index]), self._fields_of(self.last[index])
         state = self.state[index]
         known: dict[str, Any] = {}
         if state == RUNNING:
@@ -159,7 +159,7 @@ class Spans:
         return [self[i] for i in self.indexes(fiber) if self.end[i] > self.start[i]]
 
     def indexes(self, fiber: int) -> Sequence[int]:
-        """Return where among the spans those of the fiber with id `fiber` are."""
+        """Return the indexes of the spans of the fiber with id `fiber`."""
         if self._of_row is None:
             self._of_row = [array("i") for _ in self.lives]
             for i, row in enumerate(self.row):
@@ -183,7 +183,7 @@ class Spans:
         return {STATES[code]: sums[code] for code in range(DONE)}
 
     def steps(self, at_least: float = 0.0) -> list[int]:
-        """Return where the running spans of `at_least` seconds or more are, in order."""
+        """Return the indexes of the running spans of `at_least` seconds or more, in order."""
         least = round(at_least * 1e9)
         times = enumerate(zip(self.state, self.start, self.end, strict=True))
         return [i for i, (code, a, b) in times if code == RUNNING and b - a >= least]
@@ -203,7 +203,7 @@ class Spans:
         return self.stalls[at : bisect_right(self.stalls, index, key=_step_of)]
 
     def held_at(self, index: int) -> HeldAt:
-        """Return where the step at `index` spent its time, as far as the trace tells it."""
+        """Return where the step at `index` spent its time, as far as the trace says."""
         return HeldAt.of(self.looks(index), self.resumed_at(index), self[index].src)
 
     def unwatched(
@@ -213,10 +213,10 @@ class Spans:
         among: Iterable[int] | None = None,
         steps: list[int] | None = None,
     ) -> list[Unwatched]:
-        """Return the parts of waits that lay under another fiber's step of `longer` seconds.
+        """Return the parts of waits during which another fiber's step of `longer` seconds ran.
 
-        While a step runs nobody polls: data may have come long ago, and its fiber still waits.
-        among, steps: which spans and which steps to look at, by index, if that is known.
+        While a step runs the loop does not poll: data may have come long ago while its fiber
+        still waits. among, steps: the spans and the steps to look at, by index, if known.
         """
         steps = self.steps(longer) if steps is None else steps
         begins = [self.start[i] for i in steps]
@@ -236,7 +236,7 @@ class Spans:
                 by = self.lives[self.row[step]].id
                 yield Unwatched(self.lives[row].id, STATES[self.state[i]], a, b, by)
 
-    def _told(self, number: int) -> dict[str, Any]:
+    def _fields_of(self, number: int) -> dict[str, Any]:
         return TraceEvent.from_row(self.rows[number]).fields if number >= 0 else {}
 
 
@@ -245,7 +245,7 @@ def _step_of(stall: Stall) -> int:
 
 
 def readable(nanoseconds: float) -> str:
-    """Return a length of time as one reads it: ``20 µs``, ``0.3 ms``, ``512 ms``, ``1.31 s``."""
+    """Return a length of time for people: ``20 µs``, ``0.3 ms``, ``512 ms``, ``1.31 s``."""
     for unit, size in (("s", 1e9), ("ms", 1e6)):
         value = nanoseconds / size
         if value >= 0.9995:

@@ -1,11 +1,11 @@
-"""Stalls: the looks into a step that would not end, and the line that makes of it.
+"""Stalls: the looks into a step that does not end, and the line that held the step.
 
-The rule kept here: whoever names the line of a step asks `Spans.held_at`, so a sentence, a
-table, a label and a fact never disagree. The line is the first at which a call was seen under
-way; without a call, the last at which the step was seen; and of a step that was never seen, the
-two lines between which it ran.
+The rule kept here: `Spans.held_at` is the only answer to which line held a step. So a sentence,
+a table, a label and a fact never disagree. The line is that of the first look that found a call.
+If no look found a call, it is that of the last look. If there was no look, the answer is the two
+lines between which the step ran.
 
-This module knows nothing of what is made of a stall.
+This module does not know what is made of a stall.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 
 class Stall(NamedTuple):
-    """A look into a step that would not end; `step`: where that step is among the spans."""
+    """A look into a step that does not end; `step`: the index of that step among the spans."""
 
     time: int
     fiber: int
@@ -31,7 +31,7 @@ class Stall(NamedTuple):
 class HeldAt(NamedTuple):
     """Where a step spent its time: from the line `first` to the line `last`.
 
-    Both are the same if the step was seen there (`seen`), and None where the trace does not tell.
+    Both are the same if the step was seen there (`seen`), and None where the trace does not say.
     """
 
     first: str | None
@@ -50,7 +50,7 @@ class HeldAt(NamedTuple):
 
     @property
     def line(self) -> str | None:
-        """The one line it is, None if it is a stretch or is not known."""
+        """The line, if it is one; None if it is a stretch or is not known."""
         return self.first if self.first == self.last else None
 
     @property
@@ -70,7 +70,7 @@ BLOCKING = {
 
 
 def called(func: str | None) -> str | None:
-    """Return the dotted name of what a line was calling, as a stall tells it; None if nothing."""
+    """Return the dotted name of what a line was calling, by a stall's `func`; None if nothing."""
     names: list[str] = [name for name in _CALL.findall(func or "") if name not in _HARMLESS]
     blocking = [name for name in names if last_part(name) in BLOCKING]
     return next(iter(blocking or names), None)

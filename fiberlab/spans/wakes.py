@@ -1,8 +1,8 @@
-"""Arrows: who woke whom, and from where to where that can be drawn.
+"""Arrows: which fiber woke which, and where an arrow for that begins and ends.
 
-The rule kept here: an arrow begins inside a slice of the waker and ends inside one of the woken.
-Where there is none, since a step took no time, there is no arrow; a fiber that woke itself by
-WAIT(0) has none either.
+The rule kept here: an arrow begins inside a slice of the waker and ends inside a slice of the
+woken fiber. If there is no such slice, since a step took no time, there is no arrow. A fiber that
+woke itself by WAIT(0) has none either.
 
 This module knows no format and draws nothing.
 """
@@ -18,7 +18,7 @@ from .spans import Spans
 
 
 class Arrow(NamedTuple):
-    """A wake to be drawn: `by` (0: the scheduler) from `left`, to `fiber` at `came`; in ns."""
+    """A wake to draw: from `by` (0: the scheduler) at `left`, to `fiber` at `came`; in ns."""
 
     by: int
     left: int
@@ -29,8 +29,8 @@ class Arrow(NamedTuple):
 class Arrows:
     """What `find_arrows` found.
 
-    arrows: in the order of the wakes. wakings: when the scheduler woke fibers, from when to when
-    and how many.
+    arrows: in the order of the wakes. wakings: for each time the scheduler woke fibers, its
+    begin, its end and how many fibers.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class _Finder:
         return self.found
 
     def from_fiber(self, number: int, row: Row) -> None:
-        """Draw the arrow of a wake that one fiber owes to another."""
+        """Draw the arrow of a wake that another fiber caused."""
         spans, waker = self.spans, row[WAKE.BY]
         step = self.steps.get(waker)
         if step is not None and waker != row[FID] and spans.end[step] > spans.start[step]:
@@ -89,7 +89,7 @@ class _Finder:
             self.arrow(waker, t, number, row)
 
     def from_scheduler(self) -> None:
-        """Draw the arrows of what the scheduler woke in one go, and the time it took for that."""
+        """Draw the arrows to the fibers that the scheduler woke together, and note the time."""
         woken, self.woken = self.woken, []
         if not woken:
             return

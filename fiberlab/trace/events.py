@@ -1,11 +1,11 @@
-"""Events: the kinds there are, what each tells, and how one is read.
+"""Events: their kinds, the fields of each kind, and how an event is read.
 
-The rule kept here: these kinds and fields are the contract between all who record a run and all
-who study it. A kind or a field may be added; none changes its meaning.
+The rule kept here: these kinds and fields are the contract between the code that records a run
+and the code that studies it. A kind or a field may be added; none changes its meaning.
 
 An event is kept as a row, a plain tuple ``(t, ev, fid, *values)`` whose values stand in the
-order of FIELDS, None where there is nothing to tell. Plain tuples because the garbage collector
-stops looking at them after their first collection; objects of a class it would visit for ever.
+order of FIELDS, None where a field has no value. Rows are plain tuples because the garbage
+collector stops visiting those after their first collection; objects of a class it visits for ever.
 
 This module knows no scheduler and no file.
 """
@@ -21,7 +21,7 @@ SCHEMA = 1
 
 
 class EventKind(str, Enum):
-    """The twelve kinds of event; see FIELDS for what each tells."""
+    """The twelve kinds of event; see FIELDS for what each records."""
 
     START = "start"
     SPAWN = "spawn"
@@ -54,12 +54,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "mark": ("name", "ph", "id", "args"),
     "stop": ("reason", "dropped"),
 }
-"""What each kind of event tells besides `t`, `ev` and `fid`, in the order of a row."""
+"""The fields of each kind of event besides `t`, `ev` and `fid`, in the order of a row."""
 
 Row = tuple[Any, ...]
 
 # -- Where in a row each field stands ---------------------------------------------------
-# Rows are tuples for speed; whoever reads one does it by these names, or unpacks it whole.
+# Rows are tuples for speed; code reads one by these names, or unpacks it whole.
 
 T, EV, FID = range(3)
 
@@ -109,7 +109,7 @@ class TraceEvent(NamedTuple):
 
     t: nanoseconds since run() was entered. ev: the kind. fid: the fiber's id, 0 for the
     scheduler. The other fields can be read as attributes too: ``event.op``, ``event.src``;
-    a field of this kind that has nothing to tell is None.
+    a field of this kind that has no value is None.
     """
 
     t: int
@@ -124,8 +124,8 @@ class TraceEvent(NamedTuple):
         raise AttributeError(f"a {self.ev} event has no field {name!r}; it has {known}")
 
     def __str__(self) -> str:
-        told = " ".join(f"{key}={value}" for key, value in self.fields.items())
-        return f"{self.t / 1e6:10.3f} ms  fiber {self.fid}  {self.ev:<6}  {told}".rstrip()
+        fields = " ".join(f"{key}={value}" for key, value in self.fields.items())
+        return f"{self.t / 1e6:10.3f} ms  fiber {self.fid}  {self.ev:<6}  {fields}".rstrip()
 
     @classmethod
     def from_row(cls, row: Row) -> TraceEvent:
@@ -145,7 +145,7 @@ class TraceEvent(NamedTuple):
 
 
 def cpu_of(row: Row) -> int | None:
-    """Return the processor time of the step that a row ends; None if it ends none, or unknown."""
+    """Return the processor time of the step that a row ends; None if there is none."""
     if row[EV] == "yield":
         return row[YIELD.CPU]  # type: ignore[no-any-return]
     return row[EXIT.CPU] if row[EV] == "exit" else None
@@ -154,7 +154,7 @@ def cpu_of(row: Row) -> int | None:
 def place(src: Any) -> str | None:
     """Return ``file:line`` for a place as rows hold it: text, or a code object and an offset.
 
-    Rows hold the pair because working out the line is a search; it is made when asked for.
+    Rows hold the pair because finding the line is a search; it is made when the line is needed.
     """
     if src is None or isinstance(src, str):
         return src
@@ -169,7 +169,7 @@ def place(src: Any) -> str | None:
 
 
 def short_name(filename: str) -> str:
-    """Return the name under which a source file is spoken of: its last part.
+    """Return the name by which a source file is called: its last part.
 
     A notebook's cell has no file; it is compiled under a temporary name, and called ``<cell>``.
     """

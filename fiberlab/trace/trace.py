@@ -1,11 +1,11 @@
 """The trace: one event for everything the scheduler does, kept in memory and on disk.
 
 The rule kept here: only events are stored, as they happened and in order; spans, sums and
-diagnoses are always made from them (see spans). Times are integer nanoseconds since the
-run began; fiber 0 is the scheduler itself.
+diagnoses are always made from them (see ``fiberlab.spans``). Times are integer nanoseconds since
+the run began; fiber 0 is the scheduler itself.
 
-Which events there are, and how one is kept, stands in ``events``; how it is written, in
-``file``. This module knows no scheduler: a trace from disk is studied without one.
+``events`` says which events there are and how one is kept; ``file`` writes and reads them. This
+module knows no scheduler: a trace from disk is studied without one.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _time_of = itemgetter(T)
 class Trace:
     """A recorder of one run: give it to a Scheduler as ``trace=``.
 
-    limit: how many events to keep, seconds: how long (None: for ever), as a flight recorder
-    does; the oldest are dropped and counted, but `start` and `spawn` events survive (as many
+    limit: how many events to keep; seconds: for how long (None: for ever). As in a flight
+    recorder, the oldest are dropped and counted. But `start` and `spawn` events survive (as many
     again as `limit`), so that every fiber keeps its name. While the run goes on there may be a
     quarter more.
-    stall_after: seconds after which a step that is still running is looked at, and the line
-    found that holds the loop (an event `stall`); None: never. Only in real time.
+    stall_after: seconds after which the watchdog looks into a step that is still running, to find
+    the line that holds the loop (an event `stall`); None: never. Only in real time.
     cpu: measure the processor time of each step; two system calls a step.
-    hidden: ask for how long data had been there when a fiber was woken for it; two system calls
-    for each such wake. Real sockets tell it on Linux only, simulated ones always and exactly.
+    hidden: measure how long data had been there when a fiber was woken for it; two system calls
+    for each such wake. Real sockets know it on Linux only, simulated ones always and exactly.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Trace:
     def trim(self, slack: float = 0.25) -> None:
         """Drop the oldest events if there are too many; the reporter calls it once a pass.
 
-        slack: by how much of what is kept there may be more. In lumps, because moving the rest
-        of a list down costs its whole length.
+        slack: the share by which there may be too many before any are dropped. They are dropped
+        many at a time, because each drop moves the whole rest of the list.
         """
         rows = self.rows
         excess = len(rows) - self.limit
@@ -128,7 +128,7 @@ class Trace:
 
     @property
     def header(self) -> dict[str, Any]:
-        """What `start` tells: schema, clock, unit, python, wall, source; empty if there is none."""
+        """The fields of `start`: schema, clock, unit, python, wall, source; {} if it is missing."""
         for row in self.all_rows():
             if row[EV] == "start":
                 return TraceEvent.from_row(row).fields
@@ -144,7 +144,7 @@ class Trace:
         """Write the trace to `path` as JSON Lines, compressed if the name ends in ``.gz``.
 
         output: False leaves out what the fibers printed. progress: called with the share done,
-        0 to 1. What stood at `path` is replaced at the end, whole.
+        0 to 1. A file at `path` is replaced as a whole, at the end.
         """
         rows = self.all_rows()
         if not output:
@@ -159,9 +159,9 @@ class Trace:
         limits: FileLimits = FileLimits(),  # noqa: B008 - it cannot be changed
         progress: Progress | None = None,
     ) -> Trace:
-        """Read a trace from `path`; raise TraceError with the line if it is none or damaged.
+        """Read a trace from `path`; raise TraceError with the line if it is damaged or no trace.
 
-        What was cut off at its end is left out, and the trace marked as `unfinished`.
+        If its end was cut off, the trace is loaded up to there and marked as `unfinished`.
         limits: how much to read before the file is refused. progress: as for `save`.
         """
         trace = cls()
