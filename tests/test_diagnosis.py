@@ -65,7 +65,7 @@ def long_step(
 def test_a_blocking_call_is_told_with_line_victims_cost_and_remedy():
     assert str(diagnose(long_step())) == (
         "echo-3 ran 512 ms without yielding; at server.py:41 it was inside time.sleep(0.5) "
-        "(CPU 0.3 ms). 3 fibers were ready or due meanwhile (echo-1, echo-2 and echo-4); "
+        "(CPU 0.3 ms). Meanwhile 3 other fibers could have run (echo-1, echo-2 and echo-4); "
         "the longest waited 512 ms. Use `yield WAIT(0.5)`."
     )
 
@@ -139,8 +139,8 @@ def test_a_known_arrival_shortens_the_wait_for_data():
 
 def test_a_computation_is_told_to_yield():
     assert str(diagnose(long_step(ran=300, cpu=290, looks=("crunch",)))) == (
-        "echo-3 ran 300 ms without yielding, computing at server.py:41 (CPU 290 ms). 3 fibers were "
-        "ready or due meanwhile (echo-1, echo-2 and echo-4); the longest waited 300 ms. "
+        "echo-3 ran 300 ms without yielding, computing at server.py:41 (CPU 290 ms). Meanwhile 3 "
+        "other fibers could have run (echo-1, echo-2 and echo-4); the longest waited 300 ms. "
         "Add `yield WAIT(0)` inside the loop."
     )
 

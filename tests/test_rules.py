@@ -138,7 +138,7 @@ def test_late_timers_are_one_finding_with_the_worst_first():
 
     assert str(found) == (
         "WAIT(0.05) in doze woke 352 ms late. echo alone accounts for 352 ms of it (echo.py:1 to "
-        "f4.py:9). nap woke late too. Mend the long step of echo."
+        "f4.py:9). nap woke late too. Fix the long step of echo."
     )
     assert (found.fiber, found.cost, found.severity) == (2, (352 + 303) * MS, "note")
 
@@ -147,8 +147,8 @@ def test_data_that_lay_in_the_kernel_is_told_where_it_was_measured():
     found = held().found("hidden ready")
 
     assert str(found) == (
-        "The data for get lay in the kernel for at least 396 ms before the loop looked. "
-        "echo alone accounts for 396 ms of it (echo.py:1 to f4.py:9). Mend the long step of echo."
+        "The data for get lay in the kernel for at least 396 ms before the loop polled. "
+        "echo alone accounts for 396 ms of it (echo.py:1 to f4.py:9). Fix the long step of echo."
     )
     assert (found.numbers["fibers"], found.blames) == (1, True)
 
@@ -202,7 +202,7 @@ def test_a_slow_turn_of_short_steps_has_no_culprit():
     found = crowd(cpu=4).found("slow turn")
 
     assert str(found) == (
-        "This turn of the loop took 120 ms in 30 short steps, from 0 µs on; no single fiber is to "
+        "One pass of the loop took 120 ms in 30 short steps, from 0 µs on; no single fiber is to "
         "blame. Do less in each step, or have fewer fibers at work at once."
     )
     assert (found.cost, found.numbers, found.blames, found.certainty) == (
@@ -241,8 +241,8 @@ def test_who_waits_busily_is_told_to_wait():
     found = spinning(0.01, 980, sleeps=19).found("busy waiting")
 
     assert str(found) == (
-        "spin woke itself 980 times (98 % of its wakes are WAIT(0)) and waited for something 19 "
-        "times. Let it wait for what it looks for: `yield RECV(sock)`, `yield WAIT(None)` or "
+        "spin woke itself 980 times (98 % of its wakes are after WAIT(0)) and waited for something "
+        "19 times. Let it wait for what it looks for: `yield RECV(sock)`, `yield WAIT(None)` or "
         "`yield WAIT(0.01)`."
     )
     assert (found.src, found.cost) == ("f1.py:9", 10 * MS)
@@ -250,7 +250,7 @@ def test_who_waits_busily_is_told_to_wait():
 
 
 def test_who_never_slept_is_told_so():
-    assert "(100 % of its wakes are WAIT(0)) and slept never." in str(
+    assert "(100 % of its wakes are after WAIT(0)) and waited for nothing." in str(
         spinning(0.01, 999).found("busy waiting")
     )
 
@@ -270,7 +270,7 @@ def test_a_fiber_that_was_never_woken_is_told():
 
     assert str(found) == (
         "lost waited with WAIT(None) at f2.py:9 from 2.0 ms on, for 798 ms, and was not woken "
-        "before the run ended; it never ran again. If it should have, somebody must run for it."
+        "before the run ended. If it should go on, another fiber must run after it has parked."
     )
     assert (found.fiber, found.certainty, found.blames) == (2, "unclear", False)
 
@@ -291,8 +291,8 @@ def test_a_deadlock_names_the_fibers_and_their_lines():
     line = parks.__code__.co_firstlineno + 2
     assert str(found) == (
         f"All 2 fibers are parked; nothing can wake them (left at test_rules.py:{line} and right "
-        f"at test_rules.py:{line}). Somebody must be left to run: let one of them wait for a "
-        "socket or a time."
+        f"at test_rules.py:{line}). At least one fiber must be able to run: let one of them wait "
+        "for a socket or a time."
     )
     assert (found.kind, found.severity, found.numbers) == ("deadlock", "error", {"fibers": 2})
 
@@ -310,8 +310,8 @@ def test_a_deadlock_on_simulated_sockets_is_told():
         scheduler.run()
 
     assert str(diagnose(trace)).startswith(
-        "The only fiber is parked or waiting on sockets where nothing comes; nothing can wake "
-        "them (waits at test_rules.py:"
+        "The only fiber is parked or waiting on sockets on which nothing will arrive; nothing can "
+        "wake them (waits at test_rules.py:"
     )
 
 
@@ -325,7 +325,7 @@ def test_a_crash_is_told_once_for_each_line():
     found = failing("ValueError: no\x1b[2J").found("crash")
 
     assert str(found) == (
-        r"echo and third ended with ValueError at server.py:33 (no\x1b[2J); 1 other went on."
+        r"echo and third ended with ValueError at server.py:33 (no\x1b[2J); 1 other fiber went on."
     )
     assert (found.fiber, found.src, found.severity, found.blames) == (
         1, "server.py:33", "error", True,

@@ -1,7 +1,7 @@
 """Diagnosis: what went wrong in a run, in sentences.
 
-The rule kept here: each sentence tells fact, line, victims, cost, remedy and how sure it is, and
-carries the numbers it was made of. One rule is one function in RULES; a new one is added there.
+The rule kept here: each sentence gives fact, line, victims, cost and remedy, says how sure it is,
+and carries its numbers. One rule is one function in RULES; a new one is added there.
 A machine that was busy is never blamed on the program (see ``evidence``).
 """
 
@@ -17,13 +17,13 @@ from .evidence import Verdict
 from .finding import Diagnosis, Finding
 from .limits import Limits
 from .rules.conduct import busy_waiting, crashes, dropped_events, never_woken, shared_sockets
-from .rules.delays import delays, slow_turns
+from .rules.delays import delays, slow_passes
 from .rules.long_steps import long_steps
 
 RULES: tuple[Callable[[Spans, Limits], Iterable[Finding]], ...] = (
     long_steps,
     delays,
-    slow_turns,
+    slow_passes,
     busy_waiting,
     never_woken,
     crashes,
@@ -41,8 +41,8 @@ def diagnose(
 ) -> Diagnosis:
     """Say what went wrong in a run, worst first.
 
-    most: how many findings; None: all, and those too that only follow from a long step told
-    already (their severity is note). limits: the thresholds.
+    most: how many findings; None: all, also those that only follow from a long step that is
+    reported itself (their severity is note). limits: the thresholds.
     """
     spans = build_spans(trace)
     found = sorted(chain.from_iterable(rule(spans, limits) for rule in RULES), key=_badness)
@@ -69,8 +69,8 @@ def assert_no_stall(trace: Story | Callable[[Trace], object], milliseconds: floa
             yield trace
             assert_no_stall(trace, 20)
 
-    A machine that was busy makes no test fail. A trace without processor times does, if a step
-    was long and what it did was not seen: it cannot tell one from the other.
+    A busy machine makes no test fail, if the trace has processor times. Without them a long step
+    fails the test even if what it did was not seen: it may have been the machine or the step.
     Raises AssertionError.
     """
     if not isinstance(trace, Trace) and callable(trace):

@@ -1,8 +1,8 @@
-"""Evidence: what a long step was doing, and who paid for it.
+"""Evidence: what a long step was doing, and which fibers paid for it.
 
-The rule kept here: a program is blamed for what was seen. A step that was long because the
-machine was busy elsewhere is told from one that blocked or computed by its processor time and
-by what the watchdog saw; where neither decides, the verdict is UNCLEAR.
+The rule kept here: a program is blamed only for what was seen. A step may be long because it
+blocked, because it computed, or because the machine was busy elsewhere. Its processor time and
+what the watchdog saw decide between these; if they do not, the verdict is UNCLEAR.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def judge(spans: Spans, step: int, limits: Limits) -> Verdict:
         return Verdict.PREEMPTED if looks else Verdict.UNCLEAR
     if len(calls) < len(looks):
         return Verdict.PREEMPTED
-    # Seen in the same call twice, the second time ten times as late: that is no bad luck. And
-    # what blocks uses no processor; what computes on a busy machine does, if little.
+    # Two looks found a call, the second ten times as late: that is not chance. And a step that
+    # blocks uses no processor; one that computes on a busy machine does, if little.
     doubtful = all(last_part(name) in _ON_SOCKETS for name in calls)
     doubtful = doubtful or span.cpu >= 0.1 * limits.cpu_low * span.length
     return Verdict.PREEMPTED if doubtful and len(looks) < 2 else Verdict.BLOCKED
@@ -106,7 +106,7 @@ def simulated(spans: Spans) -> bool:
 
 
 def victims_of(spans: Spans, step: int) -> list[Victim]:
-    """Return the fibers that could have run during the step at `step`; who waited most, first."""
+    """Return the fibers that could have run during the step at `step`; the longest wait first."""
     begun, ended = spans.start[step], spans.end[step]
     found_data = _first_poll_after(spans, step)
     victims = []
@@ -132,7 +132,7 @@ def _waited(victim: Victim) -> int:
 def _victim(
     spans: Spans, i: int, begun: int, ended: int, found_data: dict[int, Row]
 ) -> Victim | None:
-    """Return how the fiber of the span at `i` suffered from a step from `begun` to `ended`."""
+    """Return how a step from `begun` to `ended` delayed the fiber of the span at `i`, if it did."""
     life, state = spans.lives[spans.row[i]], spans.state[i]
     since = max(begun, spans.start[i])
     if state == READY:
@@ -156,7 +156,7 @@ def _victim(
 
 
 def _first_poll_after(spans: Spans, step: int) -> dict[int, Row]:
-    """Return the wakes of the first poll after a step, if it found data without waiting for it."""
+    """Return the wakes of the first poll after a step, by fiber, unless that poll had to wait."""
     wakes: dict[int, Row] = {}
     asked: Row | None = None
     answered = False
@@ -167,7 +167,7 @@ def _first_poll_after(spans: Spans, step: int) -> dict[int, Row]:
                 break
             asked = row
         elif row[EV] == "polled":
-            # A poll that blocked brought what came while it waited, not what came before.
+            # A poll that blocked found what came while it waited, not what came before.
             if asked is None or (asked[POLL.TIMEOUT] != 0 and row[T] - asked[T] > 1_000_000):
                 break
             answered = True

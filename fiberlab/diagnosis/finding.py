@@ -19,11 +19,11 @@ from .evidence import Victim
 class Finding:
     """One finding; its `str` is the sentence.
 
-    kind: the name of the rule. fiber, name, src: whom and which line it is about, where there
-    is one. cost: nanoseconds it took from others. spans: where it can be seen. numbers: what
-    the sentence says, in nanoseconds and counts. certainty: certain, likely or unclear.
+    kind: what sort of finding it is. fiber, name, src: the fiber and the line it is about, if
+    there is one. cost: nanoseconds it took from others. spans: where it can be seen. numbers:
+    what the sentence says, in nanoseconds and counts. certainty: certain, likely or unclear.
     severity: error, warning, or note, for what follows from another finding.
-    blames: whether it says that the program, and not the machine, did wrong.
+    blames: whether the program is at fault, and not the machine.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Diagnosis(tuple[Finding, ...]):
 
 
 def shown(text: object, most: int = 40) -> str:
-    """Return a name for a sentence: on one line, harmless on a terminal, not too long."""
+    """Return a name as a sentence shows it: on one line, harmless on a terminal, not too long."""
     line = printable(str(text)[: most + 1]).replace("\t", " ")
     return line if len(line) <= most else line[: most - 3] + "..."
 

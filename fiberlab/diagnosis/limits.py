@@ -1,4 +1,4 @@
-"""The thresholds of `diagnose`: from when on something is worth a sentence."""
+"""The thresholds of `diagnose`: how long or how often something must be to be reported."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import NamedTuple
 class Limits(NamedTuple):
     """Thresholds, in seconds unless it says otherwise: ``limits=Limits(step=0.02)``.
 
-    step: from when on a step is long; ten times that is an error. cpu_low, cpu_high: the share
-    of a long step's time that the processor worked for it, below which it was waiting and from
-    which it was computing. first_step: after how long a fiber that has not yielded once is
-    called so.
+    step: a step of this length is long; ten times that is an error. cpu_low, cpu_high: shares of
+    a long step for which the processor worked; below the first the step waited, from the second
+    on it computed. first_step: the length of an only step that is reported as "never yielded".
 
-    ready: ready at once, or ready_share: share of its life (and ready_least in all), from which
-    on a fiber is starved. hidden: how long data lay in the kernel. late: and late_share of what
-    it asked for: that a WAIT ends too late. turn: that the short steps of one pass take
-    together. self_wakes: WAIT(0) in all and a second, self_wake_share: of all its wakes, above
-    which a fiber waits busily, if its steps take less than self_wake_step on average.
+    ready: a fiber that was ready for so long at once is starved. ready_share, ready_least: so is
+    one that was ready for this share of its life and this long in all. hidden: how long data lay
+    in the kernel. late, late_share: a WAIT is late by both, seconds and a share of what it asked
+    for. turn: how long the short steps of one pass take together. self_wakes, self_wake_share,
+    self_wake_step: a fiber waits busily if it yields WAIT(0) more often than the first, in all
+    and a second, if that is more than the second of its wakes, and if its steps take less than
+    the third on average.
     """
 
     step: float = 0.05

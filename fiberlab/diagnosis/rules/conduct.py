@@ -1,8 +1,8 @@
 """Conduct: the rules about what fibers did or failed to do, whatever it cost others.
 
-Busy waiting, lost fiber, deadlock, socket pitfalls, crash; and what the tracer itself has to
-say. The rule kept here: what may be the other side's doing, or just the end of the run, is told
-and blamed on nobody.
+Busy waiting, lost fiber, deadlock, socket pitfalls, crash; and events that the trace has lost.
+The rule kept here: what the other side may have caused, or just the end of the run, is reported
+but not blamed on the program.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def busy_waiting(spans: Spans, limits: Limits) -> Iterator[Finding]:
         if own <= limits.self_wakes * lived or ran >= limits.self_wake_step * 1e9 * len(steps):
             continue
         waits = sum(spans.state[i] in WAITING for i in mine)
-        slept = "slept never" if not waits else f"waited for something {counted(waits, 'time')}"
+        slept = f"waited for something {counted(waits, 'time')}" if waits else "waited for nothing"
         yield Finding(
             kind="busy waiting",
             text=f"{shown(life.name)} woke itself {own:,} times ({100 * own / len(wakes):.0f} % of "
-            f"its wakes are WAIT(0)) and {slept}. Let it wait for what it looks for: "
+            f"its wakes are after WAIT(0)) and {slept}. Let it wait for what it looks for: "
             "`yield RECV(sock)`, `yield WAIT(None)` or `yield WAIT(0.01)`.",
             fiber=life.id,
             name=life.name,
@@ -64,7 +64,7 @@ def _last_wait_zero(spans: Spans, fiber: int) -> str | None:
     return next((place(row[YIELD.SRC]) for row in zero), None)
 
 
-# -- Fibers that nobody woke --------------------------------------------------
+# -- Fibers that were not woken -----------------------------------------------
 
 
 def never_woken(spans: Spans, limits: Limits) -> Iterator[Finding]:
@@ -81,7 +81,7 @@ def never_woken(spans: Spans, limits: Limits) -> Iterator[Finding]:
                 kind="lost fiber",
                 text=f"{shown(life.name)} waited with WAIT(None) at {span.src or '?'} from "
                 f"{readable(span.start)} on, for {readable(span.length)}, and was not woken before "
-                "the run ended; it never ran again. If it should have, somebody must run for it.",
+                "the run ended. If it should go on, another fiber must run after it has parked.",
                 fiber=fiber,
                 name=life.name,
                 src=span.src,
@@ -93,7 +93,7 @@ def never_woken(spans: Spans, limits: Limits) -> Iterator[Finding]:
 
 
 def _left_waiting(spans: Spans) -> Iterator[tuple[int, int]]:
-    """Yield each fiber whose wait the end of the run ended, and where that wait is."""
+    """Yield each fiber that still waited when the run ended, and the index of that wait."""
     for life in spans.lives:
         mine = spans.indexes(life.id)
         waits = [i for i in mine if spans.state[i] in WAITING]
@@ -116,12 +116,12 @@ def _reason(spans: Spans) -> str | None:
 def _deadlock(spans: Spans, waiting: dict[int, int]) -> Finding:
     names = [f"{spans.life(fiber).name} at {spans[i].src or '?'}" for fiber, i in waiting.items()]
     sockets = any(spans.state[i] in ON_SOCKETS for i in waiting.values())
-    how = "parked or waiting on sockets where nothing comes" if sockets else "parked"
+    how = "parked or waiting on sockets on which nothing will arrive" if sockets else "parked"
     all_of_them = f"All {len(waiting)} fibers are" if len(waiting) != 1 else "The only fiber is"
     return Finding(
         kind="deadlock",
         text=f"{all_of_them} {how}; nothing can wake them ({listed(names, 5)}). "
-        "Somebody must be left to run: let one of them wait for a socket or a time.",
+        "At least one fiber must be able to run: let one of them wait for a socket or a time.",
         fiber=next(iter(waiting), 0),
         name=spans.life(next(iter(waiting))).name if waiting else "",
         src=spans[next(iter(waiting.values()))].src if waiting else None,
@@ -157,12 +157,13 @@ def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Find
     )
     pitfall, outside = error in _SOCKET_ERRORS, error in _OUTSIDE
     at = f" at {src}" if src else ""
-    told = shown((first.err or "").partition(":")[2].strip(), 160)
+    message = shown((first.err or "").partition(":")[2].strip(), 160)
     text = f"{listed([life.name for life in lives])} ended with {shown(error)}{at}"
-    text += f" ({told})" if told else ""
-    text += f"; {counted(others, 'other')} went on." if others else "; no other was left."
+    text += f" ({message})" if message else ""
+    rest = f"{counted(others, 'other fiber')} went on" if others else "no other fiber was left"
+    text += f"; {rest}."
     if outside:
-        text += " The other side was slow or went away; catch it where that is to be expected."
+        text += " The other side was slow or went away; catch the error where that can happen."
     return Finding(
         kind="fd pitfalls" if pitfall else "crash",
         text=text,
@@ -197,7 +198,7 @@ def shared_sockets(spans: Spans, limits: Limits) -> Iterator[Finding]:
 def _shared(spans: Spans, fileno: int, state: int, overlapping: list[tuple[int, int]]) -> Finding:
     one, other = overlapping[0]
     first, second = (spans.lives[spans.row[i]] for i in (one, other))
-    again = f" {more(len(overlapping) - 1, 'time')}." if len(overlapping) > 1 else ""
+    again = f" So they did {more(len(overlapping) - 1, 'time')}." if len(overlapping) > 1 else ""
     return Finding(
         kind="fd pitfalls",
         text=f"Two fibers wait for {STATES[state].name} on fd {fileno} "
@@ -217,7 +218,7 @@ def _shared(spans: Spans, fileno: int, state: int, overlapping: list[tuple[int, 
 
 
 def dropped_events(spans: Spans, limits: Limits) -> Iterator[Finding]:
-    """Say that the trace has lost its beginning."""
+    """Report that the trace has lost its beginning."""
     if not spans.dropped:
         return
     known = next((row[T] for row in spans.rows if row[EV] not in ("start", "spawn")), 0)

@@ -1,8 +1,8 @@
-"""Delays: the rules about fibers that came too late, and who kept them.
+"""Delays: the rules about fibers that went on too late, and what kept them.
 
-Starved, late timer, hidden ready, slow turn. The rule kept here: somebody is blamed only for
-time in which he was seen at work or blocked: a long step by its verdict, a short one by its
-processor time. What remains is the machine's, and is called so.
+Starved, late timer, hidden ready, slow turn. The rule kept here: a fiber is blamed only for time
+in which it was seen at work or blocked: a long step by its verdict, a short one by its processor
+time. The rest is put down to the machine.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from ...spans.spans import Spans, readable
 from ...states import READY, RUNNING, SLEEP
 from ...trace.events import EV, RESUME, WAKE, T, cpu_of
 from ..evidence import Verdict, judge, simulated
-from ..finding import Finding, listed, more, shown
+from ..finding import Finding, listed, shown
 from ..limits import Limits
 
 Stretch = tuple[int, int]
 
-MOST_DELAYS = 100  # of each kind, the longest, are looked into
+MOST_DELAYS = 100  # so many delays of each kind, the longest, are looked into
 
 
 class Cause(NamedTuple):
-    """Who ran most during some stretches of time: `held` of `whole` nanoseconds.
+    """The fiber that ran most during some stretches of time: `held` of `whole` nanoseconds.
 
-    proven: how much of `whole` steps were at work or blocked, whoever's. known: whether that
-    was measured. long: the longest of his steps there held the loop.
+    proven: in how much of `whole` steps of any fiber were at work or blocked. known: whether that
+    was measured. long: whether the longest step of this fiber there held the loop.
     """
 
     fiber: int
@@ -54,7 +54,7 @@ class Cause(NamedTuple):
         if not self.blames and (self.known or not self.held):
             return "The machine was probably busy. Not your code."
         if not self.alone:
-            return f"Many short steps filled that time, the most of them {shown(self.name)}'s."
+            return f"Many short steps filled that time, most of it those of {shown(self.name)}."
         unseen = "" if self.blames else "; what it did was not measured"
         at = f" ({self.src})" if self.src else ""
         return f"{shown(self.name)} alone accounts for {readable(self.held)} of it{at}{unseen}."
@@ -114,7 +114,7 @@ class Causes:
         return self.spans.end[step] - self.spans.start[step] >= self.limits.step * 1e9
 
     def _proven(self, step: int) -> int | None:
-        """Return for how long the step was at work or blocked; None if nobody knows."""
+        """Return for how long the step was at work or blocked; None if that is not known."""
         length = self.spans.end[step] - self.spans.start[step]
         if self._known:
             return length
@@ -130,7 +130,7 @@ class Causes:
 
 
 class Delay(NamedTuple):
-    """A delay that a rule has found: whose, how long, and the words for it."""
+    """A delay that a rule has found: its fiber, its length, and the words for it."""
 
     fiber: int
     length: int
@@ -140,7 +140,7 @@ class Delay(NamedTuple):
 
 
 def delays(spans: Spans, limits: Limits) -> Iterator[Finding]:
-    """Find who was starved, woken late, or had data that nobody looked for."""
+    """Find the fibers that were starved, woken late, or had data that the loop did not look for."""
     causes = Causes(spans, limits)
     for kind, rule in (("starved", _starved), ("late timer", _late), ("hidden ready", _hidden)):
         groups: dict[tuple[int, bool], list[tuple[Delay, Cause]]] = {}
@@ -153,7 +153,7 @@ def delays(spans: Spans, limits: Limits) -> Iterator[Finding]:
 
 
 def _finding(spans: Spans, kind: str, members: list[tuple[Delay, Cause]]) -> Finding:
-    """Make one finding of the delays of a kind that have the same cause, told by the worst."""
+    """Make one finding of the delays of one kind and one cause; it describes the worst."""
     delay, cause = max(members, key=lambda member: member[0].length)
     fibers = {member.fiber: None for member, _ in members}
     life = spans.life(delay.fiber)
@@ -161,7 +161,7 @@ def _finding(spans: Spans, kind: str, members: list[tuple[Delay, Cause]]) -> Fin
     numbers |= {"delays": len(members), "held": cause.held, "culprit": cause.fiber}
     return Finding(
         kind=kind,
-        text=_told(spans, kind, delay, cause, list(fibers)),
+        text=_sentence(spans, kind, delay, cause, list(fibers)),
         fiber=life.id,
         name=life.name,
         src=cause.src if cause.alone else None,
@@ -174,11 +174,11 @@ def _finding(spans: Spans, kind: str, members: list[tuple[Delay, Cause]]) -> Fin
     )
 
 
-def _told(spans: Spans, kind: str, delay: Delay, cause: Cause, fibers: list[int]) -> str:
+def _sentence(spans: Spans, kind: str, delay: Delay, cause: Cause, fibers: list[int]) -> str:
     text = f"{delay.text} {cause}"
     others = [spans.life(fiber).name for fiber in fibers if fiber != delay.fiber]
     if others:
-        did = {"starved": "was starved", "late timer": "woke late"}.get(kind, "had data there")
+        did = {"starved": "was starved", "late timer": "woke late"}.get(kind, "had data waiting")
         did = did.replace("was", "were") if len(others) > 1 else did
         text += f" {listed(others)} {did} too."
     return f"{text} {_remedy(cause)}" if cause.blames and cause.alone else text
@@ -186,7 +186,7 @@ def _told(spans: Spans, kind: str, delay: Delay, cause: Cause, fibers: list[int]
 
 def _remedy(cause: Cause) -> str:
     if cause.long:
-        return f"Mend the long step of {shown(cause.name)}."
+        return f"Fix the long step of {shown(cause.name)}."
     return f"Let {shown(cause.name)} do less, or `yield WAIT(seconds)` between its steps."
 
 
@@ -236,32 +236,32 @@ def _hidden(spans: Spans, limits: Limits) -> Iterator[Delay]:
             life, end = spans.lives[spans.row[i]], spans.end[i]
             text = (
                 f"The data for {shown(life.name)} lay in the kernel for at least "
-                f"{readable(hidden)} before the loop looked."
+                f"{readable(hidden)} before the loop polled."
             )
             yield Delay(life.id, hidden, text, [(end - hidden, end)], i)
 
 
-# -- Slow turns ---------------------------------------------------------------
+# -- Slow passes --------------------------------------------------------------
 
 
-def slow_turns(spans: Spans, limits: Limits) -> Iterator[Finding]:
-    """Find the turns of the loop that took long, though no single step did."""
+def slow_passes(spans: Spans, limits: Limits) -> Iterator[Finding]:
+    """Find the passes of the loop that took long, though no single step did."""
     slow = []
-    for turn in _turns(spans):
-        lengths = [spans.end[i] - spans.start[i] for i in turn]
+    for steps in _passes(spans):
+        lengths = [spans.end[i] - spans.start[i] for i in steps]
         if sum(lengths) >= limits.turn * 1e9 and max(lengths) < limits.step * 1e9:
-            slow.append((sum(lengths), turn))
+            slow.append((sum(lengths), steps))
     if not slow:
         return
-    length, turn = max(slow)
-    cause = Causes(spans, limits).of((spans.start[i], spans.end[i]) for i in turn)
-    begun = spans.start[turn[0]]
+    length, steps = max(slow)
+    cause = Causes(spans, limits).of((spans.start[i], spans.end[i]) for i in steps)
+    begun = spans.start[steps[0]]
     text = (
-        f"This turn of the loop took {readable(length)} in {len(turn):,} short steps, from "
+        f"One pass of the loop took {readable(length)} in {len(steps):,} short steps, from "
         f"{readable(begun)} on; no single fiber is to blame."
     )
-    if len(slow) > 1:
-        text += f" {more(len(slow) - 1, 'turn')} did."
+    if others := len(slow) - 1:
+        text += f" {others:,} more {'pass was' if others == 1 else 'passes were'} slow too."
     if cause.blames:
         text += " Do less in each step, or have fewer fibers at work at once."
     elif cause.known:
@@ -270,28 +270,28 @@ def slow_turns(spans: Spans, limits: Limits) -> Iterator[Finding]:
         kind="slow turn",
         text=text,
         cost=sum(took for took, _ in slow),
-        spans=tuple(spans[i] for i in turn[:100]),
-        numbers={"took": length, "steps": len(turn), "turns": len(slow)},
+        spans=tuple(spans[i] for i in steps[:100]),
+        numbers={"took": length, "steps": len(steps), "turns": len(slow)},
         certainty="certain" if cause.blames else "unclear",
         blames=cause.blames,
     )
 
 
-def _turns(spans: Spans) -> Iterator[list[int]]:
-    """Yield the steps of each turn: of those who were ready when it began, each once."""
-    steps = (i for i, code in enumerate(spans.state) if code == RUNNING)  # one for each resume
-    turn: list[int] = []
+def _passes(spans: Spans) -> Iterator[list[int]]:
+    """Yield the steps of each pass: one of each fiber that was ready when the pass began."""
+    running = (i for i, code in enumerate(spans.state) if code == RUNNING)  # one for each resume
+    steps: list[int] = []
     left: int | None = 0
     for row in spans.rows:
         if row[EV] == "resume":
-            step = next(steps)
-            if left == 0 or any(spans.row[i] == spans.row[step] for i in turn[:1]):
-                if turn:
-                    yield turn
-                turn, left = [], None if row[RESUME.Q] is None else row[RESUME.Q] + 1
-            turn.append(step)
+            step = next(running)
+            if left == 0 or any(spans.row[i] == spans.row[step] for i in steps[:1]):
+                if steps:
+                    yield steps
+                steps, left = [], None if row[RESUME.Q] is None else row[RESUME.Q] + 1
+            steps.append(step)
             left = None if left is None else left - 1
         elif row[EV] == "poll":
             left = 0
-    if turn:
-        yield turn
+    if steps:
+        yield steps

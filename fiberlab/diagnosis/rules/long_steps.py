@@ -1,4 +1,4 @@
-"""Long steps: the rule that finds who held the loop, where, and what others paid for it.
+"""Long steps: the rule that finds which steps held the loop, where, and what others paid for it.
 
 The rule kept here: a machine that was busy is never blamed on the program (see ``evidence``).
 """
@@ -39,7 +39,6 @@ def _long_step(
     never = verdict is not Verdict.PREEMPTED and endless(spans, step, limits)
     blamed = blames(spans, step, verdict, limits)
     text = _FACTS[verdict](spans, step, src)
-    # Whoever did it, the others waited; but when nobody is to blame there is nothing to mend.
     text += " " + _victims_in_words(victims)
     if len(steps) > 1:
         text += f" {more(len(steps) - 1, 'step')} held there, {readable(total)} in all."
@@ -122,14 +121,15 @@ _FACTS: dict[Verdict, Callable[[Spans, int, str | None], str]] = {
 
 def _victims_in_words(victims: tuple[Victim, ...]) -> str:
     if not victims:
-        return "Nobody else was ready or due meanwhile."
-    who = listed([victim.name for victim in victims])
+        return "Meanwhile no other fiber could have run."
+    names = listed([victim.name for victim in victims])
     up_to = "" if victims[0].exact else "up to "
     waited = f"{up_to}{readable(victims[0].waited)}"
     if len(victims) == 1:
-        return f"1 fiber was ready or due meanwhile ({who}); it waited {waited}."
+        return f"Meanwhile 1 other fiber could have run ({names}); it waited {waited}."
     return (
-        f"{len(victims)} fibers were ready or due meanwhile ({who}); the longest waited {waited}."
+        f"Meanwhile {len(victims)} other fibers could have run ({names}); "
+        f"the longest waited {waited}."
     )
 
 
@@ -150,7 +150,7 @@ def _remedy(spans: Spans, step: int, verdict: Verdict) -> str:
             return (
                 "Use `yield WAIT(seconds)` to wait, or `yield WAIT(0)` between parts of the work."
             )
-        return "Record with Trace(cpu=True), which tells blocking from computing."
+        return "Record with Trace(cpu=True): that shows whether a step blocks or computes."
     func = next(look.func or "" for look in spans.looks(step) if called(look.func))
     name = last_part(called(func) or "")
     if name == "sleep":
