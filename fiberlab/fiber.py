@@ -151,12 +151,12 @@ class Fiber:
 
 
 def _check_generator(generator: Any, scheduler: Any) -> None:
-    """Raise TypeError for what is no generator, ValueError for one that cannot be a new fiber."""
+    """Raise TypeError unless it is a generator, ValueError if it cannot be a new fiber."""
     if not isinstance(generator, Generator):
         hint = ": did you call it?" if callable(generator) else ""
         if isinstance(generator, Coroutine):
             hint = ": give it as as_fiber(...)"
-            generator.close()  # else Python complains once more, that it was never awaited
+            generator.close()  # else Python also warns that it was never awaited
         raise TypeError(f"add() needs a generator, got {generator!r}{hint}")
     again = "call its function once more for another fiber"
     for fiber in scheduler._alive.values() if generator in scheduler._generators else ():

@@ -128,7 +128,7 @@ class SimulatedNetwork:
         """Take what is needed: nothing."""
 
     def close(self) -> None:
-        """Forget who waits. Connections, and what is on its way, stay for another run."""
+        """Forget which fibers wait. Connections, and what is on its way, stay for another run."""
         for fiber in list(self._waiters):
             self.disarm(fiber)
         self._woken = False
