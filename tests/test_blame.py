@@ -127,7 +127,7 @@ def accusations(trace: Trace) -> list[Finding]:
 
 
 @pytest.mark.live
-def test_nobody_is_blamed_on_a_busy_machine(busy, run):
+def test_no_fiber_is_blamed_on_a_busy_machine(busy, run):
     assert [str(each) for each in accusations(served(block=False))] == []
 
 

@@ -421,7 +421,7 @@ def test_a_socket_that_is_dropped_is_closed(tcp):
 # -- Connecting ---------------------------------------------------------------
 
 
-def test_accepting_when_nobody_comes_would_block(tcp):
+def test_accepting_when_no_client_comes_would_block(tcp):
     pytest.raises(BlockingIOError, tcp.listen().accept)
 
 
@@ -489,7 +489,7 @@ def test_a_refused_connection_raises_at_the_first_send(tcp):
     pytest.raises(ConnectionRefusedError, client.send, b"x")
 
 
-def test_a_port_where_somebody_listens_is_in_use_until_it_is_closed(tcp):
+def test_a_port_where_a_socket_listens_is_in_use_until_it_is_closed(tcp):
     listener = tcp.listen()
     address = listener.getsockname()
     taken = code_of(tcp.poller.listen, address)
@@ -499,7 +499,7 @@ def test_a_port_where_somebody_listens_is_in_use_until_it_is_closed(tcp):
     assert (taken, again.getsockname()) == (errno.EADDRINUSE, address)
 
 
-def test_closing_a_listener_resets_who_was_not_accepted(tcp):
+def test_closing_a_listener_resets_the_clients_not_accepted(tcp):
     listener = tcp.listen()
     client = tcp.connect(listener.getsockname())
     tcp.until(client, WRITABLE)
@@ -509,7 +509,7 @@ def test_closing_a_listener_resets_who_was_not_accepted(tcp):
     pytest.raises(ConnectionResetError, client.recv, 1)
 
 
-def test_a_listener_carries_no_data_and_a_connection_accepts_nobody(tcp):
+def test_a_listener_carries_no_data_and_a_connection_accepts_no_client(tcp):
     listener = tcp.listen()
     left, _right = tcp.pair()
     codes = [code_of(listener.recv, 1), code_of(listener.getpeername), code_of(left.accept)]
@@ -557,7 +557,7 @@ def test_data_that_is_there_already_is_told_by_the_next_poll(world):
     assert world.poller.poll(0) == [waiter]
 
 
-def test_data_that_somebody_else_took_wakes_nobody(world):
+def test_data_that_another_fiber_took_wakes_no_fiber(world):
     left, right = world.pair()
     left.send(b"x")
     world.until(right)
@@ -614,7 +614,7 @@ def test_waiting_on_a_closed_socket_is_refused_by_name(world):
         world.poller.arm(Waiter("late", left), left, READABLE)
 
 
-def test_who_waits_on_a_socket_that_gets_closed_is_told_within_a_second(world):
+def test_a_fiber_whose_socket_gets_closed_is_woken_within_a_second(world):
     left, _right = world.pair()
     waiter = Waiter("receiver", left)
     world.poller.arm(waiter, left, READABLE)

@@ -107,7 +107,7 @@ def test_a_recording_can_be_written_for_perfetto(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["healthy.fiber.jsonl", "cure.fiber.jsonl"])
-def test_who_did_nothing_wrong_is_not_accused(name):
+def test_a_run_without_a_fault_is_not_blamed(name):
     assert [str(found) for found in findings(name)] == []
 
 

@@ -90,7 +90,7 @@ def test_a_finding_carries_its_numbers_and_spans():
     assert (found.certainty, found.severity, found.blames) == ("certain", "error", True)
 
 
-def test_who_waits_for_data_that_came_later_is_no_victim():
+def test_a_fiber_whose_data_came_later_is_no_victim():
     [found] = diagnose(long_step())
 
     assert 5 not in [victim.fiber for victim in found.victims]
@@ -118,7 +118,7 @@ def test_a_poll_that_waited_brings_no_victims():
     assert held({"op": "RECV", "fd": 7}, *polls, event(150, "wake", 1, why="io", q=1)) == ()
 
 
-def test_who_is_late_already_waits_no_longer_than_the_step():
+def test_a_fiber_that_is_late_already_waits_no_longer_than_the_step():
     wake = event(111, "wake", 1, by=0, why="timer", q=1, late=106 * MS)
 
     assert held({"op": "WAIT", "dt": 4 * MS}, wake) == (Victim(1, "f-1", 100 * MS, "late"),)
@@ -145,7 +145,7 @@ def test_a_computation_is_told_to_yield():
     )
 
 
-def test_a_computation_nobody_looked_into_is_placed_between_two_lines():
+def test_a_computation_without_a_look_is_placed_between_two_lines():
     [found] = diagnose(long_step(ran=300, cpu=290, looks=()))
 
     assert "computing between server.py:30 and server.py:43 (CPU 290 ms)" in str(found)
@@ -265,7 +265,7 @@ def test_only_the_worst_are_told_unless_asked():
     assert len(diagnose(events, most=None)) == 8
 
 
-def test_what_is_nobodys_fault_comes_last():
+def test_what_is_not_the_programs_fault_comes_last():
     events = long_step(ran=600, cpu=1, looks=("echo",))
     events[-1:] = [
         event(1100, "wake", 3, by=0, why="io", q=1),

@@ -63,7 +63,7 @@ def test_sleeping_and_giving_a_turn_are_told_as_waits():
     assert wakes(trace, "nap-2") == [("spawn", 1), ("timer", 0), ("yield", 2)]
 
 
-def test_a_task_that_another_one_wakes_tells_by_whom():
+def test_a_wake_records_the_task_that_caused_it():
     async def main():
         event = asyncio.Event()
 

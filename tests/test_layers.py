@@ -220,7 +220,7 @@ def test_the_table_allows_no_circle():
     assert upwards == []
 
 
-def test_the_table_allows_nothing_that_nobody_uses():
+def test_the_table_allows_nothing_that_is_not_used():
     used: dict[str, set[str]] = {room: set() for room in ROOMS}
     for name, path in modules().items():
         package = (

@@ -181,7 +181,7 @@ def arrows(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
             if a[0] == b[0]]  # fmt: skip
 
 
-def test_an_arrow_goes_from_the_waker_to_who_is_ready(export):
+def test_an_arrow_goes_from_the_waker_to_the_ready_fiber(export):
     events = export(*RUN)
 
     assert arrows(events) == [
@@ -194,7 +194,7 @@ def test_an_arrow_goes_from_the_waker_to_who_is_ready(export):
     assert {(e["name"], e["cat"]) for e in events if e["ph"] in "sf"} == {("wake", "wake")}
 
 
-def test_who_wakes_itself_by_wait_zero_gets_no_arrow(export):
+def test_a_fiber_that_wakes_itself_by_wait_zero_gets_no_arrow(export):
     events = export(*RUN)
 
     assert [a for a in arrows(events) if a[0] == a[2]] == []

@@ -159,7 +159,7 @@ def test_data_that_came_while_the_poll_waited_was_not_hidden(network):
     assert [wake.hidden for wake in io_wakes(trace)] == [0]
 
 
-def test_nobody_asks_how_long_data_was_there_unless_told_to(network):
+def test_no_socket_is_asked_how_long_data_was_there_by_default(network):
     left, right = network.socketpair(latency=0.1)
 
     trace = run(network, sender(left), late_reader(right, network.clock))

@@ -52,7 +52,7 @@ def raises_at_first(_event):
 
 
 @pytest.mark.filterwarnings("ignore:the trace's observer")
-def test_who_is_watched_does_what_it_does_unwatched():
+def test_a_watched_fiber_does_what_it_does_unwatched():
     notes = [run(observer) for observer in (None, [].append, Trace(), raises_at_first)]
 
     assert notes[1:] == notes[:1] * 3
@@ -133,7 +133,7 @@ def test_no_poll_is_told_when_fibers_are_ready_and_none_waits_on_a_socket(schedu
     assert story(events, "poll", "polled") == []
 
 
-def test_a_poll_tells_how_long_it_may_take_and_who_waits(scheduler, network, events):
+def test_a_poll_records_how_long_it_may_take_and_how_many_fibers_wait(scheduler, network, events):
     left, _right = network.socketpair()
     scheduler.add(yields(RECV(left)))
     scheduler.add(yields(WAIT(2)))

@@ -78,7 +78,7 @@ def starving(cpu: float | None = 20, clock: str = "perf_counter") -> Story:
     return told.run(1, 1, cpu=1, how="return").tell("stop", reason="stopped", dropped=0)
 
 
-def test_who_was_starved_is_told_with_the_culprit():
+def test_a_starved_fiber_is_reported_with_the_culprit():
     found = starving().found("starved")
 
     assert str(found) == (
@@ -92,14 +92,14 @@ def test_who_was_starved_is_told_with_the_culprit():
     assert (found.certainty, found.severity, found.blames) == ("certain", "warning", True)
 
 
-def test_a_starved_fiber_is_blamed_on_nobody_when_the_machine_was_busy():
+def test_no_fiber_is_blamed_for_starving_when_the_machine_was_busy():
     found = starving(cpu=2).found("starved")
 
     assert "The machine was probably busy. Not your code." in str(found)
     assert (found.src, found.certainty, found.blames) == ("f2.py:9", "unclear", False)
 
 
-def test_a_starved_fiber_is_blamed_on_nobody_when_nothing_was_measured():
+def test_no_fiber_is_blamed_for_starving_when_nothing_was_measured():
     found = starving(cpu=None).found("starved")
 
     assert str(found).endswith(
@@ -168,7 +168,7 @@ def test_data_that_its_own_fiber_let_lie_is_not_hidden():
     assert told.kinds() == []
 
 
-def test_a_timer_that_nobody_held_up_is_the_machines():
+def test_a_late_timer_without_a_culprit_is_the_machines():
     told = Story("nap").run(1, 1, cpu=1, op="WAIT", dt=10 * MS)
     told.t = 100
     told.wake(1, "timer", late=89 * MS).run(1, 1, cpu=1, how="return")
@@ -212,7 +212,7 @@ def test_a_slow_turn_of_short_steps_has_no_culprit():
 
 
 @pytest.mark.parametrize("cpu", [0.1, None])
-def test_a_slow_turn_on_a_busy_machine_is_blamed_on_nobody(cpu):
+def test_no_fiber_is_blamed_for_a_slow_pass_on_a_busy_machine(cpu):
     assert crowd(cpu).found("slow turn").blames is False
 
 
@@ -237,7 +237,7 @@ def spinning(step: float, passes: int, sleeps: int = 0) -> Story:
     return told.run(1, step, cpu=step, how="return").tell("stop", reason="done", dropped=0)
 
 
-def test_who_waits_busily_is_told_to_wait():
+def test_a_fiber_that_waits_busily_gets_the_remedy():
     found = spinning(0.01, 980, sleeps=19).found("busy waiting")
 
     assert str(found) == (
@@ -249,13 +249,13 @@ def test_who_waits_busily_is_told_to_wait():
     assert found.numbers == {"self_wakes": 980, "wakes": 1000, "ran": 10 * MS}
 
 
-def test_who_never_slept_is_told_so():
+def test_a_fiber_that_waited_for_nothing_is_said_to():
     assert "(100 % of its wakes are after WAIT(0)) and waited for nothing." in str(
         spinning(0.01, 999).found("busy waiting")
     )
 
 
-def test_who_works_between_is_not_waiting_busily():
+def test_a_fiber_that_works_between_is_not_waiting_busily():
     assert spinning(2, 200).kinds() == []
     assert spinning(0.01, 90).kinds() == []
     assert spinning(0.01, 200, sleeps=250).kinds() == []
@@ -333,7 +333,7 @@ def test_a_crash_is_told_once_for_each_line():
 
 
 @pytest.mark.parametrize("error", ["ConnectionResetError: [Errno 104]", "FiberTimeout: x"])
-def test_what_the_other_side_did_is_blamed_on_nobody(error):
+def test_what_the_other_side_did_is_not_blamed_on_the_program(error):
     found = failing(error).found("crash")
 
     assert "The other side was slow or went away" in str(found)

@@ -144,7 +144,7 @@ class Slow(Exception):
 @pytest.mark.parametrize("debug", [False, True])
 @pytest.mark.parametrize("output", [None, "withheld", "direct"])
 @pytest.mark.parametrize("error", [Unprintable(), Frozen(1), Slow(), ValueError("é\udc80\x00")])
-def test_an_exception_that_cannot_be_printed_disturbs_nobody(
+def test_an_exception_that_cannot_be_printed_disturbs_no_other_fiber(
     network, log, error, output, debug, events
 ):
     file = io.TextIOWrapper(io.BytesIO(), "ascii")

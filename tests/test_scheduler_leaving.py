@@ -68,7 +68,7 @@ def test_keyboard_interrupt_and_system_exit_leave_run_and_close_all(scheduler, l
     assert isinstance(ender.error, fatal)
 
 
-def test_who_is_closed_is_told_as_cancelled(scheduler, events, log):
+def test_a_fiber_that_is_closed_is_recorded_as_cancelled(scheduler, events, log):
     scheduler.add(yields(WAIT(9)))
     scheduler.add(yields(WAIT(0), WAIT(0)))
     scheduler.add(raises(KeyboardInterrupt(), WAIT(0)))
@@ -193,7 +193,7 @@ def test_an_object_that_only_acts_like_a_generator_is_closed_like_one(scheduler)
 
 
 @pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
-def test_an_observer_that_goes_on_raising_a_fatal_exception_keeps_nobody_open(
+def test_an_observer_that_goes_on_raising_a_fatal_exception_keeps_no_fiber_open(
     network, clock, log, fatal
 ):
     def observer(event):
@@ -218,7 +218,7 @@ def test_an_observer_that_goes_on_raising_a_fatal_exception_keeps_nobody_open(
 
 
 @pytest.mark.parametrize("fatal", [KeyboardInterrupt, SystemExit])
-def test_an_error_whose_message_raises_a_fatal_exception_keeps_nobody_open(reporting, log, fatal):
+def test_an_error_whose_message_raises_a_fatal_exception_keeps_no_fiber_open(reporting, log, fatal):
     class Evil(Exception):
         def __str__(self):
             raise fatal

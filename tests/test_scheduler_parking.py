@@ -65,7 +65,7 @@ def test_the_woken_stand_behind_those_already_ready(scheduler, events):
     ]
 
 
-def test_who_yields_wait_zero_stands_before_those_it_wakes(scheduler, events):
+def test_a_fiber_that_yields_wait_zero_stands_before_those_it_wakes(scheduler, events):
     scheduler.add(yields(WAIT(None)))
     scheduler.add(yields(WAIT(0)))
     scheduler.run()
@@ -98,7 +98,7 @@ def test_parked_fibers_are_woken_in_the_order_in_which_they_parked(scheduler, ev
     ]
 
 
-def test_only_those_who_parked_before_it_ran_are_woken_by_a_fiber(scheduler, events):
+def test_only_fibers_that_parked_before_it_ran_are_woken_by_a_fiber(scheduler, events):
     scheduler.add(yields(WAIT(None)))
     scheduler.add(yields(WAIT(None)))
 
@@ -140,7 +140,7 @@ def test_two_fibers_that_only_look_do_not_keep_each_other_spinning(scheduler, cl
 
 
 @pytest.mark.parametrize("traced", [False, True])
-def test_who_has_sent_since_it_looked_did_more_than_look(network, clock, log, traced):
+def test_a_fiber_that_has_sent_since_it_looked_did_more_than_look(network, clock, log, traced):
     """Without a trace a SEND that need not wait goes a way of its own."""
     sock = network.socketpair()[0]
 
@@ -217,7 +217,7 @@ def test_a_joiner_that_makes_progress_wakes_the_next(scheduler, log):
     assert log == [("middle", "first"), ("last", "middle"), ("very last", "last")]
 
 
-def test_who_joins_is_told_where_the_fiber_failed_and_nothing_of_other_joiners(scheduler, log):
+def test_a_joiner_sees_where_the_fiber_failed_and_nothing_of_other_joiners(scheduler, log):
     fiber = scheduler.add(raises(ValueError("no"), WAIT(0)))
 
     def joins():
@@ -349,7 +349,7 @@ def test_join_raises_what_ended_the_fiber(scheduler, log):
     assert log == [("gone",)]
 
 
-def test_each_who_joins_a_failed_fiber_gets_the_traceback_of_that_fiber(network, clock):
+def test_each_joiner_of_a_failed_fiber_gets_the_traceback_of_that_fiber(network, clock):
     def worker():
         yield WAIT(1)
         raise KeyError("gone")

@@ -44,7 +44,7 @@ def test_a_pass_resumes_each_ready_fiber_once_first_come_first_served(scheduler,
     assert "".join(log) == "abcabcabc"
 
 
-def test_who_is_added_by_a_running_fiber_is_resumed_in_the_next_pass(scheduler, log):
+def test_a_fiber_added_by_a_running_one_is_resumed_in_the_next_pass(scheduler, log):
     def parent():
         start(yields(log, "child"))
         log.append("parent")
@@ -58,7 +58,7 @@ def test_who_is_added_by_a_running_fiber_is_resumed_in_the_next_pass(scheduler, 
     assert log == ["parent", "other", "child", "parent again"]
 
 
-def test_who_becomes_ready_in_a_pass_is_resumed_in_the_next(scheduler, events):
+def test_a_fiber_that_becomes_ready_in_a_pass_is_resumed_in_the_next(scheduler, events):
     def canceller(victim):
         yield WAIT(0)
         victim.cancel()

@@ -110,7 +110,7 @@ def test_time_never_goes_back(clock):
     assert clock.now_ns() == 5
 
 
-def test_nobody_else_runs_while_a_fiber_burns_time(scheduler, clock, log):
+def test_no_other_fiber_runs_while_one_burns_time(scheduler, clock, log):
     def busy():
         log.append(("busy", clock.now()))
         clock.burn(3)
@@ -129,7 +129,7 @@ def test_nobody_else_runs_while_a_fiber_burns_time(scheduler, clock, log):
     assert log == [("busy", 0.0), ("busy", 3.0), ("sleeper", 3.0), ("busy", 4.0)]
 
 
-def test_when_everybody_waits_the_clock_jumps_to_the_next_deadline(scheduler, clock, log):
+def test_when_every_fiber_waits_the_clock_jumps_to_the_next_deadline(scheduler, clock, log):
     def sleeper(seconds):
         yield WAIT(seconds)
         log.append(clock.now_ns())
@@ -623,7 +623,7 @@ def test_deadlock_says_what_would_help(network, scheduler):
     )
 
 
-def test_what_is_on_its_way_to_nobody_does_not_hide_a_deadlock(network, scheduler, clock):
+def test_data_that_no_fiber_waits_for_does_not_hide_a_deadlock(network, scheduler, clock):
     left, right = network.socketpair(latency=5)
     left.send(b"x")
 
@@ -681,7 +681,7 @@ def test_the_network_keeps_no_socket_that_its_fiber_dropped(network):
     assert (gone(), right.recv(100), right.recv(100)) == (None, b"last words", b"")
 
 
-def test_closing_the_network_forgets_who_waits_but_no_connection(network):
+def test_closing_the_network_forgets_waiting_fibers_but_no_connection(network):
     left, right = network.socketpair(latency=1)
     waiter = Waiter(right)
     network.arm(waiter, right, READABLE)

@@ -200,14 +200,14 @@ def test_a_percentile_is_a_time_that_occurred():
     assert Quantiles.of([7]) == Quantiles(1, 7, 7, 7, 7)
 
 
-def test_who_ran_while_a_fiber_was_ready_adds_up_to_that_time():
+def test_the_times_of_others_while_a_fiber_was_ready_add_up_to_that_time():
     spans = build_spans(told())
 
     assert starved_by(spans) == {1: {0: 2 * MS}, 2: {0: 2 * MS, 1: MS}}
     assert sum(starved_by(spans)[2].values()) == spans.totals(2)[spans[1].state]
 
 
-def test_who_ran_is_counted_by_the_part_that_lies_between_two_times():
+def test_a_step_counts_by_the_part_that_lies_between_two_times():
     holders = Holders(build_spans(told()))
 
     held = {0: 5}
@@ -216,7 +216,7 @@ def test_who_ran_is_counted_by_the_part_that_lies_between_two_times():
     assert holders.range(24 * MS, 30 * MS) == (2, 2)
 
 
-def test_only_those_who_were_ready_longest_can_be_asked_for():
+def test_only_the_fibers_that_were_ready_longest_can_be_asked_for():
     assert list(starved_by(build_spans(told()), most=1)) == [2]
 
 

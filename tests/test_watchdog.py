@@ -88,7 +88,7 @@ def test_the_line_that_sleeps_is_found_wherever_it_stands(tmp_path, seed):
 
 
 @pytest.mark.live
-def test_the_helper_that_sleeps_is_named_and_not_who_called_it():
+def test_the_helper_that_sleeps_is_named_and_not_its_caller():
     def helper():
         time.sleep(HOLD)
 
