@@ -122,10 +122,12 @@ class Scheduler:
         if self._alarms.live:
             now = self._clock.now_ns()
             while (fiber := self._alarms.due(now)) is not None:
+                late: Time = now - deadline_of(fiber._alarm)
                 if fiber.wait.__class__ is not WAIT:
                     fiber.pending = FiberTimeout.of(fiber)
-                    self._poller.disarm(fiber)
-                self._make_ready(fiber, 0, "timer", now - deadline_of(fiber._alarm))
+                    if self._poller.disarm(fiber):  # what came before the clock was read wins
+                        fiber.pending = late = None
+                self._make_ready(fiber, 0, "io" if late is None else "timer", late)
 
     def _park(self, fiber: Fiber, wait: Any) -> None:
         """Let `fiber` wait for what it has yielded, unless it can go on at once."""
@@ -150,11 +152,9 @@ class Scheduler:
         if self._report is not None:
             self._report.yielded(fiber, wait)
         fiber.wait = wait
-        seconds = wait._seconds if kind is WAIT else wait._timeout
-        if seconds is None and kind is not WAIT:
-            limit = self._patience
-        else:
-            limit = nanoseconds(seconds)
+        on_socket = kind is not WAIT
+        seconds = wait._timeout if on_socket else wait._seconds
+        limit = self._patience if seconds is None and on_socket else nanoseconds(seconds)
         if limit is not None:
             self._alarms.set(fiber, self._clock.now_ns() + limit)
 

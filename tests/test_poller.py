@@ -278,15 +278,42 @@ def test_a_pipe_can_be_waited_for(live, log):
     assert log == [("writer", "resumed"), ("reader", "resumed")]
 
 
-@pytest.mark.posix
-def test_a_file_given_to_recv_raises_at_the_yield_and_disturbs_nobody(live, pair, log):
-    with tempfile.TemporaryFile() as file:
-        live.add(told(RECV(file), log, "file"))
-        live.add(told(RECV(pair[0]), log, "socket"))
-        live.add(after(0.05, pair[1].send, b"x"))
-        live.run()
+SYSTEMS = ["epoll", "PollSelector", "SelectSelector"]
 
-    assert log == [("file", PermissionError), ("socket", "resumed")]
+
+def use(system, monkeypatch):
+    """Hide epoll, unless it is `system`, and let `selectors` take what is named instead."""
+    if system != "epoll":
+        monkeypatch.delattr(select, "epoll", raising=False)
+        monkeypatch.setattr(selectors, "DefaultSelector", getattr(selectors, system))
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("what", ["a plain file", os.devnull, os.curdir])
+@pytest.mark.parametrize("kind", [RECV, SEND])
+def test_what_is_always_ready_is_ready_at_once_behind_the_others(
+    monkeypatch, pair, log, system, what, kind
+):
+    def takes_turns():
+        yield WAIT(0)
+        log.append("another")
+
+    use(system, monkeypatch)
+    with contextlib.ExitStack() as stack:
+        if what == "a plain file":
+            number = stack.enter_context(tempfile.TemporaryFile()).fileno()
+        else:
+            number = os.open(what, os.O_RDONLY)
+            stack.callback(os.close, number)
+        scheduler = Scheduler()
+        scheduler.add(told(kind(Number(number), timeout=5), log, "file"))
+        scheduler.add(takes_turns())
+        scheduler.add(told(RECV(pair[0], timeout=0.02), log, "socket"))
+        scheduler.run()
+
+    assert sorted(map(str, log[:2])) == ["('file', 'resumed')", "another"]
+    assert log[2] == ("socket", FiberTimeout)
 
 
 def test_a_fileno_that_is_no_number_raises_at_the_yield(live, log):
@@ -482,6 +509,192 @@ def test_the_ghost_of_a_copied_descriptor_wakes_nobody(counted, counting, log, n
 
     assert (log[0], log[1][0], log[2:]) == (True, "old", [("new", FiberTimeout)])
     assert counting.polls < 50
+
+
+@pytest.mark.posix
+def test_the_ghost_of_a_number_that_was_used_twice_since_wakes_nobody(
+    counted, counting, log, new_pair
+):
+    first, peer = new_pair()
+    kept = []
+
+    def end_with(number):
+        pair = new_pair()
+        return pair[0] if pair[0].fileno() == number else pair[1]
+
+    def reuses():
+        yield WAIT(0.05)
+        number = first.fileno()
+        kept.append(first.dup())
+        first.close()
+        second = end_with(number)
+        yield SEND(second)
+        second.close()
+        for end in socket.socketpair():  # the other end of `second` keeps its number
+            end.close()
+        third = end_with(number)
+        log.append(third.fileno() == number)
+        peer.send(b"x")
+        receiver = start(told(RECV(third, timeout=0.8), log, "third"))
+        while receiver.result is None:
+            yield WAIT(0.05)
+        kept[0].close()
+
+    counted.add(told(RECV(first), log, "first"))
+    counted.add(reuses())
+    counted.run()
+
+    assert (log[0], log[1], log[2:]) == (True, ("first", SocketClosed), [("third", FiberTimeout)])
+    assert counting.polls < 60
+
+
+# -- Another descriptor of the same number ------------------------------------
+
+
+class Reconnecting:
+    """An object that gets a new socket, of the same number."""
+
+    def __init__(self):
+        self.sock = self.peer = None
+        self.connect()
+
+    def connect(self):
+        if self.sock is not None:
+            self.sock.close()
+        self.sock, peer = socket.socketpair()
+        self.sock.setblocking(False)
+        # A copy, so that the next pair begins at the same number.
+        self.peer = peer.dup()
+        peer.close()
+
+    def fileno(self):
+        return self.sock.fileno()
+
+    def close(self):
+        self.sock.close()
+        self.peer.close()
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("timeout", [0.05, 3])
+def test_a_client_that_connects_again_is_woken(monkeypatch, log, system, timeout):
+    def fiber():
+        client = Reconnecting()
+        number = client.fileno()
+        for byte in (b"1", b"2"):
+            client.peer.send(byte)
+            yield RECV(client, timeout=timeout)
+            log.append((client.sock.recv(9), client.fileno() == number))
+            client.peer.close()
+            client.connect()
+        client.close()
+
+    use(system, monkeypatch)
+    scheduler = Scheduler()
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert log == [(b"1", True), (b"2", True)]
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("timeout", [0.05, 5])
+def test_a_socket_whose_number_was_replaced_is_woken(
+    monkeypatch, pair, log, new_pair, system, timeout
+):
+    left, right = pair
+    new, peer = new_pair()
+
+    def fiber():
+        right.send(b"1")
+        yield RECV(left)
+        log.append(left.recv(9))
+        os.dup2(new.fileno(), left.fileno())
+        peer.send(b"2")
+        began = time.monotonic()
+        yield RECV(left, timeout=timeout)
+        log.append((left.recv(9), time.monotonic() - began < 2.5))
+
+    use(system, monkeypatch)
+    scheduler = Scheduler()
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert log == [b"1", (b"2", True)]
+
+
+@pytest.mark.posix
+def test_a_waiter_whose_number_was_closed_and_used_by_another_object_is_told(live, log, new_pair):
+    old, new = (Number(new_pair()[0].detach()) for _ in range(2))
+    ours, theirs = new_pair()
+
+    def replaces():
+        yield WAIT(0.05)
+        os.dup2(ours.fileno(), old.number)
+        os.close(new.number)
+        new.number = old.number
+        start(told(RECV(new, timeout=5), log, "new"))
+        yield WAIT(0.05)
+        theirs.send(b"x")
+
+    live.add(told(RECV(old), log, "old"))
+    live.add(replaces())
+    live.run()
+    os.close(old.number)
+
+    assert log == [("old", SocketClosed), ("new", "resumed")]
+
+
+# -- Data and deadlines -------------------------------------------------------
+
+
+class Paused(RealClock):
+    """A clock in front of which the process once stands still, and meanwhile data comes."""
+
+    def __init__(self, deadline_passes):
+        self.calls_until, self.deadline_passes, self.ahead = 0, deadline_passes, 0
+
+    def now_ns(self):
+        self.calls_until -= 1
+        if self.calls_until == 0:
+            self.deadline_passes()
+            self.ahead = 10**10
+        return time.perf_counter_ns() + self.ahead
+
+
+@pytest.mark.parametrize("calls_until", [1, 2])
+def test_data_that_came_while_the_process_stood_still_wins_over_the_deadline(
+    pair, log, calls_until
+):
+    def fiber():
+        clock.calls_until = calls_until + 1  # the next call is for the deadline itself
+        yield from told(RECV(pair[0], timeout=0.05), log)
+
+    clock = Paused(lambda: pair[1].send(b"x"))
+    scheduler = Scheduler(clock=clock)
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert log == [("fiber", "resumed")]
+
+
+@pytest.mark.posix
+def test_data_that_came_while_a_signal_handler_was_slow_wins_over_the_deadline(live, pair, log):
+    import signal
+
+    def slow(*_):
+        pair[1].send(b"x")
+        time.sleep(0.4)
+
+    before = signal.signal(signal.SIGALRM, slow)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    live.add(told(RECV(pair[0], timeout=0.3), log))
+    live.run()
+    signal.signal(signal.SIGALRM, before)
+
+    assert log == [("fiber", "resumed")]
 
 
 @pytest.mark.parametrize("how", ["sleeps", "parked", "waits elsewhere"])

@@ -9,9 +9,12 @@ What this module does not know: sockets, fibers, and who waits.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import selectors
+import stat
 from typing import Any
 
 READABLE, WRITABLE = 1, 4  # as EPOLLIN and EPOLLOUT have it
@@ -30,7 +33,7 @@ def make_set() -> Any:
 def make_probe(fileno: int, events: int = WRITABLE) -> Any:
     """Return what tells, by ``poll(0)``, which of `events` are true of one descriptor now."""
     if not hasattr(select, "poll"):
-        return _Probe(fileno)
+        return _Probe(fileno, events)
     probe = select.poll()
     probe.register(fileno, events)
     return probe
@@ -45,15 +48,14 @@ def number_of(sock: Any) -> int:
     return number
 
 
-def exists(fileno: int) -> bool:
-    """Return whether the process has a descriptor of this number; True where it cannot tell."""
-    if os.name != "posix":
-        return True  # a socket's number is no file's number there
-    try:
-        os.get_inheritable(fileno)  # the cheapest question: a sweep asks it of every socket
-    except OSError:
-        return False
-    return True
+def look(fileno: int, events: int) -> int:
+    """Return which of `events`, and what TROUBLE, are true of one descriptor now; 0 for none.
+
+    It asks about the number alone, so what was registered before has no say.
+    """
+    for _, found in make_probe(fileno, events & ~TROUBLE).poll(0):
+        return int(found) & (READABLE | WRITABLE | TROUBLE)
+    return 0
 
 
 class _Selector:
@@ -65,10 +67,17 @@ class _Selector:
         self.unregister = self._selector.unregister
 
     def register(self, fileno: int, wanted: int) -> None:
+        # Taken out first: where a closed descriptor leaves in silence (kqueue), its number stays.
+        with contextlib.suppress(KeyError):
+            self.unregister(fileno)
+        if os.name == "posix":  # elsewhere a socket's number is no file's number
+            mode = os.fstat(fileno).st_mode  # as epoll: an error for a number that is not open
+            if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+                # As epoll, and not as kqueue, for which a file is not readable at its end.
+                raise PermissionError(errno.EPERM, "a plain file is always ready")
         self._selector.register(fileno, self._mask(wanted))
 
-    def modify(self, fileno: int, wanted: int) -> None:
-        self._selector.modify(fileno, self._mask(wanted))
+    modify = register
 
     def poll(self, seconds: float, _most: int = -1) -> list[tuple[int, int]]:
         return [
@@ -82,16 +91,20 @@ class _Selector:
 
 
 class _Probe:
-    """A select.poll of one descriptor for sending, over select(), where there is no poll()."""
+    """A select.poll of one descriptor, over select(), where there is no poll()."""
 
-    def __init__(self, fileno: int) -> None:
+    def __init__(self, fileno: int, events: int) -> None:
         self._fileno = fileno
+        self._events = events
 
-    def poll(self, _timeout: int) -> list[int]:
+    def poll(self, _timeout: int) -> list[tuple[int, int]]:
         asked = (self._fileno,)
+        receiving = asked if self._events & READABLE else ()
+        sending = asked if self._events & WRITABLE else ()
         try:
             # Windows reports a connection that failed as an exception, not as writable.
-            _, writable, failed = select.select((), asked, asked, 0)
-        except ValueError:  # a number too high for select(): the next pass tells
-            return []
-        return writable or failed
+            readable, writable, failed = select.select(receiving, sending, sending, 0)
+        except (OSError, ValueError):
+            return []  # closed, or too high for select(): who registers it is told
+        found = READABLE * bool(readable) | WRITABLE * bool(writable or failed)
+        return [(self._fileno, found)] if found else []

@@ -1,24 +1,28 @@
 """Clock and Poller: the two seams between the scheduler and the world, and the real ones.
 
-The rule kept here: a fiber is woken only by an event on the very socket it waits on. Numbers
-of descriptors are used again, so each socket has one Watch, found by its number and believed
+The rule kept here: a fiber is woken only by an event on the very socket it waits on, and such
+an event is never lost. Numbers of descriptors are used again, so a number's Watch is believed
 only while it is of the same socket.
 
 A descriptor is registered once and stays registered from one wait to the next, level-triggered;
 it is taken out only when an event comes that nobody waits for. So an echo costs two system
 calls of its own, and its share in one epoll_wait. Two things epoll does not tell:
 
-- A closed descriptor leaves epoll in silence, and its fiber would wait for ever. So twice a
-  second, and whenever its number turns up with another socket, each socket waited on is asked
-  whether it is still open.
+- A closed descriptor leaves epoll in silence, and its fiber would wait for ever. The number may
+  have another descriptor by then: of another socket, or of the same object (a client that
+  connects again, ``os.dup2``). epoll does know: to change the events of a descriptor that is not
+  in its set is an error. So whatever is waited for is registered again twice a second, and at
+  once when its number turns up with another object, or with one that can change its descriptor.
 - A descriptor that was closed while a copy of it lives (dup, fork) goes on reporting events
-  under its old number, and can no longer be taken out. So when a number is used again, its
-  events are looked into one by one until, at the next sweep, the whole set is made anew.
+  under its old number, and can no longer be taken out: a ghost. So a number that has a new
+  descriptor is suspect: each of its events is held against what poll(2) says of the number,
+  until, at the next sweep, the whole set is made anew.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import ipaddress
 import socket
 import time
@@ -36,7 +40,7 @@ from .descriptors import (
     READABLE,
     TROUBLE,
     WRITABLE,
-    exists,
+    look,
     make_probe,
     make_set,
     number_of,
@@ -77,8 +81,11 @@ class Poller(Protocol):
         """
         ...
 
-    def disarm(self, fiber: Any) -> None:
-        """Let `fiber` no longer wait on its socket."""
+    def disarm(self, fiber: Any) -> bool:
+        """Let `fiber` no longer wait; return whether what it waited for is there by now.
+
+        That may have come since the last poll.
+        """
         ...
 
     def poll(self, timeout: int | None) -> list[Any]:
@@ -95,37 +102,36 @@ class Poller(Protocol):
 
 
 class Watch:
-    """What is known of one socket: who waits on it, and what the system was asked to report."""
+    """What is known of one number: who waits on it, and what the system was asked to report."""
 
     __slots__ = ("armed", "fileno", "receiver", "sender", "socket", "suspect")
 
-    def __init__(self, sock: Socket, fileno: int) -> None:
+    def __init__(self, fileno: int) -> None:
         self.fileno = fileno
         self.receiver: Any = None  # the fiber that waits to receive
         self.sender: Any = None  # the fiber that waits to send
         self.armed = 0  # READABLE | WRITABLE, as registered
         self.suspect = False  # whether events under this number may be those of a closed socket
-        self.socket: Callable[[], Socket | None]
-        try:
+        self.socket: Callable[[], Socket | None] = _unknown
+
+    def remember(self, sock: Socket) -> None:
+        """Remember whose number it is, if the object keeps its descriptor until it is closed."""
+        self.socket = _unknown
+        if getattr(type(sock), "fileno", None) is socket.socket.fileno:
             # Weak: a socket that its fiber has dropped is closed, not kept alive from here.
             self.socket = weakref.ref(sock)
-        except TypeError:
-            self.socket = _forgotten
 
     def waiters(self) -> list[Any]:
         """Return the fibers that wait here: none, one or two."""
         return [fiber for fiber in (self.receiver, self.sender) if fiber is not None]
 
-    def is_open(self) -> bool:
-        """Whether the socket, or an object of the same number that somebody waits on, is open."""
-        if number_of(self.socket()) == self.fileno:
-            return True
-        waits = [fiber.wait for fiber in self.waiters()]
-        return any(wait is not None and number_of(wait.sock) == self.fileno for wait in waits)
+    def wanted(self) -> int:
+        """Return what they wait for: READABLE, WRITABLE, both or 0."""
+        return READABLE * (self.receiver is not None) | WRITABLE * (self.sender is not None)
 
 
-def _forgotten() -> None:
-    """Stand for a socket that cannot be referred to weakly: it is not remembered at all."""
+def _unknown() -> None:
+    """Stand for an object that may get another descriptor: it is asked at each wait."""
 
 
 class RealPoller:
@@ -134,12 +140,13 @@ class RealPoller:
     def __init__(self) -> None:
         self.waiting = 0
         self._watches: dict[int, Watch] = {}
-        self._closed: list[Any] = []  # fibers to be told at the next poll
+        self._ended: list[Any] = []  # fibers that the next poll returns, whatever it hears
         self._set: Any = None
         # One argument: a key of two would cost as much as it saves.
         self._probe = lru_cache(MOST_PROBES)(make_probe)
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._next_sweep = 0.0
+        self._haunted = False  # whether the set is to be made anew at the next sweep
 
     def open(self) -> None:
         """Make the set of descriptors, and the pair of sockets by which `wake` is heard."""
@@ -161,9 +168,9 @@ class RealPoller:
                 end.close()
         self._pair = self._set = None
         self._watches.clear()
-        self._closed.clear()
+        self._ended.clear()
         self._probe.cache_clear()
-        self.waiting = 0
+        self.waiting, self._haunted = 0, False
 
     def listen(self, address: tuple[str, int]) -> socket.socket:
         """Return a non-blocking socket that listens at `address` on this machine.
@@ -200,7 +207,7 @@ class RealPoller:
         fileno = sock.fileno()
         watch = self._watches.get(fileno)
         if watch is None or watch.socket() is not sock:
-            watch = self._watch(fiber, sock)
+            watch = self._watch(fiber, sock, fileno)
         if direction == READABLE:
             if watch.receiver is not None:
                 raise SocketBusy.of(watch.receiver, fiber, "receive", fileno)
@@ -211,35 +218,36 @@ class RealPoller:
             # nearly always room.
             if self._probe(fileno).poll(0):
                 return True
-        if not watch.armed & direction:
-            self._ask(watch, watch.armed | direction)
         if direction == READABLE:
             watch.receiver = fiber
         else:
             watch.sender = fiber
         fiber._watch = watch
         self.waiting += 1
+        if not watch.armed & direction:
+            self._ask(watch, watch.armed | direction)
         return False
 
-    def disarm(self, fiber: Any) -> None:
-        """Let `fiber` no longer wait; the descriptor stays registered."""
-        watch = fiber._watch
+    def disarm(self, fiber: Any) -> bool:
+        """Let `fiber` no longer wait; see Poller. The descriptor stays registered."""
+        watch, direction = fiber._watch, 0
         if watch.receiver is fiber:
-            watch.receiver = None
+            watch.receiver, direction = None, READABLE
         elif watch.sender is fiber:
-            watch.sender = None
-        elif fiber in self._closed:
-            self._closed.remove(fiber)
+            watch.sender, direction = None, WRITABLE
+        elif fiber in self._ended:
+            self._ended.remove(fiber)
         else:
-            return  # a poll has returned it already, and ^C came before it was made ready
+            return False  # a poll has returned it already, and ^C came before it was made ready
         self.waiting -= 1
+        return direction != 0 and bool(look(watch.fileno, direction))
 
     def poll(self, timeout: int | None) -> list[Any]:
         """Wait for events and return the fibers they wake; see Poller."""
         seconds = DAY if timeout is None else min(timeout / 1e9, DAY)
         if self.waiting and seconds > SWEEP:
             seconds = SWEEP
-        if self._closed:
+        if self._ended:
             seconds = 0
         ready: list[Any] = []
         watches = self._watches
@@ -255,9 +263,9 @@ class RealPoller:
                 self._sort_out(watch, events, ready)
         if time.monotonic() >= self._next_sweep:
             self._sweep()
-        if self._closed:
-            ready += self._closed
-            self._closed = []
+        if self._ended:
+            ready += self._ended
+            self._ended = []
         self.waiting -= len(ready)
         return ready
 
@@ -269,11 +277,10 @@ class RealPoller:
             with contextlib.suppress(OSError):
                 pair[1].send(b"\0")
 
-    # -- One socket -----------------------------------------------------------
+    # -- One number -----------------------------------------------------------
 
-    def _watch(self, fiber: Any, sock: Socket) -> Watch:
-        """Return the Watch of `sock`, whose number is new or was another object's."""
-        fileno = number_of(sock)
+    def _watch(self, fiber: Any, sock: Socket, fileno: int) -> Watch:
+        """Return the Watch of the number of `sock`, which is new or was another object's."""
         if isinstance(fileno, bool) or not isinstance(fileno, int) or fileno > HIGHEST:
             # Here, since the next sweep would ask the system about it, and fail for everybody.
             raise TypeError(
@@ -281,17 +288,20 @@ class RealPoller:
             )
         if fileno < 0:
             raise SocketClosed.of(fiber, sock)
-        old = self._watches.get(fileno)
-        new = Watch(sock, fileno)
-        if old is not None and old.is_open():
-            # Two objects with one number: the system knows only one descriptor.
-            old.socket = new.socket
-            return old
-        if old is not None:
-            self._tell_closed(old)
-            new.suspect = old.armed != 0
-        self._watches[fileno] = new
-        return new
+        watch = self._watches.get(fileno)
+        if watch is None:
+            watch = self._watches[fileno] = Watch(fileno)
+        self._tell_closed(watch)
+        # Two objects may well have one number: the system knows only one descriptor. But if the
+        # last one was closed, or the system has never heard of this one, it is another.
+        owner = watch.socket
+        closed = owner is not _unknown and number_of(owner()) != fileno and not watch.waiters()
+        if watch.armed and (closed or not self._is_registered(watch)):
+            for waiter in watch.waiters():
+                self._end_wait(watch, waiter, _closed(watch, waiter))
+            watch.armed, watch.suspect = 0, True
+        watch.remember(sock)
+        return watch
 
     def _events(self, seconds: float) -> Any:
         """Return what the system reports: pairs of a number and its events."""
@@ -301,34 +311,61 @@ class RealPoller:
         except (OSError, ValueError) as error:  # select() refuses a set with a closed descriptor
             before = len(self._watches)
             self._sweep()
-            if isinstance(error, ValueError) and len(self._watches) == before:
+            if isinstance(error, ValueError) and len(self._watches) == before and not self._ended:
                 raise  # none was closed: there are more, or higher ones, than select() can take
             self._renew()
             return ()
 
-    def _ask(self, watch: Watch, wanted: int) -> None:
-        """Have the system report `wanted` for a socket, nothing at all for 0."""
+    def _is_registered(self, watch: Watch) -> bool:
+        """Whether the number's descriptor is still the one that was registered."""
         try:
-            if watch.armed and wanted:
-                self._set.modify(watch.fileno, wanted)
-            elif wanted:
-                try:
-                    self._set.register(watch.fileno, wanted)
-                except (FileExistsError, KeyError):
-                    self._set.modify(watch.fileno, wanted)
-            else:
-                self._set.unregister(watch.fileno)
-        except (OSError, KeyError, ValueError):
-            if wanted and exists(watch.fileno):
-                raise  # nothing that can be waited for, such as a file on disk
-            self._renew()
-        watch.armed = wanted
+            self._set.modify(watch.fileno, watch.armed)
+        except OSError:
+            return False
+        return True
+
+    def _ask(self, watch: Watch, wanted: int) -> None:
+        """Have the system report `wanted` of the descriptor that has the number now.
+
+        If it cannot, the waits on it end: a plain file is always ready, the rest is an error.
+        """
+        fileno, armed = watch.fileno, watch.armed
+        watch.armed = 0
+        try:
+            try:
+                (self._set.modify if armed else self._set.register)(fileno, wanted)
+            except FileExistsError:
+                self._set.modify(fileno, wanted)
+            except FileNotFoundError:
+                # It is another descriptor. The old one is closed; but a copy of it may live on.
+                watch.suspect = True
+                self._set.register(fileno, wanted)
+        except OSError as error:
+            for fiber in watch.waiters():
+                reason: Exception | None = error
+                if error.errno == errno.EPERM:
+                    reason = None  # so epoll calls a plain file: to read it never blocks
+                elif error.errno == errno.EBADF:
+                    reason = _closed(watch, fiber)
+                self._end_wait(watch, fiber, reason)
+        else:
+            watch.armed = wanted
+
+    def _forget(self, watch: Watch) -> None:
+        """Have the system report no more of a number that nobody waits on."""
+        try:
+            self._set.unregister(watch.fileno)
+        except (OSError, KeyError):
+            self._suspect_all()  # it was of a closed descriptor, of which a copy may live
+        watch.armed = 0
 
     def _sort_out(self, watch: Watch, events: int, ready: list[Any]) -> None:
         """Wake who waits for `events`, and stop asking for what nobody waits for."""
-        if watch.suspect and not make_probe(watch.fileno, events & ~TROUBLE).poll(0):
-            self._renew()  # they are of a descriptor closed long ago, of which a copy lives
-            return
+        if watch.suspect:
+            events = look(watch.fileno, events)
+            if not events:
+                self._suspect_all()  # they were of a closed descriptor, of which a copy lives
+                return
         receiver, sender = watch.receiver, watch.sender
         if receiver is not None and events & (READABLE | TROUBLE):
             ready.append(receiver)
@@ -337,56 +374,73 @@ class RealPoller:
             ready.append(sender)
             watch.sender = None
         wanted = READABLE * (receiver is not None) | WRITABLE * (sender is not None)
-        if (events & TROUBLE and not wanted) or events & ~wanted & (READABLE | WRITABLE):
+        if not wanted:
+            self._forget(watch)
+        elif events & ~wanted & (READABLE | WRITABLE):
             self._ask(watch, wanted)
 
     def _hear(self, fileno: int) -> None:
         """Empty the pair that `wake` writes to; or be rid of a number nobody knows."""
         assert self._pair is not None
         if fileno != self._pair[0].fileno():
-            self._renew()
+            self._suspect_all()
             return
         with contextlib.suppress(BlockingIOError):
             while self._pair[0].recv(4096):
                 pass
 
-    # -- Closed sockets -------------------------------------------------------
+    # -- Closed sockets, and ghosts -------------------------------------------
+
+    def _end_wait(self, watch: Watch, fiber: Any, error: Exception | None) -> None:
+        """Have the next poll return `fiber`, with `error` for it to raise."""
+        if watch.receiver is fiber:
+            watch.receiver = None
+        else:
+            watch.sender = None
+        fiber.pending = error
+        self._ended.append(fiber)
 
     def _tell_closed(self, watch: Watch) -> None:
-        """Have who waits on a closed socket woken at the next poll, with an error."""
+        """End the waits on objects that no longer have the number: they were closed."""
         for fiber in watch.waiters():
-            fiber.pending = SocketClosed.of(fiber, fiber.wait.sock)
-            self._closed.append(fiber)
-        watch.receiver = watch.sender = None
+            if fiber.wait is not None and number_of(fiber.wait.sock) != watch.fileno:
+                self._end_wait(watch, fiber, _closed(watch, fiber))
+
+    def _suspect_all(self) -> None:
+        """Have the set made anew at the end of this poll: there is a ghost in it."""
+        self._haunted, self._next_sweep = True, 0.0
 
     def _sweep(self) -> None:
-        """Look for sockets that were closed, and forget them."""
-        self._next_sweep = time.monotonic() + SWEEP
-        ghosts = False
+        """Look whether each socket waited on is still the one that was registered."""
         for fileno, watch in list(self._watches.items()):
-            gone = not watch.is_open() or not exists(fileno)
-            ghosts |= watch.suspect or (gone and watch.armed != 0)
-            if gone:
-                self._tell_closed(watch)
+            self._tell_closed(watch)
+            if watch.receiver is not None or watch.sender is not None:
+                self._ask(watch, watch.armed | watch.wanted())
+            elif number_of(watch.socket()) != fileno:
+                if watch.armed:
+                    self._forget(watch)
                 del self._watches[fileno]
-        if ghosts:
+            self._haunted |= watch.suspect
+        if self._haunted:
             self._renew()
+        self._next_sweep = time.monotonic() + SWEEP
 
     def _renew(self) -> None:
-        """Make the set anew, of what is open and waited for."""
+        """Make the set anew, of what is waited for."""
         assert self._pair is not None
         self._set.close()
         self._set = make_set()
         self._set.register(self._pair[0].fileno(), READABLE)
         for watch in self._watches.values():
-            watch.suspect = False
-            watch.armed = READABLE * (watch.receiver is not None)
-            watch.armed |= WRITABLE * (watch.sender is not None)
-            if watch.armed:
-                try:
-                    self._set.register(watch.fileno, watch.armed)
-                except (OSError, ValueError):
-                    watch.armed = 0  # closed: the sweep will find it
+            watch.armed, watch.suspect = 0, False
+            if wanted := watch.wanted():
+                self._ask(watch, wanted)
+        self._haunted = False
+
+
+def _closed(watch: Watch, fiber: Any) -> SocketClosed:
+    """Return what to raise in `fiber`; its `wait` is not yet set while it is being armed."""
+    return SocketClosed.of(fiber, watch.fileno if fiber.wait is None else fiber.wait.sock)
 
 
 def clock_and_poller(clock: Clock | None, poller: Poller | None) -> tuple[Clock, Poller]:

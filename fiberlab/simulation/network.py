@@ -156,11 +156,15 @@ class SimulatedNetwork:
         self.waiting += 1
         return False
 
-    def disarm(self, fiber: Any) -> None:
-        """Let `fiber` no longer wait on its socket."""
-        if fiber in self._waiters:  # else a poll has returned it, and ^C came before it was ready
-            self._leave(fiber, self._waiters[fiber])
-            self._events.ready.pop(fiber, None)
+    def disarm(self, fiber: Any) -> bool:
+        """Let `fiber` no longer wait; return whether what it waited for is there by now."""
+        end = self._waiters.get(fiber)
+        if end is None:
+            return False  # a poll has returned it, and ^C came before it was ready
+        came = end.open and (end.readable if end.receiver is fiber else end.writable)
+        self._leave(fiber, end)
+        self._events.ready.pop(fiber, None)
+        return came
 
     def poll(self, timeout: int | None) -> list[Any]:
         """Return the fibers that can go on; if none can yet, let the clock jump first.
