@@ -125,7 +125,7 @@ class Scheduler:
                 late: Time = now - deadline_of(fiber._alarm)
                 if fiber.wait.__class__ is not WAIT:
                     fiber.pending = FiberTimeout.of(fiber)
-                    if self._poller.disarm(fiber):  # what came before the clock was read wins
+                    if self._poller.disarm(fiber):  # what came before that `now` wins
                         fiber.pending = late = None
                 self._make_ready(fiber, 0, "io" if late is None else "timer", late)
 

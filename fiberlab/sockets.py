@@ -39,6 +39,8 @@ _NETWORK = (
 )
 _OF_THE_CLIENT = {getattr(errno, name) for name in _NETWORK if hasattr(errno, name)}
 _PAUSE = 0.05  # seconds between two tries to accept while descriptors are short
+_CALM = 1.0  # seconds without a shortage, after which the next one is told again
+_MOST = 100  # clients accepted before others run: a few milliseconds
 
 
 @awaitable
@@ -46,10 +48,17 @@ def accept(listener: Any) -> Steps[tuple[Any, Any]]:
     """Wait for a client and return its socket, non-blocking, and its address."""
     while True:
         yield RECV(listener, timeout=math.inf)
+        with suppress(BlockingIOError):  # another took it, or the client has gone already
+            return _accept_now(listener)
+
+
+def _accept_now(listener: Any) -> tuple[Any, Any]:
+    """Return the socket of a client that waits, and its address; BlockingIOError if none does."""
+    while True:
         try:
             sock, address = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            continue  # another took it, or the client has gone already
+        except ConnectionAbortedError:
+            continue
         except OSError as error:
             if error.errno in _OF_THE_CLIENT:
                 continue
@@ -63,31 +72,36 @@ def accept_all(
     function: Callable[[Any, Any], Any],
     add: Callable[[Any], Any],
     say: Callable[[str], None],
+    now: Callable[[], float],
 ) -> Steps[None]:
     """Accept clients for ever, and add a fiber of ``function(sock, address)`` for each.
 
-    When descriptors run out it says so once with `say`, and tries again a little later: the
-    clients wait in the listener's queue, and those that are served go on.
+    All that wait are accepted before others run, up to a limit. When descriptors run out it
+    says so once with `say`, and tries again a little later: the clients wait in the listener's
+    queue, and those that are served go on. It has recovered when no client waits any longer and
+    `now`, in seconds, is a while later; a shortage after that is told again.
     """
-    short = False
+    emptied, short_at = True, -math.inf
     while True:
+        yield RECV(listener, timeout=math.inf)
         try:
-            sock, address = yield from accept(listener)
+            for _ in range(_MOST):
+                sock, address = _accept_now(listener)
+                try:
+                    add(function(sock, address))._owned = sock  # closed when the fiber ends
+                except Exception as error:
+                    sock.close()
+                    say(f"error: no fiber for {address}: {one_line(error)}")
+        except BlockingIOError:
+            emptied = True
         except OSError as error:
             if error.errno not in _OUT_OF:
                 raise
-            if not short:
+            if emptied and now() - short_at > _CALM:
                 say(f"accepting waits: {error.strerror}; it goes on when connections end")
-            short = True
+            emptied, short_at = False, now()
             # Not RECV: the listener stays readable, and the loop would spin.
             yield WAIT(_PAUSE)
-            continue
-        short = False
-        try:
-            add(function(sock, address))._owned = sock  # closed when the fiber ends
-        except Exception as error:
-            sock.close()
-            say(f"error: no fiber for {address}: {one_line(error)}")
 
 
 def listen_at(address: Any, function: Any, scheduler: Any) -> tuple[Any, Steps[None]]:
@@ -98,7 +112,8 @@ def listen_at(address: Any, function: Any, scheduler: Any) -> tuple[Any, Steps[N
     if not callable(function):
         raise TypeError(f"listen() needs a generator function, got {function!r}")
     listener = scheduler._poller.listen(address)
-    return listener, accept_all(listener, function, scheduler.add, scheduler._output.say)
+    add, say, now = scheduler.add, scheduler._output.say, scheduler._clock.now
+    return listener, accept_all(listener, function, add, say, now)
 
 
 @awaitable

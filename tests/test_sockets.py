@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import itertools
 import math
 import os
 import re
 import socket
 import threading
 from array import array
+from types import SimpleNamespace
 
 import pytest
 from fibers import guarded
@@ -726,6 +728,70 @@ def test_a_handler_that_raises_what_cannot_be_printed_is_told_and_the_next_is_se
 
     assert said.startswith("error: no fiber for ('127.0.0.1', ")
     assert log == ["first", "served"]
+
+
+class Crowded:
+    """A listener; `results` says what its next calls of accept() find: clients, or why not."""
+
+    def __init__(self, results):
+        self.results = list(results)
+
+    def fileno(self):
+        return 7
+
+    def accept(self):
+        result = self.results.pop(0) if self.results else "empty"
+        if result == "short":
+            raise OSError(errno.EMFILE, "Too many open files")
+        if result == "empty":
+            raise BlockingIOError
+        return SimulatedNetwork().socketpair()[0], result
+
+
+def accepting(results, seconds):
+    """Accept what `results` say, a pass all `seconds`; return what is said, and how many a pass."""
+    said, passes, clock = [], [], itertools.count(0, seconds)
+    listener, now = Crowded(results), 0
+
+    def add(_generator):
+        passes[-1] += 1
+        return SimpleNamespace()
+
+    def function(_sock, _address):
+        yield WAIT(0)
+
+    steps = sockets.accept_all(listener, function, add, said.append, lambda: now)
+    while listener.results:
+        now = next(clock)
+        passes.append(0)
+        next(steps)
+    next(steps)
+    return said, [served for served in passes if served]
+
+
+def test_a_shortage_is_told_once_though_some_are_accepted_in_between():
+    said, _ = accepting(["a", "short"] * 50, 2)
+
+    assert said == ["accepting waits: Too many open files; it goes on when connections end"]
+
+
+def test_a_shortage_is_told_once_though_the_queue_is_empty_for_a_moment():
+    said, _ = accepting(["a", "empty", "short"] * 50, 0.1)
+
+    assert len(said) == 1
+
+
+def test_a_shortage_after_a_recovery_is_told_again():
+    said, _ = accepting(["short", "a", "empty", "empty", "b", "empty", "short", "c"], 2)
+
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize(("crowd", "passes"), [(30, [30]), (250, [100, 100, 50])])
+def test_all_clients_that_wait_are_accepted_in_one_pass_up_to_a_limit(crowd, passes):
+    _, served = accepting(["a"] * crowd, 1)
+
+    assert served == passes
 
 
 def test_public_helpers_are_generators(network):

@@ -48,6 +48,8 @@ from .descriptors import (
 
 SWEEP = 0.5  # seconds between two looks for sockets that were closed
 
+_SYSTEM_FILENO = socket.socket.fileno
+
 MOST_PROBES = 1024  # of sockets that send; one holds 300 bytes, which an idle connection can spare
 
 
@@ -117,7 +119,7 @@ class Watch:
     def remember(self, sock: Socket) -> None:
         """Remember whose number it is, if the object keeps its descriptor until it is closed."""
         self.socket = _unknown
-        if getattr(type(sock), "fileno", None) is socket.socket.fileno:
+        if getattr(type(sock), "fileno", None) is _SYSTEM_FILENO:
             # Weak: a socket that its fiber has dropped is closed, not kept alive from here.
             self.socket = weakref.ref(sock)
 
