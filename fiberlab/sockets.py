@@ -46,25 +46,47 @@ _MOST = 100  # clients accepted before others run: a few milliseconds
 @awaitable
 def accept(listener: Any) -> Steps[tuple[Any, Any]]:
     """Wait for a client and return its socket, non-blocking, and its address."""
-    while True:
-        yield RECV(listener, timeout=math.inf)
-        with suppress(BlockingIOError):  # another took it, or the client has gone already
-            return _accept_now(listener)
+    door = _Door(listener)
+    with door:
+        while True:
+            yield RECV(listener, timeout=math.inf)
+            with suppress(BlockingIOError):  # another took it, or the client has gone already
+                return door.accept()
 
 
-def _accept_now(listener: Any) -> tuple[Any, Any]:
-    """Return the socket of a client that waits, and its address; BlockingIOError if none does."""
-    while True:
-        try:
-            sock, address = listener.accept()
-        except ConnectionAbortedError:
-            continue
-        except OSError as error:
-            if error.errno in _OF_THE_CLIENT:
+class _Door:
+    """A listener, and the client that was accepted last, while nothing owns its socket.
+
+    As a with-block it closes that socket if the block is left by an exception. Else, after ^C in
+    the midst of accepting, the traceback would keep the connection open.
+    """
+
+    def __init__(self, listener: Any) -> None:
+        self.listener = listener
+        self.unowned: Any = None
+
+    def accept(self) -> tuple[Any, Any]:
+        """Return the socket of a client that waits, and its address.
+
+        Raises BlockingIOError if none waits.
+        """
+        while True:
+            try:
+                self.unowned, address = self.listener.accept()
+                self.unowned.setblocking(False)
+                return self.unowned, address
+            except ConnectionAbortedError:
                 continue
-            raise
-        sock.setblocking(False)
-        return sock, address
+            except OSError as error:
+                if error.errno not in _OF_THE_CLIENT:
+                    raise
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, kind: Any, _error: Any, _traceback: Any) -> None:
+        if kind is not None and self.unowned is not None:
+            self.unowned.close()
 
 
 def accept_all(
@@ -81,27 +103,29 @@ def accept_all(
     queue, and those that are served go on. It has recovered when no client waits any longer and
     `now`, in seconds, is a while later; a shortage after that is told again.
     """
-    emptied, short_at = True, -math.inf
-    while True:
-        yield RECV(listener, timeout=math.inf)
-        try:
-            for _ in range(_MOST):
-                sock, address = _accept_now(listener)
-                try:
-                    add(function(sock, address))._owned = sock  # closed when the fiber ends
-                except Exception as error:
-                    sock.close()
-                    say(f"error: no fiber for {address}: {one_line(error)}")
-        except BlockingIOError:
-            emptied = True
-        except OSError as error:
-            if error.errno not in _OUT_OF:
-                raise
-            if emptied and now() - short_at > _CALM:
-                say(f"accepting waits: {error.strerror}; it goes on when connections end")
-            emptied, short_at = False, now()
-            # Not RECV: the listener stays readable, and the loop would spin.
-            yield WAIT(_PAUSE)
+    door, emptied, short_at = _Door(listener), True, -math.inf
+    with door:
+        while True:
+            yield RECV(listener, timeout=math.inf)
+            try:
+                for _ in range(_MOST):
+                    sock, address = door.accept()
+                    try:
+                        add(function(sock, address))._owned = sock  # closed when the fiber ends
+                    except Exception as error:
+                        sock.close()
+                        say(f"error: no fiber for {address}: {one_line(error)}")
+                    door.unowned = None
+            except BlockingIOError:
+                emptied = True
+            except OSError as error:
+                if error.errno not in _OUT_OF:
+                    raise
+                if emptied and now() - short_at > _CALM:
+                    say(f"accepting waits: {error.strerror}; it goes on when connections end")
+                emptied, short_at = False, now()
+                # Not RECV: the listener stays readable, and the loop would spin.
+                yield WAIT(_PAUSE)
 
 
 def listen_at(address: Any, function: Any, scheduler: Any) -> tuple[Any, Steps[None]]:
@@ -128,8 +152,9 @@ def connect(address: tuple[str, int], timeout: float | None = None) -> Steps[soc
     found = yield from _look_up(host, port)
     failure: Exception = OSError(f"no address found for {host!r}")
     for family, kind, protocol, _, place in found:
-        sock = socket.socket(family, kind, protocol)
+        sock = None
         try:
+            sock = socket.socket(family, kind, protocol)
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as in RealPoller.listen
             code = sock.connect_ex(place)
@@ -142,10 +167,12 @@ def connect(address: tuple[str, int], timeout: float | None = None) -> Steps[soc
             failure = OSError(code, f"{errno.errorcode.get(code, code)} for {host}:{port}")
         except OSError as error:
             failure = error
-        except BaseException:
-            sock.close()
+        except BaseException:  # ^C too, or that the fiber is closed
+            if sock is not None:
+                sock.close()
             raise
-        sock.close()
+        if sock is not None:
+            sock.close()
     raise failure
 
 

@@ -194,6 +194,51 @@ def strike_at_the_end(number, *, output, ending):
     return (said, exits, owned.closed, fiber.state, repr(fiber.error)) if struck else None
 
 
+def strike_while_accepting(number):
+    """Have ^C come at one call or return while a client is accepted; return what the client sees.
+
+    The system's signals are heard at those places. None when accepting has not so many.
+    """
+    left_to_go = number + 1
+
+    def profiler(frame, event, _argument):
+        nonlocal left_to_go
+        inside = Path(frame.f_code.co_filename) == Path(PACKAGE) / "sockets.py"
+        if inside and event in ("call", "c_return"):
+            left_to_go -= 1
+            if left_to_go == 0:
+                raise KeyboardInterrupt
+
+    def silent(sock, _address):
+        yield RECV(sock)
+
+    scheduler = Scheduler(file=io.StringIO())
+    address = scheduler.listen(silent)
+    scheduler.add(stops(scheduler))
+    kept = list(scheduler._alive.values())  # their errors hold what was on the stack
+    with socket.create_connection(address, timeout=10) as client:
+        try:
+            sys.setprofile(profiler)
+            scheduler.run()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1) == b"", "it is open, and there is something to receive"
+    assert kept
+    return "closed" if left_to_go <= 0 else None
+
+
+@pytest.mark.live
+def test_an_interrupt_while_a_client_is_accepted_leaves_no_connection_open():
+    number = 0
+    while strike_while_accepting(number) is not None:
+        number += 1
+
+    assert number > 5
+
+
 @pytest.mark.parametrize("ending", [None, ValueError("no")])
 @pytest.mark.parametrize("output", [None, "withheld", "direct"])
 def test_an_interrupt_while_a_fiber_ends_loses_nothing_and_tells_nothing_twice(output, ending):
