@@ -22,7 +22,7 @@ Then a folder for each noun:
     simulation/    the same, computed: network.py, socket.py, connection.py, delivery.py, clock.py
     recording/     from the scheduler to a trace: reporter.py, watchdog.py, culprit_line.py,
                    data_age.py
-    trace/         what happened: events.py, trace.py, file.py, line.py
+    trace/         what happened: events.py, trace.py, file.py, line.py, packed.py
     spans/         from events to stretches of time: spans.py, build.py, check.py, wakes.py,
                    stalls.py, numbers.py
     report/        from spans to numbers and files: summary.py, comparison.py, tables.py,
@@ -32,7 +32,8 @@ Then a folder for each noun:
     figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
                    draw_timeline.py, draw_charts.py, canvas.py and window.py; palette.py has the
                    colours
-    commands/      the command line: cli.py, arguments.py
+    commands/      the command line: cli.py, arguments.py; console.py beside it says how each
+                   command line of the package writes and fails
     lab/           what notebooks use; lab/lessons/ has a folder for each lesson, lab/shared/ what
                    several lessons use
     elsewhere/     other schedulers recorded in the same events: asyncio, or yours by hand

@@ -251,6 +251,18 @@ def test_every_import_is_one_that_the_table_allows():
     assert found == []
 
 
+def test_the_map_names_every_folder_and_every_file_of_the_library():
+    folders = {f"{name}/" for name in ROOMS if (PACKAGE / name).is_dir()}
+    apart = [name for name in modules() if name.startswith(("lab.", "replicator.", "elsewhere."))]
+    files = {
+        path.name
+        for path in PACKAGE.rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    } - {name.rpartition(".")[2] + ".py" for name in apart}
+
+    assert [name for name in sorted(folders | files) if name not in (fiberlab.__doc__ or "")] == []
+
+
 def test_the_front_of_the_package_imports_nothing_of_it_at_once():
     source = (PACKAGE / "__init__.py").read_text(encoding="utf-8")
 
