@@ -186,8 +186,10 @@ def test_a_wrong_stall_after_is_refused(value, error):
 def test_record_returns_the_trace_of_a_whole_experiment():
     trace = record(echo, clients=2, requests=2)
 
-    assert stories(trace) == {
-        "accept-1": ["recv", "recv", "recv", "cancel"],
+    told = stories(trace)
+    # One pass accepts all clients that wait by then: both, or one and then the other.
+    assert told.pop("accept-1") in (["recv"] * 2 + ["cancel"], ["recv"] * 3 + ["cancel"])
+    assert told == {
         "echo-2": ["recv", "send", "recv", "send", "recv", "return"],
         "echo-3": ["recv", "send", "recv", "send", "recv", "return"],
     }

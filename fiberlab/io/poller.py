@@ -129,7 +129,8 @@ class Watch:
 
     def wanted(self) -> int:
         """Return what they wait for: READABLE, WRITABLE, both or 0."""
-        return READABLE * (self.receiver is not None) | WRITABLE * (self.sender is not None)
+        receiving = READABLE if self.receiver is not None else 0
+        return receiving | WRITABLE if self.sender is not None else receiving
 
 
 def _unknown() -> None:
@@ -404,8 +405,9 @@ class RealPoller:
 
     def _tell_closed(self, watch: Watch) -> None:
         """End the waits on objects that no longer have the number: they were closed."""
-        for fiber in watch.waiters():
-            if fiber.wait is not None and number_of(fiber.wait.sock) != watch.fileno:
+        for fiber in (watch.receiver, watch.sender):
+            wait = None if fiber is None else fiber.wait
+            if wait is not None and number_of(wait._sock) != watch.fileno:
                 self._end_wait(watch, fiber, _closed(watch, fiber))
 
     def _suspect_all(self) -> None:
@@ -416,8 +418,10 @@ class RealPoller:
         """Look whether each socket waited on is still the one that was registered."""
         for fileno, watch in list(self._watches.items()):
             self._tell_closed(watch)
-            if watch.receiver is not None or watch.sender is not None:
-                self._ask(watch, watch.armed | watch.wanted())
+            if wanted := watch.wanted():
+                # The usual answer is kept out of a call: a sweep looks at every socket.
+                if not watch.armed or not self._is_registered(watch):
+                    self._ask(watch, watch.armed | wanted)
             elif number_of(watch.socket()) != fileno:
                 if watch.armed:
                     self._forget(watch)
