@@ -32,6 +32,8 @@ Then a folder for each noun:
     figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
                    draw_timeline.py, draw_charts.py, canvas.py and window.py; palette.py has the
                    colours
+    exploration/   a program in every schedule: search.py, world.py, choices.py, faults.py,
+                   tape.py, result.py
     commands/      the command line: cli.py, arguments.py; console.py beside it says how each
                    command line of the package writes and fails
     lab/           what notebooks use; lab/lessons/ has a folder for each lesson, lab/shared/ what
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
         SocketClosed,
         TraceError,
     )
+    from .exploration import assert_holds, explore, replay
     from .fiber import Fiber, join, mark, start
     from .figures import (
         plot_comparison,
@@ -94,6 +97,7 @@ _HOMES = {
         "SocketClosed",
         "TraceError",
     ),
+    "exploration": ("assert_holds", "explore", "replay"),
     "fiber": ("Fiber", "join", "mark", "start"),
     "figures": (
         "plot_comparison",
@@ -144,11 +148,13 @@ __all__ = [
     "__version__",
     "accept",
     "as_fiber",
+    "assert_holds",
     "assert_no_stall",
     "build_spans",
     "compare",
     "connect",
     "diagnose",
+    "explore",
     "in_thread",
     "join",
     "mark",
@@ -161,6 +167,7 @@ __all__ = [
     "plot_timeline",
     "recv_exactly",
     "recv_until",
+    "replay",
     "send_all",
     "spawn",
     "start",

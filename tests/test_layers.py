@@ -39,6 +39,10 @@ ROOMS = {
         *("io", "recording", "output"),
     },
     "server": {"fiber", "recording", "scheduler"},
+    "exploration": {
+        *("errors", "waits", "alarms", "fiber", "scheduler"),
+        *("io", "simulation", "trace"),
+    },
     # what is made of a trace; no scheduler is needed for it
     "spans": {"errors", "states", "trace"},
     "report": {"states", "trace", "spans"},

@@ -106,7 +106,7 @@ class SimulatedNetwork:
         client = End(self._events, link, self._buffer_bytes, next(self._clients), place)
         sock = self.socket_of(client)
         if link.latency:
-            self._events.schedule(now + link.latency, self._on_connect, client)
+            self._events.schedule(now + link.latency, self._on_connect, client, place)
         else:
             self._on_connect(now, client)
         return sock

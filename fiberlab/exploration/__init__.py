@@ -1,0 +1,17 @@
+"""Every schedule: a program of fibers run once for each order in which it can go.
+
+    result = explore(program)            # program(world) builds fibers and says what must hold
+    print(result)                        # holds in all 1,680 schedules
+
+`tape` is a schedule as short text, `choices` answers the questions of one run, `faults` is what
+can go wrong on request, `world` is what a program builds its fibers in, `search` goes from one
+schedule to the next, and `result` says what was found.
+
+Everything is simulated. This folder knows no figure and no lesson, and it prints nothing.
+"""
+
+from .result import Failure, Result, Sample
+from .search import assert_holds, explore, replay
+from .world import World
+
+__all__ = ["Failure", "Result", "Sample", "World", "assert_holds", "explore", "replay"]

@@ -1,0 +1,148 @@
+"""The questions of one run and their answers: from a tape, and beyond it from a policy.
+
+The rule kept here: only a question with two answers or more is asked, and 0 is what would happen
+anyway: first come, first served, and no fault. So a tape of zeros is the ordinary run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+Policy = Callable[[Sequence[Any] | None, int], int]
+"""Answers beyond the tape: given the ready fibers (None: another question) and how many answers."""
+
+NOT_THE_SAME = (
+    "it belongs to another program, or the program is not the same each time (real time, random "
+    "numbers, the order of a set)"
+)
+
+
+class Choices:
+    """Answers the questions of a run, and notes the answers.
+
+    taken: the answers so far. widths: among how many each was chosen.
+    switches: what each deviation meant, in words; only if `telling`.
+    """
+
+    def __init__(
+        self, tape: Sequence[int] = (), policy: Policy | None = None, *, telling: bool = False
+    ) -> None:
+        self.taken: list[int] = []
+        self.widths: list[int] = []
+        self.switches: list[str] = []
+        self.telling = telling
+        self._tape = tape
+        self._policy = policy
+
+    def choose(self, width: int, ready: Sequence[Any] | None = None) -> int:
+        """Return an answer from 0 to `width` - 1; `ready`: the fibers to choose from, if any."""
+        place = len(self.taken)
+        if place < len(self._tape):
+            answer = self._tape[place]
+            if answer >= width:
+                raise ValueError(
+                    f"the tape asks for answer {answer} of {width} at place {place + 1}: "
+                    + NOT_THE_SAME
+                )
+        else:
+            answer = 0 if self._policy is None else self._policy(ready, width)
+        self.taken.append(answer)
+        self.widths.append(width)
+        return answer
+
+    def forced(self, ready: Sequence[Any]) -> None:
+        """Let the policy know of a step at which there is nothing to choose."""
+        if self._policy is not None:
+            self._policy(ready, 1)
+
+    @property
+    def followed(self) -> bool:
+        """Whether the whole tape was asked for."""
+        return len(self.taken) >= len(self._tape)
+
+
+class ChosenQueue:
+    """A run queue that asks which of the ready fibers is next.
+
+    last: the fiber that was taken out last, whose step it is.
+    """
+
+    def __init__(self, choices: Choices) -> None:
+        self.ready: list[Any] = []
+        self.append = self.ready.append
+        self.last: Any = None
+        self.steps = 0
+        self.over = False  # the run is being left: no more questions
+        self.passing = False  # the next len() is the scheduler's, when a pass begins
+        self._choices = choices
+
+    def popleft(self) -> Any:
+        """Take out the fiber that was chosen."""
+        ready, place = self.ready, 0
+        if len(ready) > 1 and not self.over:
+            place = self._choices.choose(len(ready), ready)
+            if place and self._choices.telling:
+                self._choices.switches.append(
+                    f"at step {self.steps + 1} {ready[place].name!r} runs before {ready[0].name!r}"
+                )
+        elif not self.over:
+            self._choices.forced(ready)
+        self.steps += 1
+        self.last = fiber = ready.pop(place)
+        return fiber
+
+    def __len__(self) -> int:
+        # A pass is one step, so that a fiber that becomes ready may be the next one to run.
+        if self.passing:
+            self.passing = False
+            return 1 if self.ready else 0
+        return len(self.ready)
+
+    def __bool__(self) -> bool:
+        return bool(self.ready)
+
+
+class RandomPriorities:
+    """Random priorities that change at a few random steps: PCT, one run of it.
+
+    The fiber with the highest priority runs; at `depth` - 1 random steps of `steps` the fiber
+    that would run gets a priority below all others. A bug of depth d is one that needs d pairs of
+    steps in the right order. With n fibers and k steps, one run finds it with probability at least
+    1/(n * k ** (d - 1)): S. Burckhardt, P. Kothari, M. Musuvathi, S. Nagarakatte, "A Randomized
+    Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010. Other questions are
+    answered evenly at random. After 2 * `steps` steps it is first come, first served, so that
+    fibers that spin end too; the guarantee is for runs of at most k steps of at most n fibers.
+    """
+
+    def __init__(self, random: Random, steps: int, depth: int) -> None:
+        self._random = random
+        self._changes = sorted(random.randrange(1, steps + 1) for _ in range(depth - 1))
+        self._lowest = 0.0
+        self._priorities: dict[int, float] = {}
+        self._limit = 2 * steps
+        self._queue: ChosenQueue | None = None
+
+    def watch(self, queue: ChosenQueue) -> None:
+        """Count the steps of `queue`."""
+        self._queue = queue
+
+    def __call__(self, ready: Sequence[Any] | None, width: int) -> int:
+        """Answer a question."""
+        if ready is None:
+            return self._random.randrange(width)
+        assert self._queue is not None
+        step = self._queue.steps + 1
+        if step > self._limit:
+            return 0
+        priorities = self._priorities
+        for fiber in ready:
+            if fiber.id not in priorities:
+                priorities[fiber.id] = self._random.random()
+        while self._changes and self._changes[0] <= step:
+            self._changes.pop(0)
+            first = max(ready, key=lambda fiber: priorities[fiber.id])
+            self._lowest -= 1.0
+            priorities[first.id] = self._lowest
+        return max(range(width), key=lambda place: priorities[ready[place].id])

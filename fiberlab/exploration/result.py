@@ -1,0 +1,113 @@
+"""What a search has found, and the sentence that says so.
+
+The rule kept here: never more is claimed than was run. "All" is said only when no schedule is
+left out; what was drawn at random is counted apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import one_line
+from ..trace.trace import Trace
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One schedule that fails.
+
+    tape: the text that replays it. trace: what happened. error: what a check or a fiber raised,
+    or the Deadlock. switches: in words, each choice that was not first come, first served.
+    """
+
+    tape: str
+    trace: Trace
+    error: BaseException
+    switches: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Schedules that were drawn at random, some perhaps more than once.
+
+    seed: what they were drawn with. chance: with at least which probability one of them finds a
+    bug of depth `depth`, as PCT defines it, in runs of at most `steps` steps of at most `fibers`.
+    """
+
+    seed: int
+    schedules: int
+    failures: int
+    depth: int
+    fibers: int
+    steps: int
+
+    @property
+    def chance(self) -> float:
+        """The probability with which one of the schedules finds such a bug, at least."""
+        return float(1 / (self.fibers * self.steps ** (self.depth - 1)))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `explore` has found; true if no schedule that was run has failed.
+
+    schedules: how many different ones were run, those with the fewest switches first.
+    failures: how many of them fail. complete: whether these are all there are.
+    failure: the one that fails with the fewest switches; None: none does. `shortest` says whether
+    no other has fewer: not so for one that was found at random.
+    passing: the trace of the nearest schedule that passes, None if none was found.
+    sample: what was drawn at random besides. interrupted: whether ^C has ended the search.
+    """
+
+    schedules: int
+    failures: int
+    complete: bool
+    failure: Failure | None = None
+    passing: Trace | None = None
+    sample: Sample | None = None
+    interrupted: bool = False
+    shortest: bool = True
+
+    def __bool__(self) -> bool:
+        return self.failure is None
+
+    def __str__(self) -> str:
+        if self.failure is None:
+            return f"holds in {self._how_many()}{self._at_random('holds')}"
+        last = f"the shortest{'' if self.shortest else ' found'} has {self._switches()}"
+        return f"{self._fails()}; {last}: {self._story()}"
+
+    def _how_many(self) -> str:
+        if not self.complete:
+            return f"the first {self.schedules:,} of more schedules"
+        return f"all {self.schedules:,} schedules" if self.schedules > 1 else "its only schedule"
+
+    def _fails(self) -> str:
+        if self.complete:
+            noun = "schedule" if self.schedules == 1 else "schedules"
+            return f"fails in {self.failures:,} of {self.schedules:,} {noun}"
+        share = f"fails in {self.failures:,} of the first {self.schedules:,} of more schedules"
+        return share + self._at_random("fails")
+
+    def _at_random(self, verb: str) -> str:
+        if (sample := self.sample) is None:
+            return ""
+        many = f"{sample.schedules:,}"
+        if verb == "fails":
+            many = f"{sample.failures:,} of {many}"
+        return (
+            f", and in {many} drawn at random (seed {sample.seed}; each finds a bug of depth "
+            f"{sample.depth} with probability {sample.chance:.2g} or more)"
+        )
+
+    def _switches(self) -> str:
+        assert self.failure is not None
+        count = len(self.failure.switches)
+        return f"{count or 'no'} switch{'' if count < 2 else 'es'}"
+
+    def _story(self) -> str:
+        assert self.failure is not None
+        return "; ".join([*self.failure.switches[:3], one_line(self.failure.error)])
+
+    def __repr__(self) -> str:
+        return f"<Result: {self}>"
