@@ -17,6 +17,7 @@ from fiberlab import (
     FiberCancelled,
     FiberTimeout,
     assert_holds,
+    compare,
     explore,
     join,
     recv_exactly,
@@ -25,6 +26,7 @@ from fiberlab import (
     start,
 )
 from fiberlab.exploration import tape as tapes
+from fiberlab.spans.check import check_story
 
 # -- Programs --------------------------------------------------------------------------
 
@@ -459,28 +461,29 @@ def test_join_and_sockets_hold_in_every_schedule(program):
     assert re.fullmatch(r"holds in all [\d,]+ schedules", str(result))
 
 
-WAITS = st.lists(st.sampled_from([0, 0, 1, None]), max_size=2)
+WAITS = [each for count in range(4) for each in product([0, 1, None], repeat=count)]
+"""What a child of the programs below waits for before it ends: three waits at most."""
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(WAITS, min_size=2, max_size=2))
-def test_fibers_that_are_joined_never_strand_the_one_that_joins(waits):
-    def program(world):
-        def child(each):
-            for seconds in each:
+@pytest.mark.parametrize("first", WAITS, ids=str)
+def test_the_one_that_joins_is_never_the_only_one_left(first):
+    def program(world, second):
+        def child(waits):
+            for seconds in waits:
                 yield WAIT(seconds)
 
         def parent():
-            for fiber in [start(child(each)) for each in waits]:
+            for fiber in [start(child(waits), "child") for waits in (first, second)]:
                 yield from join(fiber)
 
-        world.add(parent())
+        world.add(parent(), "parent")
 
-    result = explore(program, at_most=2_000)
+    results = [explore(with_(program, second=second)) for second in WAITS[:13]]
 
-    # A fiber that parks may be the last one: the contract names that deadlock.
-    lonely = any(None in each for each in waits)
-    assert result or (lonely and isinstance(result.failure.error, Deadlock))
+    # A deadlock that the contract names: a child asks for another fiber, and none is left to run.
+    left = [each.failure.error.fibers for each in results if not each]
+    assert all("child" in [fiber.name for fiber in fibers] for fibers in left)
+    assert all(each.complete for each in results)
 
 
 # -- A failure, its replay and its neighbour --------------------------------------------
@@ -574,6 +577,25 @@ def test_a_tape_is_short_text(choices, faults, text):
 def test_what_is_no_tape_is_refused(text):
     with pytest.raises(ValueError, match=r"a tape is numbers|a fault is one of"):
         tapes.read(text)
+
+
+@pytest.mark.parametrize(
+    ("program", "faults"),
+    [
+        (lost_update, ()),
+        (with_(wake_up, kept=False), ()),
+        (with_(dining, ordered=False), ()),
+        (with_(time_out, caught=False), ["timeout"]),
+        (with_(time_out, caught=False), ["delay", "reset"]),
+        (with_(cancelled, guarded=False), ["cancel"]),
+    ],
+)
+def test_both_traces_keep_the_laws_and_can_be_compared(program, faults):
+    result = explore(program, faults=faults)
+    check_story(result.failure.trace)
+    check_story(result.passing)
+
+    assert compare(result.failure.trace, result.passing).differences
 
 
 @pytest.mark.parametrize("text", ["7", "0.0.0.0.0.0.0.0.0.0.0.0.1"])
@@ -681,7 +703,8 @@ def test_random_priorities_find_what_the_first_schedules_do_not():
     without, found = explore(far_away, at_most=20), explore(far_away, at_most=20, seed=1)
 
     assert (bool(without), bool(found), found.shortest) == (True, False, False)
-    assert (found.sample.seed, found.sample.schedules, found.sample.fibers) == (1, 20, 2)
+    assert (found.sample.seed, found.sample.schedules) == (1, 20)
+    assert found.sample.chance == 1 / (2 * 14**2)  # 2 fibers, 14 steps, depth 3
     assert "drawn at random (seed 1; each finds a bug of depth 3 with probability" in str(found)
     assert "the shortest found has 6 switches" in str(found)
     assert found.passing is not None
@@ -697,6 +720,14 @@ def test_random_priorities_hit_as_often_as_is_promised():
     sample = explore(far_away, at_most=300, seed=5).sample
 
     assert sample.failures / sample.schedules >= sample.chance
+
+
+def test_nothing_is_promised_where_more_than_the_next_fiber_is_drawn():
+    result = explore(far_away, at_most=20, seed=1, faults=["cancel"])
+
+    assert result.sample.chance is None
+    assert str(result).startswith("fails in 0 of the first 20 of more schedules, and in ")
+    assert "drawn at random (seed 1); the shortest found has" in str(result)
 
 
 def test_nothing_is_drawn_where_all_was_run():

@@ -11,7 +11,11 @@ from random import Random
 from typing import Any
 
 Policy = Callable[[Sequence[Any] | None, int], int]
-"""Answers beyond the tape: given the ready fibers (None: another question) and how many answers."""
+"""Answers beyond the tape: given the ready fibers and how many answers there are.
+
+Instead of fibers it is given None if the question is which client comes first, and an empty list
+if it is whether a fault happens.
+"""
 
 NOT_THE_SAME = (
     "it belongs to another program, or the program is not the same each time (real time, random "
@@ -37,7 +41,7 @@ class Choices:
         self._policy = policy
 
     def choose(self, width: int, ready: Sequence[Any] | None = None) -> int:
-        """Return an answer from 0 to `width` - 1; `ready`: the fibers to choose from, if any."""
+        """Return an answer from 0 to `width` - 1; `ready`: see Policy."""
         place = len(self.taken)
         if place < len(self._tape):
             answer = self._tape[place]
@@ -111,18 +115,28 @@ class RandomPriorities:
     that would run gets a priority below all others. A bug of depth d is one that needs d pairs of
     steps in the right order. With n fibers and k steps, one run finds it with probability at least
     1/(n * k ** (d - 1)): S. Burckhardt, P. Kothari, M. Musuvathi, S. Nagarakatte, "A Randomized
-    Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010. Other questions are
-    answered evenly at random. After 2 * `steps` steps it is first come, first served, so that
-    fibers that spin end too; the guarantee is for runs of at most k steps of at most n fibers.
+    Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010. That holds
+    only for runs of at most k steps of at most n fibers, and while nothing else is asked: which
+    client comes first is answered evenly at random, a fault happens at about one step in `steps`.
+    After 2 * `steps` steps it is first come, first served, so that fibers that spin end too.
+
+    orders_only: whether nothing but the next fiber was asked for so far.
     """
 
     def __init__(self, random: Random, steps: int, depth: int) -> None:
+        self.orders_only = True
         self._random = random
+        self._steps = steps
         self._changes = sorted(random.randrange(1, steps + 1) for _ in range(depth - 1))
         self._lowest = 0.0
         self._priorities: dict[int, float] = {}
         self._limit = 2 * steps
         self._queue: ChosenQueue | None = None
+
+    @staticmethod
+    def chance(fibers: int, steps: int, depth: int) -> float:
+        """Return with which probability one run finds a bug of this depth, at least."""
+        return float(1 / (fibers * steps ** (depth - 1)))
 
     def watch(self, queue: ChosenQueue) -> None:
         """Count the steps of `queue`."""
@@ -130,8 +144,11 @@ class RandomPriorities:
 
     def __call__(self, ready: Sequence[Any] | None, width: int) -> int:
         """Answer a question."""
-        if ready is None:
-            return self._random.randrange(width)
+        if not ready:
+            self.orders_only = False
+            if ready is not None and self._random.random() * self._steps >= 1:
+                return 0
+            return self._random.randrange(0 if ready is None else 1, width)
         assert self._queue is not None
         step = self._queue.steps + 1
         if step > self._limit:

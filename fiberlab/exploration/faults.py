@@ -31,7 +31,8 @@ def possible(kinds: Sequence[str], scheduler: Any, network: Any) -> list[Fault]:
 
 def _cancels(scheduler: Any, _: Any) -> Iterator[Fault]:
     for fiber in scheduler._alive.values():
-        if fiber.id in scheduler.begun and fiber.pending is None:
+        started = fiber.id in scheduler.begun and fiber.id not in scheduler.acceptors
+        if started and fiber.pending is None:
             yield f"{fiber.name!r} is cancelled", fiber.cancel
 
 

@@ -30,21 +30,16 @@ class Failure:
 class Sample:
     """Schedules that were drawn at random, some perhaps more than once.
 
-    seed: what they were drawn with. chance: with at least which probability one of them finds a
-    bug of depth `depth`, as PCT defines it, in runs of at most `steps` steps of at most `fibers`.
+    seed: what they were drawn with. chance: with at least which probability each finds a bug of
+    depth `depth` (see RandomPriorities); None: nothing is promised, because other things than the
+    next fiber were drawn too, or a run was longer than any that was run before.
     """
 
     seed: int
     schedules: int
     failures: int
     depth: int
-    fibers: int
-    steps: int
-
-    @property
-    def chance(self) -> float:
-        """The probability with which one of the schedules finds such a bug, at least."""
-        return float(1 / (self.fibers * self.steps ** (self.depth - 1)))
+    chance: float | None
 
 
 @dataclass(frozen=True)
@@ -95,10 +90,13 @@ class Result:
         many = f"{sample.schedules:,}"
         if verb == "fails":
             many = f"{sample.failures:,} of {many}"
-        return (
-            f", and in {many} drawn at random (seed {sample.seed}; each finds a bug of depth "
-            f"{sample.depth} with probability {sample.chance:.2g} or more)"
-        )
+        promise = ""
+        if sample.chance is not None:
+            promise = (
+                f"; each finds a bug of depth {sample.depth} with probability "
+                f"{sample.chance:.2g} or more"
+            )
+        return f", and in {many} drawn at random (seed {sample.seed}{promise})"
 
     def _switches(self) -> str:
         assert self.failure is not None

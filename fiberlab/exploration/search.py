@@ -130,6 +130,7 @@ class _Search:
     drawn: int = 0
     drawn_failures: int = 0
     seed: int = 0
+    promised: bool = True  # whether what PCT promises holds for all that was drawn
     interrupted: bool = False
     level: list[_Met] = field(default_factory=list)
 
@@ -189,6 +190,9 @@ class _Search:
             policy.watch(world._scheduler.ready)
             error = run(self.program, world)
             self.drawn += 1
+            longer = world._scheduler.ready.steps > self.steps
+            if longer or world._scheduler._count > self.fibers or not policy.orders_only:
+                self.promised = False
             if error is not None:
                 self.drawn_failures += 1
                 if self.shortest is None:
@@ -218,8 +222,13 @@ class _Search:
             self.progress(self.schedules + self.drawn, self.failures + self.drawn_failures)
         sample = None
         if self.drawn:
+            chance = RandomPriorities.chance(self.fibers, self.steps, DEPTH)
             sample = Sample(
-                self.seed, self.drawn, self.drawn_failures, DEPTH, self.fibers, self.steps
+                self.seed,
+                self.drawn,
+                self.drawn_failures,
+                DEPTH,
+                chance if self.promised else None,
             )
         return Result(
             self.schedules,

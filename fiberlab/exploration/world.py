@@ -167,7 +167,7 @@ class _Stepper(Scheduler):
 
     def _maybe_a_fault(self) -> None:
         found = possible(self._faults, self, self._network)
-        place = self._choices.choose(len(found) + 1) if found else 0
+        place = self._choices.choose(len(found) + 1, ()) if found else 0
         if place:
             self._faults = ()
             what, happen = found[place - 1]
