@@ -423,32 +423,65 @@ def test_equal_deadlines_fire_in_either_order():
     assert orders == {"".join(order) for order in permutations("abc")}
 
 
-def test_clients_that_arrive_at_one_moment_are_accepted_in_any_order():
+def test_a_fiber_that_data_wakes_may_run_before_one_that_was_ready_already():
     orders = set()
 
     def program(world):
         order = []
+        ours, theirs = world.socketpair()
 
-        def serve(sock, _address):
+        def reader():
+            yield RECV(theirs)
+            order.append("reader")
+
+        def sender():
+            ours.send(b"x")
+            order.append("sender")
+            yield WAIT(0)
+
+        def bystander():
+            order.append("bystander")
+            yield WAIT(0)
+
+        world.add(reader())
+        world.add(sender())
+        world.add(bystander())
+        world.at_end(lambda: orders.add(tuple(order)) or True)
+
+    explore(program)
+
+    every = permutations(["reader", "sender", "bystander"])
+    assert orders == {order for order in every if order.index("sender") < order.index("reader")}
+
+
+def test_clients_that_arrive_at_one_moment_are_accepted_in_any_order():
+    orders = set()
+
+    def program(world):
+        order, socks = [], []
+
+        def handle(sock):
             yield RECV(sock)
-            order.append(sock.recv(1))
 
-        def client(name, address):
-            sock = world.connect(address, latency=1)
-            yield from send_all(sock, name)
-            socks.append(sock)
+        def accepted(sock, address):
+            order.append(address)
+            return handle(sock)
 
-        socks = []
-        address = world.listen(serve, 80)
-        for name in (b"a", b"b"):
-            world.add(client(name, address))
-        world.at_end(lambda: orders.add(b"".join(order)) or True)
+        def clients():
+            for _ in range(3):
+                socks.append(world.connect(address, latency=1))
+            yield WAIT(3)
+            for sock in socks:
+                sock.close()
 
-    result = explore(program)
+        address = world.listen(accepted, 80)
+        world.add(clients())
+        world.at_end(lambda: orders.add(tuple(order)) or True)
 
-    assert orders == {b"ab", b"ba"}
+    result = explore(program, at_most=3_000)
+
+    assert len(orders) == 6
     assert result
-    assert result.complete
 
 
 # -- The package's own ------------------------------------------------------------------
