@@ -10,6 +10,7 @@ import asyncio
 import select
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
@@ -96,7 +97,7 @@ def _run_fibers(
 ) -> None:
     listener.setblocking(False)
     scheduler = make(**options)
-    scheduler.add(accept_all(listener, handler, scheduler.add, print))
+    scheduler.add(accept_all(listener, handler, scheduler.add, print, time.monotonic))
     scheduler.run()
 
 

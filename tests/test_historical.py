@@ -163,8 +163,8 @@ def test_the_model_finds_nothing_in_a_copy_without_a_bug(copy_of, programs):
 REAL_BUGS = {
     "a high number is taken for a low one": (
         "io.poller",
-        ("self._set.register(watch.fileno, wanted)",
-         "self._set.register(watch.fileno & 255, wanted)"),
+        ("(self._set.modify if armed else self._set.register)(fileno, wanted)",
+         "(self._set.modify if armed else self._set.register)(fileno & 255, wanted)"),
     ),
     "a high number is too high for select()": (
         "io.descriptors",
