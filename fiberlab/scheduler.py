@@ -19,7 +19,7 @@ from .alarms import Alarms, Time, deadline_of, nanoseconds
 from .endings import enter, finish, leaving
 from .errors import Deadlock, FiberTimeout, InvalidYield
 from .fiber import Fiber, FiberGenerator, Handler, RunQueue, make_queue
-from .io import READABLE, WRITABLE, Address, Clock, Poller, clock_and_poller
+from .io import HERE, READABLE, WRITABLE, Address, Clock, Poller, clock_and_poller
 from .output import Output
 from .recording.reporter import Observer, Reporter
 from .sockets import listen_at
@@ -204,9 +204,7 @@ class Scheduler:
             self._admit(fiber)
         return fiber
 
-    def listen(
-        self, function: Handler, port: int = 0, host: str = "localhost"
-    ) -> Address:  # fmt: skip
+    def listen(self, function: Handler, port: int = 0, host: str = HERE) -> Address:
         """Listen here, and make a fiber of ``function(sock, address)`` for each client.
 
         port: 0 takes a free one. Returns (host, port). OSError if the port is taken.
@@ -222,7 +220,9 @@ class Scheduler:
         """
         with leaving(self), leaving(self):  # twice: ^C may strike in the inner one
             enter(self)
-            while self._alive and not self._stopping:
+            while True:  # a test up there would leave CPython 3.11 without its fast paths
+                if self._stopping or not self._alive:
+                    break
                 self.run_once()
 
     def stop(self) -> None:

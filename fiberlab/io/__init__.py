@@ -9,6 +9,6 @@ This folder knows no scheduler and no trace.
 
 from .clock import Clock
 from .descriptors import READABLE, WRITABLE
-from .poller import Address, Poller, clock_and_poller
+from .poller import HERE, Address, Poller, clock_and_poller
 
-__all__ = ["READABLE", "WRITABLE", "Address", "Clock", "Poller", "clock_and_poller"]
+__all__ = ["HERE", "READABLE", "WRITABLE", "Address", "Clock", "Poller", "clock_and_poller"]

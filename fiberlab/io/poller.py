@@ -53,6 +53,9 @@ _SYSTEM_FILENO = socket.socket.fileno
 MOST_PROBES = 1024  # of sockets that send; one holds 300 bytes, which an idle connection can spare
 
 
+HERE = "localhost"
+"""This machine, as its loopback address is called."""
+
 Address = tuple[str, int]
 """Where a socket listens: (host, port)."""
 
