@@ -420,11 +420,17 @@ class RealPoller:
     def _sweep(self) -> None:
         """Look whether each socket waited on is still the one that was registered."""
         for fileno, watch in list(self._watches.items()):
+            # The usual case is kept out of calls, since a sweep looks at every socket: one fiber
+            # receives from the socket that is remembered, and which cannot lie about its number.
+            sock, fiber = watch.socket(), watch.receiver
+            if sock is not None and fiber is not None and watch.sender is None:
+                usual = watch.armed and not watch.suspect and sock.fileno() == fileno
+                same = fiber.wait is not None and fiber.wait._sock is sock
+                if usual and same and self._is_registered(watch):
+                    continue
             self._tell_closed(watch)
             if wanted := watch.wanted():
-                # The usual answer is kept out of a call: a sweep looks at every socket.
-                if not watch.armed or not self._is_registered(watch):
-                    self._ask(watch, watch.armed | wanted)
+                self._ask(watch, watch.armed | wanted)
             elif number_of(watch.socket()) != fileno:
                 if watch.armed:
                     self._forget(watch)
