@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(program: str, work: Callable[[], None]) -> int:
-    """Do `work`, which may print; return the exit code, having told in one line what went wrong.
+    """Do `work`, which may print; return the exit code, after one line that says what went wrong.
 
     program: what the line begins with.
     """
@@ -89,7 +89,7 @@ def _complain(program: str, sentence: str) -> int:
 
 
 def _give_up(stream: Any) -> None:
-    """Let the flush at exit go nowhere: it would fail again, and be told again."""
+    """Let the flush at exit go nowhere: it would fail again, and be reported again."""
     with contextlib.suppress(OSError, ValueError):  # a stream in memory has no number
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

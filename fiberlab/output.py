@@ -114,7 +114,7 @@ class Output:
         self._writing = True
         try:
             if last_of is not None:
-                # Right before the call: ^C comes between calls, so nothing is lost or told twice.
+                # Right before the call: ^C comes between calls, so nothing is lost or doubled.
                 last_of._told = True
             try:
                 file.write(text)
@@ -228,7 +228,7 @@ def _is_ours(log: _Log | None) -> bool:
 
 
 class _Router:
-    """The one stand-in for sys.stdout, sys.stderr and input, while anybody catches output."""
+    """The one stand-in for sys.stdout, sys.stderr and input, while any scheduler catches output."""
 
     def __init__(self) -> None:
         self._catchers: dict[int, list[Output]] = {}  # by thread; the innermost is last
@@ -245,7 +245,7 @@ class _Router:
             self._catchers.setdefault(threading.get_ident(), []).append(output)
             for name in _NAMES:
                 now = vars(sys).get(name)
-                # Anew also when somebody has put another stream in place since, or has put an
+                # Anew also when another stream was put in place since, or has put an
                 # old stand-in back (a redirection that outlasted the run before).
                 if now is not None and now is not self._streams.get(name):
                     original = now.original if isinstance(now, _Stream) else now
@@ -287,7 +287,7 @@ class _Router:
         self._made.append(made)
         return made
 
-    # -- Who prints -----------------------------------------------------------
+    # -- Which fiber prints -----------------------------------------------------------
 
     def printing(self, inside: Output | None = None) -> tuple[Output, Any] | None:
         """Return the fiber that prints in this thread, with its output; None if there is none.
@@ -340,7 +340,7 @@ class _Router:
                 stream.original.flush()
 
     def _forget(self) -> None:
-        """Catch nothing in a child: whoever would write it is in the parent."""
+        """Catch nothing in a child: what would write it is in the parent."""
         self._lock = threading.RLock()  # another thread may have held it
         self._catchers.clear()
         _Stream.forked = True
@@ -388,7 +388,7 @@ class _Stream(io.TextIOBase):
         return self.original.fileno()
 
     def close(self) -> None:
-        """Stay open: the stream belongs to the process, not to whoever holds this stand-in."""
+        """Stay open: the stream belongs to the process, not to the holder of this stand-in."""
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -405,7 +405,7 @@ class _Stream(io.TextIOBase):
 class _Printed(_Stream):
     """What `print` finds: obeys a fiber that has set the stream for itself.
 
-    Whoever reads ``sys.stdout`` gets `behind`, which does not. So a stream that copies all to the
+    Code that reads ``sys.stdout`` gets `behind`, which does not. So a stream that copies all to the
     one that was there before, as a tee does, is not given its own text again.
     """
 
@@ -466,7 +466,7 @@ class _Sys(ModuleType):
     """What the module sys is while output is caught.
 
     The class of a module may be set (see "Customizing module attribute access"). It is the one
-    way to learn who sets sys.stdout; `print` reads the module's dictionary, and so pays nothing.
+    way to learn that sys.stdout is set; `print` reads the module's dictionary, and so pays nothing.
     """
 
     stdout = _set_by_each_fiber("stdout")

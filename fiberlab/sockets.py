@@ -2,7 +2,7 @@
 
 In an ``async def`` they are awaited instead.
 
-The rule kept here: each waits by RECV and SEND only, so a fiber that uses them blocks nobody,
+The rule kept here: each waits by RECV and SEND only, so a fiber that uses them blocks no other,
 and everything that holds for a yield (time-outs, cancelling, closed sockets) holds for them.
 They work on real and simulated sockets alike; only `connect` and `in_thread` need real ones.
 """
@@ -39,7 +39,7 @@ _NETWORK = (
 )
 _OF_THE_CLIENT = {getattr(errno, name) for name in _NETWORK if hasattr(errno, name)}
 _PAUSE = 0.05  # seconds between two tries to accept while descriptors are short
-_CALM = 1.0  # seconds without a shortage, after which the next one is told again
+_CALM = 1.0  # seconds without a shortage, after which the next one is reported again
 _MOST = 100  # clients accepted before others run: a few milliseconds
 
 
@@ -101,7 +101,7 @@ def accept_all(
     All that wait are accepted before others run, up to a limit. When descriptors run out it
     says so once with `say`, and tries again a little later: the clients wait in the listener's
     queue, and those that are served go on. It has recovered when no client waits any longer and
-    `now`, in seconds, is a while later; a shortage after that is told again.
+    `now`, in seconds, is a while later; a shortage after that is reported again.
     """
     door, emptied, short_at = _Door(listener), True, -math.inf
     with door:
@@ -277,7 +277,7 @@ def in_thread(function: Callable[..., T], *args: Any) -> Steps[T]:
         finally:
             with suppress(OSError):  # a child that was forked meanwhile may hold a copy
                 theirs.shutdown(socket.SHUT_RDWR)
-            theirs.close()  # end of file is the signal, whether or not anybody still listens
+            theirs.close()  # end of file is the signal, whether or not the fiber still listens
 
     ours.setblocking(False)
     started = False

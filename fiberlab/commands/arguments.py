@@ -65,7 +65,7 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def clients(text: str) -> int:
-    """Read how many clients the demo has: enough to see who waits, few enough to draw."""
+    """Read how many clients the demo has: enough to see waits, few enough to draw."""
     return whole(text, 8, 500)
 
 

@@ -2,7 +2,7 @@
 
 The rule kept here: what came from a client or a file, and the names of files too, are shown
 through `printable`, so that no terminal obeys them. What cannot be written, or would overwrite
-what is read, is told before any work is done. Each command is one function of the parsed
+what is read, is reported before any work is done. Each command is one function of the parsed
 arguments; how it fails is said in ``console``.
 """
 

@@ -55,7 +55,7 @@ class Canvas:
         return float(self.ax.get_window_extent().height) / (self.rows + 3 * self.top)
 
     def points(self, size: float) -> float:
-        """Return how many pixels so many points are: sizes of letters are told in points."""
+        """Return how many pixels so many points are: sizes of letters are given in points."""
         return size * self.ax.figure.dpi / 72
 
     def window(self) -> Window:
@@ -102,7 +102,7 @@ def in_order(spans: Spans, order: str) -> tuple[list[int], list[str]]:
     """Return the places in `spans.lives` in an order of rows, and their labels.
 
     order: "family" puts children under their parents, "spawn" keeps the order of spawning,
-    "ready" puts first who was ready longest. Raises ValueError for anything else.
+    "ready" puts those first that were ready longest. Raises ValueError for anything else.
     """
     lives = spans.lives
     labels = [f"#{life.id} {cut(life.name)}" for life in lives]

@@ -1,4 +1,4 @@
-"""Figures beside the timeline: how long waits and steps were, the queue, states, who starved whom.
+"""Figures beside the timeline: how long waits and steps were, the queue, states, starvation.
 
 The rule kept here: each ``plot_`` function returns the Axes it drew on, and beside it stands a
 ``describe_`` function that tells the same in words.
@@ -121,7 +121,7 @@ def describe_states(trace: Story) -> str:
 
 
 def plot_starvation(trace: Story, ax: Axes | None = None, *, most: int = 15) -> Axes:
-    """Draw who ran while others were ready: a row for each who waited, a column for each who ran.
+    """Draw which fiber ran while others were ready: rows for those, columns for the running ones.
 
     most: how many rows and columns at most, those with the most time first.
     """
@@ -131,7 +131,7 @@ def plot_starvation(trace: Story, ax: Axes | None = None, *, most: int = 15) -> 
 
 
 def describe_starvation(trace: Story, *, most: int = 15) -> str:
-    """Tell in words what `plot_starvation` shows: for each fiber, who ran while it was ready."""
+    """Say in words what `plot_starvation` shows: for each fiber, which ran while it was ready."""
     spans = build_spans(trace)
     names = {life.id: f"#{life.id} {printable(life.name[:30])}" for life in spans.lives}
     names[0] = "nobody (the scheduler, its poll, the machine)"

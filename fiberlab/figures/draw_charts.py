@@ -136,7 +136,7 @@ def _states_axes(ax: Axes, spans: Spans, sums: Any, unit: str) -> None:
 
 
 def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
-    """Draw who ran while whom was ready, as a field of numbers."""
+    """Draw which fiber ran while which was ready, as a field of numbers."""
     found = {fiber: by for fiber, by in starved_by(spans, most).items() if by}
     victims = list(found)
     held: dict[int, int] = {}

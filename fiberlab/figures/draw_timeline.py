@@ -104,7 +104,7 @@ class Drawing:
         self.ax.callbacks.connect("xlim_changed", lambda _: self.paint())
 
     def _find_stalls(self, stalled: float | None) -> tuple[dict[int, str], dict[int, str]]:
-        """Return the steps that held the loop, and those as long for which nobody is to blame.
+        """Return the steps that held the loop, and those as long that are not to blame.
 
         By index, each with the words that stand beside it. The blame is `diagnose`'s.
         """
@@ -337,7 +337,7 @@ def _draw_polls(canvas: Canvas, window: Window) -> None:
 
 
 def _draw_unwatched(canvas: Canvas, parts: list[Unwatched], window: Window) -> None:
-    """Hatch the waits during which nobody looked."""
+    """Hatch the waits during which the loop did not look."""
     for state in UNTIL_POLLED:
         mine = [
             (float(canvas.y_of(each.fiber)), each.start, each.end)
@@ -532,12 +532,12 @@ def _bracket(
 
 
 def _draw_arrows(canvas: Canvas, highlight: int | None, window: Window) -> int:
-    """Draw who woke whom: all if they are few, else those of one fiber, from waker to woken.
+    """Draw the wakes: all if they are few, else those of one fiber, from waker to woken.
 
     Returns how many there are in the window.
     """
     spans, wanted = canvas.spans, []
-    # Who spawned whom is seen from the rows.
+    # Which fiber spawned which is seen from the rows.
     handed = (spans.rows[number] for number in spans.handed)
     for row in handed if highlight is None else spans.rows:
         if row[EV] != "wake":

@@ -35,9 +35,9 @@ STACKED = tuple(sorted(LOOKS, key=lambda code: -LOOKS[code].height))
 """The states that share a pixel, from its bottom to its top: the tallest bars are lowest."""
 
 STALLED = Look("none", 0.90, "xx", "#A50026")
-UNBLAMED = Look("none", 0.90, "", "#4D4D4D")  # as long, but nobody can be blamed
+UNBLAMED = Look("none", 0.90, "", "#4D4D4D")  # as long, but the program cannot be blamed
 UNWATCHED = Look("none", 0.35, "\\\\\\\\", "#E69F00")
-HIDDEN = Look("#E69F00", 0.35)  # ready, had anybody looked
+HIDDEN = Look("#E69F00", 0.35)  # ready, if the loop had looked
 POLLING = Look("#C4C4C4", 0.45)
 MERGED = 0.80  # the height of pixels that hold several spans
 

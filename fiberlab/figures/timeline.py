@@ -44,11 +44,11 @@ def plot_timeline(
     the seconds to show; None: from the beginning, to the end. stalled: seconds from which a
     step is marked as one that held the loop; in grey if `diagnose` would blame the machine, or
     cannot tell. unwatched: seconds from which the waits under
-    another fiber's step are marked: nobody looked for their data meanwhile. None or math.inf,
+    another fiber's step are marked: the loop did not look meanwhile. None or math.inf,
     for both: none is marked.
     order: of the rows: "family" puts children under their parents, "spawn" keeps the order of
-    spawning, "ready" puts first who was ready longest. highlight: a fiber's id or name, to
-    draw who woke it and whom it woke; None: who woke whom, if that is not too much to see.
+    spawning, "ready" puts those first that were ready longest. highlight: a fiber's id or name, to
+    draw the wakes to it and from it; None: all wakes, if they are not too many to see.
     Zooming draws anew: spans narrower than a pixel are merged only while they are.
     Raises ValueError if t0 is not before t1, and for an unknown order or fiber; TypeError or
     ValueError for what is no number of seconds.

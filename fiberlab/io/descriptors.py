@@ -4,7 +4,7 @@ The rule kept here: whatever the system has, a set of descriptors is asked by re
 unregister and poll, as epoll is; and one descriptor by `poll(0)`, as select.poll is. So the
 poller is one piece of code on every system.
 
-What this module does not know: sockets, fibers, and who waits.
+What this module does not know: sockets, fibers and their waits.
 """
 
 from __future__ import annotations
@@ -105,6 +105,6 @@ class _Probe:
             # Windows reports a connection that failed as an exception, not as writable.
             readable, writable, failed = select.select(receiving, sending, sending, 0)
         except (OSError, ValueError):
-            return []  # closed, or too high for select(): who registers it is told
+            return []  # closed, or too high for select(): registering it says so
         found = READABLE * bool(readable) | WRITABLE * bool(writable or failed)
         return [(self._fileno, found)] if found else []

@@ -5,7 +5,7 @@ an event is never lost. Numbers of descriptors are used again, so a number's Wat
 only while it is of the same socket.
 
 A descriptor is registered once and stays registered from one wait to the next, level-triggered;
-it is taken out only when an event comes that nobody waits for. So an echo costs two system
+it is taken out only when an event comes that no fiber waits for. So an echo costs two system
 calls of its own, and its share in one epoll_wait. Two things epoll does not tell:
 
 - A closed descriptor leaves epoll in silence, and its fiber would wait for ever. The number may
@@ -107,7 +107,7 @@ class Poller(Protocol):
 
 
 class Watch:
-    """What is known of one number: who waits on it, and what the system was asked to report."""
+    """What is known of one number: the fibers that wait on it, and what is asked of it."""
 
     __slots__ = ("armed", "fileno", "receiver", "sender", "socket", "suspect")
 
@@ -120,7 +120,7 @@ class Watch:
         self.socket: Callable[[], Socket | None] = _unknown
 
     def remember(self, sock: Socket) -> None:
-        """Remember whose number it is, if the object keeps its descriptor until it is closed."""
+        """Remember the object of the number, if it keeps its descriptor until it is closed."""
         self.socket = _unknown
         if getattr(type(sock), "fileno", None) is _SYSTEM_FILENO:
             # Weak: a socket that its fiber has dropped is closed, not kept alive from here.
@@ -312,7 +312,7 @@ class RealPoller:
     def _events(self, seconds: float) -> Any:
         """Return what the system reports: pairs of a number and its events."""
         try:
-            # All of them: epoll tells 1,023 if not asked, and who is left out may be timed out.
+            # All of them: epoll reports 1,023 if not asked, and a fiber left out may be timed out.
             return self._set.poll(seconds, len(self._watches) + 1)
         except (OSError, ValueError) as error:  # select() refuses a set with a closed descriptor
             before = len(self._watches)
@@ -358,7 +358,7 @@ class RealPoller:
             watch.armed = wanted
 
     def _forget(self, watch: Watch) -> None:
-        """Have the system report no more of a number that nobody waits on."""
+        """Have the system report no more of a number that no fiber waits on."""
         try:
             self._set.unregister(watch.fileno)
         except (OSError, KeyError):
@@ -366,7 +366,7 @@ class RealPoller:
         watch.armed = 0
 
     def _sort_out(self, watch: Watch, events: int, ready: list[Any]) -> None:
-        """Wake who waits for `events`, and stop asking for what nobody waits for."""
+        """Wake the fibers that wait for `events`, and stop asking for what none waits for."""
         if watch.suspect:
             events = look(watch.fileno, events)
             if not events:
@@ -386,7 +386,7 @@ class RealPoller:
             self._ask(watch, wanted)
 
     def _hear(self, fileno: int) -> None:
-        """Empty the pair that `wake` writes to; or be rid of a number nobody knows."""
+        """Empty the pair that `wake` writes to; or be rid of a number that is not known."""
         assert self._pair is not None
         if fileno != self._pair[0].fileno():
             self._suspect_all()

@@ -98,7 +98,7 @@ def __getattr__(name: str) -> Any:
             raise
         raise MissingExtra.of(name, error.name, "lessons") from None
     globals()[name] = value
-    # Not imported here: whoever uses IPython has done so.
+    # Not imported here: IPython has been imported by its user.
     if (ipython := sys.modules.get("IPython")) is not None:
         from .tracebacks import shorten_in
 

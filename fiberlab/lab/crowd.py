@@ -1,4 +1,4 @@
-"""The crowd: clients in threads, who connect in turn, begin together and leave nothing behind.
+"""The crowd: clients in threads that connect in turn, begin together and leave nothing behind.
 
 The rule kept here: clients are plain blocking sockets, one thread each, that print nothing and
 outlive nothing. Every wait has an end.

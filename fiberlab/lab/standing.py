@@ -1,4 +1,4 @@
-"""Standing: where each fiber stood when a run would not end, in a sentence for whoever waits.
+"""Standing: where each fiber stood when a run would not end, in a sentence for the one that waits.
 
 The rule kept here: what is said follows from the trace alone, as it was at one moment. A
 standstill is called so only if it is one: the fibers of all connections wait for their clients,

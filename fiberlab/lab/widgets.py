@@ -1,7 +1,7 @@
 """play: a picture that is drawn anew when a slider is moved.
 
 The rule kept here: what is drawn is a plain function of its values, which the lesson has called
-once without any slider; so whoever reads without moving anything misses nothing, and the function
+once without any slider; so a reader that moves nothing misses nothing, and the function
 is compared like any other. This is the only module that needs ipywidgets.
 """
 

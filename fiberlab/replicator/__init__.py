@@ -2,7 +2,7 @@
 
     http/             what was asked, what may be kept, what to answer (h11 speaks the protocol)
     cache/            files under host:port/path, and downloads on their way there
-    proxy.py          the fibers: one download for each address, shared by all who ask for it
+    proxy.py          the fibers: one download for each address, shared by all that ask for it
     origins.py        how an origin is asked
     revalidation.py   what an origin says of a file that is here
     tunnel.py         CONNECT

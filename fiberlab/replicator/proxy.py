@@ -1,10 +1,10 @@
 """The proxy: fibers that answer clients, from the cache or from downloads they share.
 
 The rule kept here: one download for each address, however many ask for it. The first client's
-fiber asks the origin; if the answer is a file for everybody, it starts a fiber that fetches it
-into the cache, whoever listens. Every client reads from that file at its own pace, and when it
-has caught up waits by WAIT(None): it wakes with the fiber that fetches. So a late client starts
-at the beginning, and a slow one holds back nobody.
+fiber asks the origin. If the answer is a file for all, it starts a fiber that fetches it into
+the cache, whether or not a client listens. Every client reads from that file at its own pace.
+When it has caught up it waits by WAIT(None), and wakes with the fiber that fetches. So a late
+client starts at the beginning, and a slow one holds back no other.
 
 A herd of joiners wakes whenever any fiber has run, mostly for nothing. In a crowd each sleeps a
 moment instead, the longer the more they are, so that looking takes a bounded share of the time.
@@ -242,7 +242,7 @@ class Proxy:
         return True
 
     def fetch(self, download: Download, origin: Channel, keep: bool) -> Steps[None]:
-        """Fetch what the origin sends into the cache, whoever listens; a fiber of its own."""
+        """Fetch what the origin sends into the cache, as a fiber of its own."""
         with download as url, closing(origin.sock):
             print(f"fetching {url} from byte {download.available}")
             try:

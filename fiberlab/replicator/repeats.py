@@ -52,7 +52,7 @@ class Repeats:
 
     def answer_to(self, asked: bytes, known: Repeated) -> bytes | None:
         """Return head and body once more; None if they are not what they were."""
-        with suppress(OSError):  # who looks in the usual way is told of it
+        with suppress(OSError):  # looking in the usual way reports it
             if (kept := self._cache.find(known.url)) is not None:
                 with kept.file as file:
                     body = file.read(CHUNK)

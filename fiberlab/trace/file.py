@@ -122,7 +122,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
                 os.unlink(temporary)
             raise
     except OSError as error:
-        # Not the name of the part, nor none at all: a full disk is told by a write.
+        # Not the name of the part, nor none at all: a full disk shows at a write.
         raise OSError(error.errno, error.strerror or str(error), name) from None
 
 
@@ -288,7 +288,7 @@ class _Order:
 
     def __init__(self) -> None:
         self._before: str | None = None  # the kind of the last event
-        self._last = 0  # the last moment told
+        self._last = 0  # the last moment so far
         self._spawned: set[int] = set()
 
     def check(self, row: Row) -> None:
@@ -303,7 +303,7 @@ class _Order:
         elif ev == "start" or before == "stop":
             where = "a second start" if ev == "start" else f"a {ev} after the stop"
             raise ValueError(f"this is {where}; was this trace merged of two?")
-        # A stall was seen before, by a watchdog, and is told when its step is over.
+        # A stall was seen before, by a watchdog, and is recorded when its step is over.
         if ev != "stall":
             if t < self._last:
                 raise ValueError(f"time goes back from {self._last} to {t} ns; was it reordered?")

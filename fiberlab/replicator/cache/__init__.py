@@ -1,7 +1,7 @@
 """What is kept: files in a folder, and downloads on their way there.
 
     files.py       files under host:port/path: complete, partial or absent
-    download.py    one download, shared by all who ask for the file
+    download.py    one download, shared by all clients that ask for the file
 
 What this folder does not know: connections.
 """

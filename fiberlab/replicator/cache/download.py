@@ -1,9 +1,10 @@
-"""A download that is under way, shared by those who read it at their own pace.
+"""A download that is under way, shared by clients that read it at their own pace.
 
-The rule kept here: whoever joins gets the whole file, from its beginning, and only while it comes.
+The rule kept here: a client that joins gets the whole file, from its beginning; it can join only
+while the file comes.
 What the disk does not take is passed on all the same, as fast as the slowest reader takes it.
 
-What this module does not know: who asks for files, and where they come from.
+What this module does not know: which client asks, and where files come from.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ class Download:
 
     def pause(self) -> WAIT:
         """Return what a fiber waits for that has read all there is."""
-        self._turn = (self._turn + 0.618) % 1  # who sleeps equally long wakes together
+        self._turn = (self._turn + 0.618) % 1  # those that sleep equally long wake together
         return WAIT(self.users * _LOOK * (0.5 + self._turn) if self.users > CROWD else None)
 
 

@@ -53,7 +53,7 @@ class About(NamedTuple):
     born: float | None = None
 
     def told_to(self, asker: bool) -> Headers:
-        """Return the fields for a client; asker: it is the one for whom the origin was asked.
+        """Return the fields for a client; asker: it is the one for which the origin was asked.
 
         All others are told how old it is; and so is this one, if the origin has told that.
         """
@@ -174,7 +174,7 @@ class Entry:
         return None
 
     def begin(self, about: About) -> FileIO:
-        """Return a new, empty file for a download; who reads an older one keeps that."""
+        """Return a new, empty file for a download; a reader of an older one keeps that."""
         self._settle()
         self.discard()
         self.part.parent.mkdir(parents=True, exist_ok=True)

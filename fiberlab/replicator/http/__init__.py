@@ -9,7 +9,7 @@ The rule kept here: h11 speaks the protocol. It finds where heads and bodies beg
 refuses what is malformed; these modules only decide what a well-formed message means. Whatever
 two programs on the way could read in two ways (a length and chunks) is refused.
 
-What this folder does not know: files, and who shares a download.
+What this folder does not know: files, and which clients share a download.
 """
 
 from .messages import Failure, Headers, Url, can_be_told, field, seconds_of, with_marks
