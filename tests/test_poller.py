@@ -814,7 +814,7 @@ def test_data_wins_over_the_deadline_however_many_have_data(live, pair, log):
 
     def receives(sock):
         try:
-            yield RECV(sock, timeout=0.05)
+            yield RECV(sock, timeout=0.5)
             log.append("data")
         except FiberTimeout:
             log.append("timed out")
@@ -822,7 +822,7 @@ def test_data_wins_over_the_deadline_however_many_have_data(live, pair, log):
     def sends():
         yield WAIT(0)
         pair[1].send(b"x")
-        time.sleep(0.1)  # until after all the deadlines
+        time.sleep(0.7)  # until after all the deadlines
 
     for sock in copies:
         live.add(receives(sock))
