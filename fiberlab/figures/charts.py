@@ -58,8 +58,8 @@ def describe_steps(trace: Story) -> str:
 
 
 def _in_words(what: str, times: list[int]) -> str:
-    told = Quantiles.of(times)
-    if not told.times:
+    took = Quantiles.of(times)
+    if not took.times:
         return f"{what}: none."
     counts = []
     for power in range(3, 12):
@@ -67,9 +67,9 @@ def _in_words(what: str, times: list[int]) -> str:
         if inside:
             counts.append(f"{inside:,} under {_round(10 ** (power + 1))}")
     return (
-        f"{what}, {told.times:,} {'time' if told.times == 1 else 'times'}: p50 "
-        f"{readable(told.p50)}, p95 {readable(told.p95)}, p99 {readable(told.p99)}, at most "
-        f"{readable(told.longest)}. {'; '.join(counts)}."
+        f"{what}, {took.times:,} {'time' if took.times == 1 else 'times'}: p50 "
+        f"{readable(took.p50)}, p95 {readable(took.p95)}, p99 {readable(took.p99)}, at most "
+        f"{readable(took.longest)}. {'; '.join(counts)}."
     )
 
 
@@ -90,13 +90,13 @@ def plot_queue(trace: Story, ax: Axes | None = None) -> Axes:
 def describe_queue(trace: Story) -> str:
     """Tell in words what `plot_queue` shows."""
     spans = build_spans(trace)
-    told = queue_in_time(spans)
-    if told is None:
+    q = queue_in_time(spans)
+    if q is None:
         return "The run queue was never used."
-    fibers = "fiber" if told.most == 1 else "fibers"
+    fibers = "fiber" if q.most == 1 else "fibers"
     return (
-        f"The run queue held at most {told.most:,} {fibers}, first {readable(told.at)} after the "
-        f"beginning; {told.mean:.2f} on average, and none for {100 * told.empty:.0f} % of the time."
+        f"The run queue held at most {q.most:,} {fibers}, first {readable(queue.at)} after the "
+        f"beginning; {q.mean:.2f} on average, and none for {100 * queue.empty:.0f} % of the time."
     )
 
 
@@ -138,9 +138,11 @@ def describe_starvation(trace: Story, *, most: int = 15) -> str:
     lines = []
     for fiber, culprits in starved_by(spans, most).items():
         worst = sorted(culprits.items(), key=lambda item: -item[1])[:3]
-        told = ", ".join(f"{names[by]} {readable(time)}" for by, time in worst)
-        if told:
-            lines.append(f"{names[fiber]} was ready for {readable(sum(culprits.values()))}: {told}")
+        causes = ", ".join(f"{names[by]} {readable(time)}" for by, time in worst)
+        if causes:
+            lines.append(
+                f"{names[fiber]} was ready for {readable(sum(culprits.values()))}: {causes}"
+            )
     return "\n".join(lines) or "Nobody was ever ready for longer than nothing."
 
 

@@ -61,13 +61,13 @@ def _decade(nanoseconds: float) -> str:
     return f"{nanoseconds / 1e3:g} µs"
 
 
-def _percentiles(ax: Axes, told: Quantiles) -> None:
+def _percentiles(ax: Axes, measured: Quantiles) -> None:
     """Draw a line for each percentile; its words stand above the axes, one under the other."""
-    if not told.times:
+    if not measured.times:
         ax.text(0.5, 0.5, "none", transform=ax.transAxes, ha="center", fontsize=FONT)
         return
-    marks = (("p50", told.p50, ":"), ("p95", told.p95, "--"), ("p99", told.p99, "-."),
-             ("max", told.longest, "-"))  # fmt: skip
+    marks = (("p50", measured.p50, ":"), ("p95", measured.p95, "--"), ("p99", measured.p99, "-."),
+             ("max", measured.longest, "-"))  # fmt: skip
     for name, value, style in marks:
         ax.axvline(
             max(value, LEAST), color="black", linestyle=style, linewidth=1.2,

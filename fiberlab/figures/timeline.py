@@ -1,6 +1,6 @@
 """The timeline: one row a fiber, one bar a state; as a figure and as text.
 
-The rule kept here: each state is told apart three times, by colour, height and hatch, so that a
+The rule kept here: each state is shown in three ways, by colour, height and hatch, so that a
 figure can be read in grey, and everything a figure shows has a text alternative.
 
 matplotlib is loaded when a figure is drawn (see ``drawing``), not when this module is.

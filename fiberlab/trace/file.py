@@ -271,13 +271,13 @@ class _Reader:
     def _take(self, line: bytes) -> None:
         """Keep the row that `line` stands for, if its kind is known."""
         try:
-            told = parse(line.removeprefix(b"\xef\xbb\xbf") if self.number == 1 else line)
+            given = parse(line.removeprefix(b"\xef\xbb\xbf") if self.number == 1 else line)
         except ValueError:
             if self.rows and not line.endswith(b"\n"):
                 self.cut = True
                 return
             raise
-        row = None if told is None else row_of(told, self._shared)
+        row = None if given is None else row_of(given, self._shared)
         if row is not None:
             self._order.check(row)
             self.rows.append(row)

@@ -164,7 +164,7 @@ def parse(line: bytes) -> Any:
         text = line.decode().strip()
         if not text:
             return None
-        told, end = (_decode if len(line) < 4_096 else _decode_warily)(text)
+        given, end = (_decode if len(line) < 4_096 else _decode_warily)(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"byte {error.start + 1} is no UTF-8; is this file a trace?") from None
     except json.JSONDecodeError as error:
@@ -176,7 +176,7 @@ def parse(line: bytes) -> Any:
         raise ValueError("brackets are nested too deeply") from None
     if end != len(text):
         raise ValueError(f"there is more than one event: {text[end : end + 20]!r}")
-    return told
+    return given
 
 
 def _refuse(constant: str) -> Any:
@@ -200,11 +200,11 @@ _decode_warily = json.JSONDecoder(
 ).raw_decode
 
 
-def row_of(told: Any, shared: dict[str, str]) -> Row | None:
+def row_of(given: Any, shared: dict[str, str]) -> Row | None:
     """Return the row of one line; None for an event of a kind that is not known here."""
-    if type(told) is not dict:
-        raise ValueError(f"expected an event, {{...}}, got {str(told)[:60]!r}")
-    t, ev, fid = told.get("t"), told.get("ev"), told.get("fid")
+    if type(given) is not dict:
+        raise ValueError(f"expected an event, {{...}}, got {str(given)[:60]!r}")
+    t, ev, fid = given.get("t"), given.get("ev"), given.get("fid")
     if type(t) is not int or type(fid) is not int or type(ev) is not str:
         raise ValueError("an event needs t, ev and fid; is this file a trace?")
     if not 0 <= t < _END_OF_INTS or not 0 <= fid < _END_OF_INTS:
@@ -215,7 +215,7 @@ def row_of(told: Any, shared: dict[str, str]) -> Row | None:
     ev, wanted = known
     values: list[Any] = [t, ev, fid]
     for key, least, end in wanted:
-        value = told.get(key)
+        value = given.get(key)
         if value is None:
             pass
         elif least is None:
@@ -226,9 +226,9 @@ def row_of(told: Any, shared: dict[str, str]) -> Row | None:
             raise ValueError(f"{key} of a {ev} event is a whole number, got {_short(value)}")
         values.append(value)
     if ev == "start":
-        _check_schema(told.get("schema"))
+        _check_schema(given.get("schema"))
     if ev == "mark":
-        values += _id_and_args(told)
+        values += _id_and_args(given)
     return tuple(values)
 
 
@@ -237,9 +237,9 @@ def _check_schema(schema: Any) -> None:
         raise ValueError(f"the trace is of schema {schema!r}; this fiberlab reads up to {SCHEMA}")
 
 
-def _id_and_args(told: dict[str, Any]) -> tuple[Any, Any]:
+def _id_and_args(given: dict[str, Any]) -> tuple[Any, Any]:
     """Return the two fields that may be of several types."""
-    number, args = told.get("id"), told.get("args")
+    number, args = given.get("id"), given.get("args")
     if number is not None and type(number) not in (int, str):
         raise ValueError(f"id of a mark event is a number or a text, got {_short(number)}")
     if args is not None and not (type(args) is dict and all(map(_is_plain, args.values()))):
