@@ -90,13 +90,14 @@ def plot_queue(trace: Story, ax: Axes | None = None) -> Axes:
 def describe_queue(trace: Story) -> str:
     """Tell in words what `plot_queue` shows."""
     spans = build_spans(trace)
-    q = queue_in_time(spans)
-    if q is None:
+    length = queue_in_time(spans)
+    if length is None:
         return "The run queue was never used."
-    fibers = "fiber" if q.most == 1 else "fibers"
+    fibers = "fiber" if length.most == 1 else "fibers"
     return (
-        f"The run queue held at most {q.most:,} {fibers}, first {readable(queue.at)} after the "
-        f"beginning; {q.mean:.2f} on average, and none for {100 * queue.empty:.0f} % of the time."
+        f"The run queue held at most {length.most:,} {fibers}, first {readable(length.at)} after "
+        f"the beginning; {length.mean:.2f} on average, and none for {100 * length.empty:.0f} % "
+        "of the time."
     )
 
 
