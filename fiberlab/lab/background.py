@@ -138,7 +138,7 @@ class Server:
         self._thread.start()
 
     def settle(self) -> None:
-        """Let the fibers end whose clients have left, so that their stories are whole."""
+        """Wait until the fibers of clients that have left end, so that their stories are whole."""
         look_until(
             self._connections.all_ended, time.monotonic() + SETTLE_SECONDS, given_up=self._ended
         )

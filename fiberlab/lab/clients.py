@@ -113,7 +113,7 @@ def record(
     The scheduler runs in the calling thread, so that an interrupt reaches it.
     """
     deadline = positive("deadline", deadline)
-    # A client is patient a little longer, so that the deadline is told as what it is.
+    # A client waits a little longer, so that the deadline is reported, and not its time-out.
     plans, patience = plans_of(clients, REQUEST), deadline + SETTLE_SECONDS
     crowd = Crowd(None, plans, requests, rate, patience)
     trace = Recording(stall_after=positive("stall_after", stall_after, never=True))

@@ -241,7 +241,7 @@ class Crowd:
 
     def _call(self, number: int, sock: ClientSocket, function: Callable[..., Any]) -> None:
         start = time.monotonic()
-        # Of whatever class: a client that exits, or whose test fails, has not succeeded.
+        # Of any class: a client that exits, or that fails an assertion, has not succeeded.
         try:
             answer = function(sock)
             if isinstance(answer, (Generator, Coroutine)):

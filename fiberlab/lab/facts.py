@@ -85,7 +85,7 @@ def longest_step(trace: Story, fiber: str | int | None = None) -> Step:
 
 
 def culprits(trace: Story) -> list[Finding]:
-    """Return the findings of `diagnose` that say who held the loop, in the order of the fibers.
+    """Return the findings of `diagnose` that name a fiber that held the loop, in order.
 
     Only those that blame the program: a blocking call, or a computation that took no breath.
     """

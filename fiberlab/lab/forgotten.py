@@ -1,11 +1,11 @@
-"""Forgotten: helpers that a handler calls, and whose generators it never runs.
+"""Forgotten: helpers that a handler calls, but it never runs their generators.
 
     reply(sock, data)              makes a generator and drops it: nothing of it runs
     yield from reply(sock, data)   runs it
 
-The rule kept here: only what is certain is said. A call is meant whose value nobody can use: it
-stands alone as a statement, or only in a variable that is never read. It is read from the source;
-without one, nothing is said.
+The rule kept here: only what is certain is reported. A call is reported if its value is lost:
+it stands alone as a statement, or its value goes to a variable that is never read. Calls are found
+in the source; without the source, nothing is reported.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _dropped(definition: ast.FunctionDef) -> Iterator[ast.expr]:
-    """Yield the expressions whose value nobody can use."""
+    """Yield the expressions with a value that nothing can use."""
     nodes = list(_own(definition))
     read = {
         node.id for node in ast.walk(definition)

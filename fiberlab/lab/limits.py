@@ -12,7 +12,7 @@ A loop that catches everything (``except:`` and ``continue``) catches the first 
 every second one is raised twice: again in the line that catches it.
 
 What cannot be ended: a call of C code that keeps the interpreter's lock (``sum(range(10**12))``, a
-regular expression that backtracks), since nobody else runs then; and two endless loops, one in the
+regular expression that backtracks), since no other code runs; and two endless loops, one in the
 other, that both catch everything. In a thread that is not the main one, a call that blocks is not
 torn out of its wait either: Python gives signals to the main thread only.
 """

@@ -2,7 +2,7 @@
 
 The rule kept here: what is said follows from the trace alone, as it was at one moment. A
 standstill is called so only if it is one: the fibers of all connections wait for their clients,
-nobody else can go on, and no time-out is due.
+no other fiber can go on, and no time-out is due.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Standing:
 
         filenos: the numbers of the clients' connections.
         """
-        # The poll has no end: so nobody is ready, and no deadline is to come.
+        # Unless the poll has no time-out, a fiber is ready or a deadline is to come.
         if self._poll is None or self._poll[POLL.TIMEOUT] is not None:
             return False
         for fiber, row in self._last.items():

@@ -2,8 +2,8 @@
 
 The rule kept here: a learner sees lines of a learner's own, and the sentence. Only what is raised
 on purpose is shortened, a `raise` in this package; and ^C, wherever it strikes. A fault of the
-package keeps all its frames, and so does every other error. Only IPython is told of this, by its
-own means (``set_custom_exc``), and only if nobody else has used them.
+package keeps all its frames, and so does every other error. This works in IPython only, by its
+own means (``set_custom_exc``), and only if no other code has used them.
 
 One error is not the lab's, and yet a slip at it: ``predict("l07-q1", b)``. Python's NameError is
 shown with what to write instead.

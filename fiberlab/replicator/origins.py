@@ -62,7 +62,7 @@ class Upload:
             pass  # the origin takes no more; its answer may tell why
         except (Gone, Failure, h11.RemoteProtocolError) as error:
             self.error = error
-            if not self.answered:  # nobody needs the answer any more
+            if not self.answered:  # no client needs the answer any more
                 with suppress(OSError):
                     self._origin.sock.shutdown(socket.SHUT_RDWR)
 
@@ -109,7 +109,7 @@ class Origins:
         """Send a request, with the body if the client has one, and return the answer's head."""
         if only_if_cached(asked):
             raise Failure(504, f"only-if-cached: {url} is not in the cache, or may not be used")
-        # The origin is told the host asked for, whatever the client's Host field said.
+        # The origin gets the host of the URL, whatever the client's Host field said.
         told = [(b"host", url.authority.encode()), *fields, via(asked), (b"connection", b"close")]
         head = h11.Request(method=asked.method, target=url.target.encode(), headers=told)
         origin = yield from self.connect(client, url)

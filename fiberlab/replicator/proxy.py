@@ -44,8 +44,8 @@ from .tunnel import tunnel
 class Proxy:
     """What the fibers share: the cache, and the downloads under way; ``serve`` is a handler.
 
-    static: what is complete in the cache is served without asking the origin. offline: nobody is
-    asked at all. limit: bytes a second from all origins together. tunnel_ports: CONNECT's.
+    static: what is complete in the cache is served without asking the origin. offline: no origin
+    is asked at all. limit: bytes a second from all origins together. tunnel_ports: CONNECT's.
     patience: seconds in which a request must be there, once it has begun to come; a long one
     has more.
     """
@@ -259,7 +259,7 @@ class Proxy:
                 self._forget(download)
 
     def _pass_on(self, download: Download) -> Steps[None]:
-        """Wait until all readers have what cannot be kept; nobody joins them any more."""
+        """Wait until all readers have what cannot be kept; no client joins them any more."""
         if not download.outdated:
             print(f"{download.url} is passed on and not kept: {download.reason}")
             self._forget(download)
@@ -270,12 +270,12 @@ class Proxy:
             raise Failure(507, f"{download.url} cannot be kept, and nobody waits for it")
 
     def _forget(self, download: Download) -> None:
-        """Let nobody join a download."""
+        """Let no client join a download any more."""
         if not download.outdated:
             del self.downloads[download.url]
 
     def _outdate(self, url: Url) -> None:
-        """Let nobody join what is under way now, and do not keep it."""
+        """Let no client join what is under way now, and do not keep it."""
         if (download := self.downloads.pop(url, None)) is not None:
             download.outdated = True
             with _noting("written"):
@@ -312,7 +312,7 @@ class Proxy:
     def _answer_itself(self, client: Channel, request: Request) -> Steps[None]:
         """Answer a TRACE or OPTIONS that goes no further (RFC 9110, 7.6.2)."""
         if not client.http.they_are_waiting_for_100_continue:
-            yield from client.receive()  # the end of the request, or a body that nobody reads
+            yield from client.receive()  # the end of the request, or a body that is not used
         if request.method == b"TRACE":
             told = [(b"content-type", b"message/http")]
             yield from client.answer(200, "OK", told, messages.echo_of(request))

@@ -2,7 +2,7 @@
 
 The rule kept here: equal bytes mean the same. A request that h11 has read once is not read again,
 nor is its answer's head written again, as long as the file and what is known of it are the same;
-only its age goes on. For a small file of a cache that asks nobody that saves most of the work
+only its age goes on. If no origin is asked, that saves most of the work for a small file
 (`bench/replicator.md`).
 
 What this module does not know: HTTP. It compares, and never looks into what it compares.

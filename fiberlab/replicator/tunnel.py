@@ -1,4 +1,4 @@
-"""Tunnels: bytes that are carried both ways, for CONNECT, and understood by nobody here.
+"""Tunnels: bytes that are carried both ways, for CONNECT, and not understood here.
 
 The rule kept here: an end in one direction is passed on and leaves the other open; if something
 breaks, both end.

@@ -31,7 +31,7 @@ class Endless(KeyboardInterrupt):
 
 
 class Trial:
-    """A scheduler in simulated time whose run has an end.
+    """A scheduler in simulated time; its run always ends.
 
     network, scheduler: those of the run. trace: what it recorded. failure: after `run`, what
     went wrong with the run as a whole, in a sentence; empty if it ended by itself.
@@ -92,7 +92,7 @@ def at_most(instructions: int) -> Iterator[None]:
             return None
         # Instructions, not lines: a loop on one line may never begin a new one.
         frame.f_trace_lines = False
-        # In this order: Python 3.13 looks for a trace function when it is told of instructions.
+        # In this order: Python 3.13 looks for a trace function when f_trace_opcodes is set.
         frame.f_trace, frame.f_trace_opcodes = each_instruction, True
         return each_instruction
 

@@ -32,7 +32,7 @@ class Download:
     about: None until the origin has answered. available: bytes that can be read. over: nothing
     more will come. failure: why, if it is not complete. A download that is over with neither
     was no file for everybody: each has to ask for itself. request: the one for which the origin
-    was asked. outdated: nobody may join any more, and it is not kept. kept: False once the file
+    was asked. outdated: no client may join any more, and it is not kept. kept: False once the file
     takes no more: what comes then is passed on, as fast as the slowest reader takes it.
     """
 
@@ -79,12 +79,12 @@ class Download:
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody reads it."""
+        """Whether it has a reader."""
         return bool(self._positions)
 
     @property
     def is_all_here(self) -> bool:
-        """Whether as much has come as the origin has told."""
+        """Whether as many bytes have come as the origin announced."""
         return self.about is not None and self.about.size == self.available
 
     @property
@@ -163,7 +163,7 @@ class Download:
                 raise
 
     def end(self, failure: Failure | None = None) -> None:
-        """Let nobody wait for more."""
+        """Say that nothing more will come, so that no reader waits for it."""
         if not self.over:
             self.over, self.failure = True, failure
 

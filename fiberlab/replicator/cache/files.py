@@ -10,7 +10,7 @@ removed before the file changes and put back afterwards; so at each moment all a
 
 The mark # cannot come from an address: in names, whatever is not plain is escaped, ``..`` and
 NUL and the slash that came as %2F too. Where a file should be there may be anything else: what
-is no file is never read, so that a FIFO hangs nobody.
+is no file is never read, so that a FIFO blocks no fiber.
 
 Files are read and written with calls that block. On a local disk they are short, since the
 system keeps what is new in memory; on a network's disk the whole loop would wait for it.
@@ -55,7 +55,7 @@ class About(NamedTuple):
     def told_to(self, asker: bool) -> Headers:
         """Return the fields for a client; asker: it is the one for which the origin was asked.
 
-        All others are told how old it is; and so is this one, if the origin has told that.
+        All others get the file's age; the asker gets it only if the origin sent an age.
         """
         told = [pair for pair in self.headers if pair[0] != b"age"]
         if not asker or len(told) < len(self.headers):
@@ -90,7 +90,7 @@ class Cache:
         self._known: dict[Url, _Known] = {}
         self._lock = FileIO(self.folder / ".lock", "a")
         try:
-            with suppress(ImportError):  # Windows: there it is the user who takes care
+            with suppress(ImportError):  # Windows has no fcntl: there the user takes care
                 import fcntl
 
                 fcntl.flock(self._lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -192,7 +192,7 @@ class Entry:
             return
         _describe(_head(self.part), about._replace(size=os.fstat(file.fileno()).st_size))
         _set_time(self.part, about)
-        # The head goes first and comes last: without it nobody believes the file.
+        # The head goes first and comes last: without it the file does not count as complete.
         self.path = self._aside if self.path.is_dir() else self.path
         self._known.pop(self.url, None)
         _head(self.path).unlink(missing_ok=True)
@@ -208,7 +208,7 @@ class Entry:
         _set_time(self.path, about)
 
     def remove(self) -> None:
-        """Remove all that is here, so that nobody uses it any more."""
+        """Remove all that is here, so that it is not used any more."""
         self._known.pop(self.url, None)
         _head(self.path).unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)

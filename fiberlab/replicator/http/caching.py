@@ -1,7 +1,7 @@
 """RFC 9111, as far as it is followed: what may be kept, for how long, and what ends it.
 
 The rule kept here: what is kept is for everybody, and the origin is asked each time whether it
-has changed. So how long an answer stays fresh matters only where nobody is asked: for
+has changed. So how long an answer stays fresh matters only where no origin is asked: for
 ``only-if-cached``. `docs/replicator.md` tells section by section what is followed and why.
 """
 

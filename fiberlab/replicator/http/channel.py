@@ -2,7 +2,7 @@
 
 The rule kept here: h11 gets whole heads, no more than HEAD_LIMIT, no slower than is allowed. From
 a client it gets what came, and refuses what is malformed. An origin's head is first put right
-where any browser and squid would forgive it: nobody here can mend the origin.
+where any browser and squid would forgive it: a user cannot mend the origin.
 
 What this module does not know: what the messages mean.
 """
@@ -36,7 +36,7 @@ _FORGIVEN = [
 
 
 class Gone(Exception):
-    """The client has gone, or is silent; there is nobody to tell."""
+    """The client has gone, or is silent; no answer can reach it."""
 
 
 class Channel:

@@ -186,7 +186,7 @@ def can_be_told(headers: Headers) -> bool:
 
 
 def check(message: Request | h11.Response) -> None:
-    """Refuse a head that is too long, or whose end two programs could see in two places."""
+    """Refuse a head that is too long, or if two programs could see its end in two places."""
     status, too_long = (400, 431) if isinstance(message, Request) else (502, 502)
     if sum(len(name) + len(value) for name, value in message.headers) > HEAD_LIMIT:
         raise Failure(too_long, f"the head is too long: more than {HEAD_LIMIT} bytes")

@@ -146,7 +146,7 @@ class Endless(BaseException):
 
 
 class _Counted(socket.socket):
-    """A connection whose recv returns b"" only so many times after its client has left."""
+    """A connection: once its client has left, recv returns b"" only so many times."""
 
     ends = 0
 

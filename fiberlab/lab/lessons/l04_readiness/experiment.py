@@ -277,7 +277,7 @@ def wait_until_writable(sock: Any) -> None:
 # -- Ready sets, and a transfer in pieces -------------------------------------
 
 ReadySet = tuple[float, float, list[str]]
-"""When select was asked, when it told, and the names of those that were readable."""
+"""When select was called, when it returned, and the names of the readable sockets."""
 
 SIZE_BYTES = 64_000
 BANDWIDTH = 1_000_000  # bytes a second

@@ -103,7 +103,7 @@ def _exists(number: int) -> bool:
 
 
 def is_open(address: tuple[str, int]) -> bool:
-    """Return whether anybody listens at `address`."""
+    """Return whether a server listens at `address`."""
     try:
         socket.create_connection(address, 1).close()
     except ConnectionRefusedError:
