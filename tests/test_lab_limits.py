@@ -155,6 +155,6 @@ def test_a_fiber_that_spins_is_named_with_its_line():
     with Limit(0.5) as limit:
         scheduler.run()
 
-    line = spinning.__code__.co_firstlineno + 3
-    words = f"fiber mine spins: it is resumed again and again at test_lab_limits.py:{line}"
-    assert str(limit.reached).startswith(words)
+    loop = spinning.__code__.co_firstlineno + 2  # seen there or at the yield below it
+    words = "fiber mine spins: it is resumed again and again at test_lab_limits.py:"
+    assert str(limit.reached).startswith((f"{words}{loop}", f"{words}{loop + 1}"))
