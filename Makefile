@@ -45,7 +45,7 @@ unit elsewhere wheel: export MPLBACKEND = Agg
 help:
 	@echo "make lab      open copies of the lessons in JupyterLab (ARGS= passes options on)"
 	@echo "              VENV= and LESSONS= name other folders for the environment and the copies"
-	@echo "make test     everything CI runs, in about four minutes: the next six"
+	@echo "make test     everything CI runs, in about nine minutes: the next six"
 	@echo "  lint        ruff: mistakes and format"
 	@echo "  types       mypy --strict on the package"
 	@echo "  unit        the tests (ARGS= passes options on)"
@@ -87,7 +87,7 @@ test: begin lint types unit elsewhere lessons wheel
 	@echo "make test: all passed"
 
 begin: $(READY)
-	@echo "make test: about four minutes on two cores"
+	@echo "make test: about nine minutes on two cores"
 
 lint: $(READY)
 	$(BIN)/ruff check
