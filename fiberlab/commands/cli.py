@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def serve_command(options: argparse.Namespace) -> None:
-    """Serve until ^C or SIGHUP, and write the trace if that is asked for."""
+    """Serve until ^C, SIGHUP or SIGTERM, and write the trace if that is asked for."""
     from ..server import spawn
 
     function = load_function(options.function)

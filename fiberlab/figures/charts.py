@@ -3,7 +3,7 @@
 The rule kept here: each ``plot_`` function returns the Axes it drew on, and beside it stands a
 ``describe_`` function that tells the same in words.
 
-matplotlib is loaded when a figure is drawn (see ``charts``), not when this module is.
+matplotlib is loaded when a figure is drawn (see ``draw_charts``), not when this module is.
 """
 
 from __future__ import annotations

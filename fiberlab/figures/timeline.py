@@ -3,7 +3,7 @@
 The rule kept here: each state is shown in three ways, by colour, height and hatch, so that a
 figure can be read in grey, and everything a figure shows has a text alternative.
 
-matplotlib is loaded when a figure is drawn (see ``drawing``), not when this module is.
+matplotlib is loaded when a figure is drawn (see ``draw_timeline``), not when this module is.
 """
 
 from __future__ import annotations

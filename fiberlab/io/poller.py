@@ -1,4 +1,4 @@
-"""Clock and Poller: the two seams between the scheduler and the world, and the real ones.
+"""The poller: which fibers can go on. One of the two seams between the scheduler and the world.
 
 The rule kept here: a fiber is woken only by an event on the very socket it waits on, and such
 an event is never lost. Numbers of descriptors are used again, so a number's Watch is believed
