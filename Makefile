@@ -25,7 +25,7 @@ VERSION = import sys; print(*sys.version_info[:2]); sys.exit(sys.version_info < 
 SOUND := $(shell $(BIN)/python -c '$(VERSION)' > /dev/null 2>&1 && \
     test "$$($(BIN)/pip --version 2> /dev/null | \
     sed 's,^pip .* from ,,; s,/lib[^/]*/[^/]*/site-packages/.*,,')" -ef $(VENV) && echo yes)
-# Who gives PYTHON= wants that version.
+# PYTHON= on the command line asks for that version.
 ifeq ($(firstword $(origin PYTHON)),command)
 ifneq ($(shell $(PYTHON) -c '$(VERSION)' 2>&1),$(shell $(BIN)/python -c '$(VERSION)' 2>&1))
 SOUND =
@@ -103,7 +103,7 @@ unit: $(READY)
 elsewhere: $(READY)
 	PYTHONPATH='$(CURDIR)/tests/without_posix' $(PYTEST) --dist worksteal
 
-# A kernel puts figures into the cells only when nobody has chosen for it.
+# A kernel puts figures into the cells only when no other backend was chosen.
 lessons: $(READY)
 	env -u MPLBACKEND $(PYTEST) --dist loadfile --nbval --nbval-current-env \
 	    --nbval-cell-timeout=60 notebooks

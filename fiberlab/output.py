@@ -53,7 +53,7 @@ class Output:
             raise TypeError(f"file= needs an open file to write to, got {file!r}")
         self.mode = mode
         self.debug = debug
-        self.report: Any = None  # the scheduler's Reporter, to be told of each line
+        self.report: Any = None  # the scheduler's Reporter; it records each line
         self._file = file
         self._clock = clock
         self._running: Callable[[], Any] | None = None  # while prints are caught
@@ -107,7 +107,7 @@ class Output:
         self.write(printable(line) + "\n")
 
     def write(self, text: str, last_of: Any = None) -> None:
-        """Write `text` whole to the file; `last_of`: the fiber whose last words these are."""
+        """Write `text` whole to the file; `last_of`: the fiber that ends with them."""
         file = _router.beneath(self, "stdout") if self._file is None else self._file
         if file is None:  # as under pythonw; print does nothing there, either
             return

@@ -1,4 +1,4 @@
-"""Who is blamed on a busy machine: nobody for what the machine did, the culprit for his own.
+"""Blame on a busy machine: none for what the machine did, the culprit for its own.
 
     FIBERLAB_RUNS=20 python -m pytest tests/test_blame.py     the acceptance, a minute or two
 

@@ -100,7 +100,7 @@ def test_who_starved_whom_is_a_field_of_numbers():
         "#2 two",
         "#1 holds",
     ]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["#1 holds", "nobody", "#2 two"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["#1 holds", "no fiber", "#2 two"]
     assert texts(ax) == ["80 ms", "10 ms", "5.0 ms", "80 ms", "10 ms", "10 ms"]
 
 
@@ -117,11 +117,11 @@ def test_who_starved_whom_is_a_field_of_numbers():
          "#1 holds  100 ms   10 %     80 %     -     -   10 %       -\n"
          "#2 two     95 ms   95 %      5 %     -     -      -       -\n"
          "#3 three   96 ms   99 %      1 %     -     -      -       -"),
-        ("starvation", "#3 three was ready for 95 ms: #1 holds 80 ms, nobody (the scheduler, its "
+        ("starvation", "#3 three was ready for 95 ms: #1 holds 80 ms, no fiber (the scheduler, its "
          "poll, the machine) 10 ms, #2 two 5.0 ms\n"
-         "#2 two was ready for 90 ms: #1 holds 80 ms, nobody (the scheduler, its poll, the machine)"
-         " 10 ms\n"
-         "#1 holds was ready for 10 ms: nobody (the scheduler, its poll, the machine) 10 ms"),
+         "#2 two was ready for 90 ms: #1 holds 80 ms, no fiber (the scheduler, its poll, the "
+         "machine) 10 ms\n"
+         "#1 holds was ready for 10 ms: no fiber (the scheduler, its poll, the machine) 10 ms"),
     ],
 )  # fmt: skip
 def test_each_figure_has_its_words(kind, words):

@@ -394,7 +394,7 @@ def test_a_client_that_is_a_generator_function_has_failed_since_nobody_runs_it()
 
     with (
         nothing_left(),
-        pytest.raises(ClientError, match=r"client 1 of 1: TypeError: .*nobody runs"),
+        pytest.raises(ClientError, match=r"client 1 of 1: TypeError: .*never runs"),
     ):
         record(echo, [client])
 

@@ -1,4 +1,4 @@
-"""Where a fiber's prints go, and that nobody else's are touched (design.md, 2.3)."""
+"""Where a fiber's prints go, and that no other's are touched (design.md, 2.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any sequence of dup, dup2, fork, close and reuse: nobody is lost, nobody is woken for another.
+"""Any sequence of dup, dup2, fork, close and reuse: no fiber is lost, none is woken for another.
 
 Random programs with real descriptors. A fiber waits on an object; meanwhile descriptors are
 copied, closed, and their numbers used again, also behind the object's back.

@@ -1,4 +1,4 @@
-"""The summary: sums that are exact, and tables that obey nobody."""
+"""The summary: sums that are exact, and tables that no name can spoil."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("-o", "--output", metavar="PNG", type=Path, help="default: FILE with .png")
     plot.set_defaults(command=plot_command)
 
-    diagnose = commands.add_parser("diagnose", help="say who held the loop in saved traces")
+    diagnose = commands.add_parser("diagnose", help="say what held the loop in saved traces")
     diagnose.add_argument("files", metavar="FILE", type=Path, nargs="+")
     diagnose.add_argument("--most", type=count, default=5, help="findings for each file; default 5")
     diagnose.set_defaults(command=diagnose_command)
@@ -163,7 +163,7 @@ def summary_command(options: argparse.Namespace) -> None:
     """Sum up a saved trace: each fiber's times, waits and longest step."""
     from ..report.summary import summarize
 
-    trace = _load(options.file, told=not options.csv)
+    trace = _load(options.file, on_stdout=not options.csv)
     summary = summarize(trace)
     _say(summary.csv() if options.csv else str(summary))
 
@@ -200,8 +200,8 @@ def export_command(options: argparse.Namespace) -> None:
 # -- What is said ---------------------------------------------------------------
 
 
-def _load(path: Path, *targets: Path, told: bool = True) -> Trace:
-    """Load a trace, and say if it was cut; `told`: False keeps that out of stdout."""
+def _load(path: Path, *targets: Path, on_stdout: bool = True) -> Trace:
+    """Load a trace, and say if it was cut; `on_stdout`: False says it on stderr."""
     trace = Trace.load(path)
     if trace.unfinished:
         last = trace.rows[-1][0] / 1e9
@@ -209,13 +209,13 @@ def _load(path: Path, *targets: Path, told: bool = True) -> Trace:
             f"{path} was cut off: it has no end, and the last of its {len(trace):,} events is at "
             f"{last:.3f} s; what was under way counts up to there"
         )
-        _say(cut, *targets, told=told)
+        _say(cut, *targets, on_stdout=on_stdout)
     return trace
 
 
-def _say(text: str, *targets: Path, told: bool = True) -> None:
+def _say(text: str, *targets: Path, on_stdout: bool = True) -> None:
     """Print lines on stdout; on stderr if that is one of the `targets`, or for other programs."""
-    aside = not told or any(_is_stdout(target) for target in targets)
+    aside = not on_stdout or any(_is_stdout(target) for target in targets)
     if aside and sys.stderr is None:
         return
     for line in text.splitlines():
@@ -234,7 +234,7 @@ def _check_figure(path: Path, *others: Path) -> None:
     from ..figures.timeline import figure_formats
 
     for other in others:
-        os.stat(other)  # that it is missing is told before that no figure can stand beside it
+        os.stat(other)  # a missing trace is the first thing to say
     writable(path, *others)
     if _format(path) not in (known := figure_formats()):
         raise UserError(f"{path}: a figure ends in .png or another of {', '.join(known)}")

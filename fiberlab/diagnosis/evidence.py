@@ -81,7 +81,7 @@ _EXCUSES = {Verdict.PREEMPTED: "machine busy?", Verdict.UNCLEAR: "cause not seen
 
 
 def excuse(spans: Spans, step: int, limits: Limits) -> str | None:
-    """Say in a word or two why nobody is blamed for the long step at `step`; None: one is."""
+    """Say in a word or two why no fiber is blamed for the long step at `step`; None: one is."""
     verdict = judge(spans, step, limits)
     return None if blames(spans, step, verdict, limits) else _EXCUSES[verdict]
 

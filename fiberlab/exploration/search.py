@@ -11,7 +11,7 @@ a deterministic scheduler is raised (M. Emmi, S. Qadeer, Z. Rakamaric, "Delay-Bo
 POPL 2011; preemptions are counted so in M. Musuvathi, S. Qadeer, "Iterative Context Bounding for
 Systematic Testing of Multithreaded Programs", PLDI 2007). So the first failure is a shortest one,
 and with its last switch taken back it passes. It also makes spinning harmless: each switch is
-answered by first come, first served, which starves nobody.
+answered by first come, first served, which starves no fiber.
 
 What is not done. Python cannot tell which steps are independent, since fibers share
 whatever they close over; so no schedule is left out as equivalent to another one.

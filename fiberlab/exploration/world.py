@@ -147,7 +147,7 @@ class _Stepper(Scheduler):
             if not self.acceptors or not self._alive.keys() <= self.acceptors:
                 self.ready.over = True
                 raise
-            self.stop()  # nobody is left but listeners, and nobody is on the way to them
+            self.stop()  # only listeners are left, and no connection is on its way to them
         except BaseException:
             self.ready.over = True
             raise

@@ -135,7 +135,7 @@ def describe_starvation(trace: Story, *, most: int = 15) -> str:
     """Say in words what `plot_starvation` shows: for each fiber, which ran while it was ready."""
     spans = build_spans(trace)
     names = {life.id: f"#{life.id} {printable(life.name[:30])}" for life in spans.lives}
-    names[0] = "nobody (the scheduler, its poll, the machine)"
+    names[0] = "no fiber (the scheduler, its poll, the machine)"
     lines = []
     for fiber, culprits in starved_by(spans, most).items():
         worst = sorted(culprits.items(), key=lambda item: -item[1])[:3]
@@ -144,7 +144,7 @@ def describe_starvation(trace: Story, *, most: int = 15) -> str:
             lines.append(
                 f"{names[fiber]} was ready for {readable(sum(culprits.values()))}: {causes}"
             )
-    return "\n".join(lines) or "Nobody was ever ready for longer than nothing."
+    return "\n".join(lines) or "No fiber had to wait after it was ready."
 
 
 def plot_comparison(

@@ -149,7 +149,7 @@ def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
     ax = _axes(ax, 3.2 + 0.75 * len(culprits), 2.2 + 0.36 * len(victims))
     values = np.array([[found[v].get(c, 0) for c in culprits] for v in victims], float)
     if not values.size:
-        ax.text(0.5, 0.5, "nobody was kept waiting", transform=ax.transAxes, ha="center")
+        ax.text(0.5, 0.5, "no fiber was kept waiting", transform=ax.transAxes, ha="center")
         ax.set_axis_off()
         return ax
     ax.imshow(values, cmap="Blues", aspect="auto", vmin=0, vmax=max(1.0, values.max()))
@@ -161,7 +161,7 @@ def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
                 color="white" if dark else "black",
             )  # fmt: skip
     names = {life.id: f"#{life.id} {cut(life.name, 16)}" for life in spans.lives}
-    names[0] = "nobody"
+    names[0] = "no fiber"
     ax.set_yticks(range(len(victims)), [names[each] for each in victims], **PLAIN)
     ax.set_xticks(range(len(culprits)), [names[each] for each in culprits], **PLAIN)
     ax.tick_params(axis="x", rotation=40)

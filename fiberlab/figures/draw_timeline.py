@@ -71,7 +71,7 @@ class Drawing:
 
     begin, end: what is shown at first, ns. stalled, unwatched: as for `plot_timeline`. order:
     the rows, as for Canvas; labels: their names. highlight: the id of the fiber whose wakes are
-    drawn; None: everybody's, if they are few.
+    drawn; None: those of all, if they are few.
     """
 
     def __init__(

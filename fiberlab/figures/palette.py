@@ -1,4 +1,4 @@
-"""Looks: how states are told apart in figures, and how names are made fit to be drawn.
+"""Looks: how states differ in figures, and how names are made fit to be drawn.
 
 The rule kept here: each state differs from the others in colour, height and hatch; a test holds
 the colours against simulated colour blindness.
@@ -12,7 +12,7 @@ from ..states import FiberState
 
 
 class Look(NamedTuple):
-    """How a state is told from the others: colour, height of its bar, hatch and its colour."""
+    """How a state is drawn: colour, height of its bar, hatch and its colour."""
 
     colour: str
     height: float
@@ -41,7 +41,7 @@ HIDDEN = Look("#E69F00", 0.35)  # ready, if the loop had looked
 POLLING = Look("#C4C4C4", 0.45)
 MERGED = 0.80  # the height of pixels that hold several spans
 
-MARKED = PRINTED = "#000000"  # signs are told apart by shape; black stands out from every bar
+MARKED = PRINTED = "#000000"  # signs differ by shape; black stands out from every bar
 
 FONT = 10
 SMALL = 8

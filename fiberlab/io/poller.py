@@ -288,7 +288,7 @@ class RealPoller:
     def _watch(self, fiber: Any, sock: Socket, fileno: int) -> Watch:
         """Return the Watch of the number of `sock`, which is new or was another object's."""
         if isinstance(fileno, bool) or not isinstance(fileno, int) or fileno > HIGHEST:
-            # Here, since the next sweep would ask the system about it, and fail for everybody.
+            # Here, since the next sweep would ask the system about it, and fail for all fibers.
             raise TypeError(
                 f"fileno() of {sock!r} gave {fileno!r}, which is no descriptor's number"
             )

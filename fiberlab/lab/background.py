@@ -153,11 +153,11 @@ class Server:
         self._thread.join(within)
         if self._thread.is_alive():
             fiber = self.scheduler.running
-            who = "it" if fiber is None else f"fiber {fiber.name!r}"
+            name = "it" if fiber is None else f"fiber {fiber.name!r}"
             line = line_of_thread(self._thread.ident)
             at = "" if line is None else f" at {line}"
             raise RuntimeError(
-                f"the server did not stop within {within:g} s: {who} has not yielded{at}; "
+                f"the server did not stop within {within:g} s: {name} has not yielded{at}; "
                 "its thread and its port stay until it does"
             )
         if self.error is not None:

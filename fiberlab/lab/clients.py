@@ -226,8 +226,8 @@ class _Clues(NamedTuple):
         """Return what the trace or the output tell of an error that a client met."""
         own, other = self._failures(client)
         found = [self.held] if self.held else [own] if own else [self._stood(client), other]
-        told = filter(None, [*found, *self.connections.forgotten()])
-        return "; ".join(told) or self._error_line()
+        clues = filter(None, [*found, *self.connections.forgotten()])
+        return "; ".join(clues) or self._error_line()
 
     def _failures(self, client: int) -> tuple[str | None, str | None]:
         """Return how the client's own fiber failed, and how the first of all did."""
@@ -246,9 +246,9 @@ class _Clues(NamedTuple):
     def _stood(self, client: int) -> str | None:
         if self.standing is None:
             return None
-        told = [self.standing.told(each) for each in self.standing.served[client - 1 : client]]
-        others = [each for each in self.standing.spinning() if each not in told]
-        return "; ".join([*filter(None, told), *others[:2]]) or None
+        own = [self.standing.describe(each) for each in self.standing.served[client - 1 : client]]
+        others = [each for each in self.standing.spinning() if each not in own]
+        return "; ".join([*filter(None, own), *others[:2]]) or None
 
     def _error_line(self) -> str | None:
         lines = self.trace.output.splitlines()
@@ -265,8 +265,8 @@ def _raise_failure(crowd: Crowd, clues: _Clues | None = None) -> None:
         return
     number, sentence, error = failed
     clue = None if clues is None else clues.of(number)
-    told = sentence if clue is None else f"{sentence}; the server: {clue}"
-    failure = ClientError(refused or told)
+    message = sentence if clue is None else f"{sentence}; the server: {clue}"
+    failure = ClientError(refused or message)
     failure.records = tuple(crowd.sorted_records())
     failure.trace = None if clues is None else clues.trace
     raise failure from error

@@ -247,7 +247,7 @@ class Crowd:
             if isinstance(answer, (Generator, Coroutine)):
                 answer.close()
                 raise TypeError(
-                    f"a client is a plain function, and this one made {answer!r}, which nobody runs"
+                    f"a client is a plain function, and this one made {answer!r}, which never runs"
                 )
         except BaseException as error:
             self._fail(number, 1, start, error)

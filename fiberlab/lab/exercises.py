@@ -61,8 +61,8 @@ class Judgement:
             return "not attempted yet"
         if self.passed:
             return f"passed: {self.seen}" if self.seen else "passed"
-        told = f"not yet\n  seen:     {self.seen}\n  expected: {self.expected}"
-        return f"{told}\n  hint:     {self.hint}" if self.hint else told
+        text = f"not yet\n  seen:     {self.seen}\n  expected: {self.expected}"
+        return f"{text}\n  hint:     {self.hint}" if self.hint else text
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,11 @@ class Predictions:
         """Return the prediction held against what was recorded, in a few lines."""
         asked = find_question(text("reveal(question)", question))
         outcome = asked.outcome(recorded)
-        told = f"recorded:  ({outcome}) {asked.choices[outcome]}"
+        recorded = f"recorded:  ({outcome}) {asked.choices[outcome]}"
         choice = self.choices.get(question)
         if choice is None:
-            return f"{question}: no prediction\n{told}"
-        lines = [f"predicted: ({choice}) {asked.choices[choice]}", told]
+            return f"{question}: no prediction\n{recorded}"
+        lines = [f"predicted: ({choice}) {asked.choices[choice]}", recorded]
         if choice == outcome:
             lines.append("The recording bears you out.")
         elif choice in asked.wrong:

@@ -42,8 +42,8 @@ def story(trace: Story, fiber: str | int) -> list[str]:
     """
     spans = build_spans(trace)
     number = _id_of(spans, fiber)
-    told = (_word(TraceEvent.from_row(row)) for row in spans.rows if row[FID] == number)
-    return [word for word in told if word]
+    words = (_word(TraceEvent.from_row(row)) for row in spans.rows if row[FID] == number)
+    return [word for word in words if word]
 
 
 def stories(trace: Story) -> dict[str, list[str]]:

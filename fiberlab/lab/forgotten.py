@@ -44,11 +44,13 @@ def _found(function: Any, seen: set[Any]) -> Iterator[str]:
             continue
         if call in dropped:
             line = code.co_firstlineno + call.lineno - 1
-            told = ast.unparse(call)
+            helper_name, source = ast.unparse(call.func), ast.unparse(call)
+            if len(source) >= 40:
+                source = f"{helper_name}(...)"
             yield (
-                f"{function.__name__} calls {ast.unparse(call.func)}(...) at "
+                f"{function.__name__} calls {helper_name}(...) at "
                 f"{short_name(code.co_filename)}:{line} and drops what it makes: "
-                f"write `yield from {told if len(told) < 40 else ast.unparse(call.func) + '(...)'}`"
+                f"write `yield from {source}`"
             )
         if not getattr(helper, "__module__", "").startswith("fiberlab"):
             yield from _found(helper, seen)

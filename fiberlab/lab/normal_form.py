@@ -125,8 +125,8 @@ def _plain_outputs(outputs: Iterable[Cell], count: int | None) -> list[Cell]:
                 text = _text(plain.pop()["text"]) + text
             plain.append({"name": output["name"], "output_type": kind, "text": _lines(text)})
         elif kind == "error":
-            told = {key: output[key] for key in ("ename", "evalue", "output_type")}
-            plain.append({**told, "traceback": [f"{output['ename']}: {output['evalue']}"]})
+            kept = {key: output[key] for key in ("ename", "evalue", "output_type")}
+            plain.append({**kept, "traceback": [f"{output['ename']}: {output['evalue']}"]})
         elif _WIDGET not in output["data"]:  # a widget is of one session: it has a random id
             shown: Cell = {
                 "data": {mime: _data(mime, value) for mime, value in output["data"].items()},

@@ -81,7 +81,7 @@ class Standing:
                 return False  # it may wait for a thread, say
         return True
 
-    def told(self, fiber: int) -> str | None:
+    def describe(self, fiber: int) -> str | None:
         """Return what a fiber did, in a few words; None if it had ended or is not known."""
         row = self._last.get(fiber)
         if row is None or row[EV] == "exit":
@@ -101,7 +101,7 @@ class Standing:
 
     def spinning(self) -> list[str]:
         """Return what is to be said of the fibers that spin."""
-        sentences = (self.told(fiber) for fiber in self._last)
+        sentences = (self.describe(fiber) for fiber in self._last)
         return [each for each in sentences if each is not None and " spins: " in each]
 
     def _place(self, row: Row) -> str | None:

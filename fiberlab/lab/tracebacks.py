@@ -37,8 +37,8 @@ def _show(
 ) -> None:
     """Show an error as IPython does, in short if it is one of the lab's own."""
     error = in_short(error)
-    told = (type(error), error, error.__traceback__)
-    shell.showtraceback(told, tb_offset=tb_offset, running_compiled_code=True)
+    raised = (type(error), error, error.__traceback__)
+    shell.showtraceback(raised, tb_offset=tb_offset, running_compiled_code=True)
 
 
 def in_short(error: BaseException) -> BaseException:

@@ -170,8 +170,8 @@ class Reporter:
 
     def mark(self, fiber: Any, name: str, phase: str, number: int, args: Any = None) -> None:
         """`fiber` has come to the begin (b), the end (e) or a point (i) of something named."""
-        told = {key: plain(value) for key, value in args.items()} if args else None
-        self._record((self._t(), "mark", fiber.id, str(name), phase, number, told))
+        values = {key: plain(value) for key, value in args.items()} if args else None
+        self._record((self._t(), "mark", fiber.id, str(name), phase, number, values))
 
     def number_of_mark(self) -> int:
         """Return a number that the begin and the end of a mark share, and no other."""

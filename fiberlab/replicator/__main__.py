@@ -40,23 +40,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run("fiberlab.replicator", lambda: _serve(_parser().parse_args(arguments)))
 
 
-def _serve(told: argparse.Namespace) -> None:
+def _serve(options: argparse.Namespace) -> None:
     try:
         from .cache import Cache
         from .proxy import Proxy
     except ModuleNotFoundError as error:
         raise MissingExtra.of("the replicator", error.name, "replicator") from None
-    trace = None if told.trace is None else Trace()
-    if told.trace is not None:
-        writable(told.trace)
-    with closing(Cache(told.cache)) as cache:
-        limit = told.limit and told.limit * 1024
-        options = told.static, told.offline, limit, told.tunnel
-        proxy = Proxy(cache, *options, patience=2 * told.timeout)
-        with listening_at(told.port):
-            spawn(proxy.serve, told.port, told.timeout, told.debug, trace=trace)
+    trace = None if options.trace is None else Trace()
+    if options.trace is not None:
+        writable(options.trace)
+    with closing(Cache(options.cache)) as cache:
+        limit = options.limit and options.limit * 1024
+        rules = options.static, options.offline, limit, options.tunnel
+        proxy = Proxy(cache, *rules, patience=2 * options.timeout)
+        with listening_at(options.port):
+            spawn(proxy.serve, options.port, options.timeout, options.debug, trace=trace)
     if trace:
-        trace.save(told.trace)
+        trace.save(options.trace)
 
 
 if __name__ == "__main__":

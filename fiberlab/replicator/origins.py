@@ -110,8 +110,8 @@ class Origins:
         if only_if_cached(asked):
             raise Failure(504, f"only-if-cached: {url} is not in the cache, or may not be used")
         # The origin gets the host of the URL, whatever the client's Host field said.
-        told = [(b"host", url.authority.encode()), *fields, via(asked), (b"connection", b"close")]
-        head = h11.Request(method=asked.method, target=url.target.encode(), headers=told)
+        sent = [(b"host", url.authority.encode()), *fields, via(asked), (b"connection", b"close")]
+        head = h11.Request(method=asked.method, target=url.target.encode(), headers=sent)
         origin = yield from self.connect(client, url)
         upload = Upload(client, origin)
         try:
@@ -182,13 +182,13 @@ def _place(address: Any) -> tuple[IPv4Address | IPv6Address, int]:
 
 
 @contextmanager
-def asking(whom: object) -> Iterator[None]:
+def asking(server: object) -> Iterator[None]:
     """Turn what an origin does wrong into a Failure."""
     try:
         yield
     except TimeoutError as error:
-        raise Failure(504, f"{whom} did not answer in time") from error
+        raise Failure(504, f"{server} did not answer in time") from error
     except h11.RemoteProtocolError as error:
-        raise Failure(502, f"{whom} broke off, or spoke no HTTP: {error}") from error
+        raise Failure(502, f"{server} broke off, or spoke no HTTP: {error}") from error
     except (OSError, UnicodeError) as error:  # the latter: a name that cannot be one
-        raise Failure(502, f"{whom} cannot be reached: {error}") from error
+        raise Failure(502, f"{server} cannot be reached: {error}") from error

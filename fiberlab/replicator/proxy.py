@@ -111,7 +111,7 @@ class Proxy:
         """Answer from a download that is under way, from the cache, or from the origin."""
         yield from client.receive()  # the end of the request
         while (download := self.downloads.get(url)) is not None and download.over:
-            yield WAIT(None)  # all has come, and gets its name: nobody joins any more
+            yield WAIT(None)  # all has come, and gets its name: no client joins any more
         if download is None or caching.wants_fresh(request, download.age):
             download = self._stored(request, url)
         if download is not None:
@@ -141,8 +141,8 @@ class Proxy:
         if whole and about is not None and download.request is None and wish is None:
             before, line, after = head.partition(b"\r\nage: %d\r\n" % about.age)
             if line and client.repeatable:
-                told = before + b"\r\nage: ", b"\r\n" + after
-                answered = Repeated(download.url, line_of(request), told, about)
+                aged = before + b"\r\nage: ", b"\r\n" + after
+                answered = Repeated(download.url, line_of(request), aged, about)
                 self.repeats.note(client.asked_for, answered)
 
     def _stored(self, request: Request, url: Url) -> Download | None:
@@ -164,8 +164,8 @@ class Proxy:
             while (about := download.about) is None and not download.over:
                 yield download.pause()
             if about is not None:
-                told = about.told_to(request is download.request)
-                head, position, stop = conditions.answer_for(request, told, about.size)
+                headers = about.told_to(request is download.request)
+                head, position, stop = conditions.answer_for(request, headers, about.size)
                 download.skip(client, position)
                 yield from client.send(head, more=position < min(stop, download.available))
                 while position < stop:
@@ -267,7 +267,7 @@ class Proxy:
         while not download.taken:
             yield download.pause()
         if not download.wanted and not download.is_all_here:
-            raise Failure(507, f"{download.url} cannot be kept, and nobody waits for it")
+            raise Failure(507, f"{download.url} cannot be kept, and no client waits for it")
 
     def _forget(self, download: Download) -> None:
         """Let no client join a download any more."""
@@ -296,13 +296,13 @@ class Proxy:
 
     def _relay(self, client: Channel, url: Url, answer: Answer) -> Steps[None]:
         """Hand an answer to one client as it comes."""
-        head, told = answer.head, messages.received(answer.head)
+        head, headers = answer.head, messages.received(answer.head)
         refused = client.http.their_state is h11.SEND_BODY and head.status_code >= 400
         if refused:  # the client need not send the rest
-            told.append((b"connection", b"close"))
+            headers.append((b"connection", b"close"))
         with closing(answer.origin.sock), closing(answer.upload):
             yield from client.send(
-                h11.Response(status_code=head.status_code, headers=told, reason=head.reason)
+                h11.Response(status_code=head.status_code, headers=headers, reason=head.reason)
             )
             while (data := (yield from self.origins.receive(url, answer.origin))) is not None:
                 yield from client.send(h11.Data(data))
@@ -314,11 +314,11 @@ class Proxy:
         if not client.http.they_are_waiting_for_100_continue:
             yield from client.receive()  # the end of the request, or a body that is not used
         if request.method == b"TRACE":
-            told = [(b"content-type", b"message/http")]
-            yield from client.answer(200, "OK", told, messages.echo_of(request))
+            headers = [(b"content-type", b"message/http")]
+            yield from client.answer(200, "OK", headers, messages.echo_of(request))
         else:
-            told = [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT")]
-            yield from client.answer(200, "OK", told, b"")
+            headers = [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT")]
+            yield from client.answer(200, "OK", headers, b"")
 
     def _tunnel(self, client: Channel, url: Url) -> Steps[None]:
         """Carry bytes both ways and understand none."""

@@ -170,8 +170,8 @@ class Spans:
         """Return the rows of marks and of output, in order: few among many, and often asked for."""
         if self._annotations is None:
             # Two tests, not one for membership: this goes through every event.
-            told = enumerate(self.rows)
-            found = (n for n, row in told if row[EV] == "mark" or row[EV] == "output")
+            numbered = enumerate(self.rows)
+            found = (n for n, row in numbered if row[EV] == "mark" or row[EV] == "output")
             self._annotations = array("i", found)
         return [self.rows[number] for number in self._annotations]
 

@@ -1,7 +1,7 @@
 """Packed rows: the events of a loaded trace in columns of numbers, a quarter of a list's size.
 
-The rule kept here: what was put in comes out, equal and in order, but a new object each time
-somebody looks. A row of Python objects takes some 200 bytes, and a file may have millions.
+The rule kept here: what was put in comes out, equal and in order, but as a new object each
+time it is read. A row of Python objects takes some 200 bytes, and a file may have millions.
 
 A trace that is being recorded is a list: nothing is appended as fast.
 """

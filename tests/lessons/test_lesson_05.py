@@ -340,7 +340,7 @@ WRONG = (
     Wrong("l05-e2", one_line_a_packet, "not if"),
     Wrong("l05-e2", losing_the_rest, "the beginning of the next line"),
     Wrong("l05-e3", SelectToy, "look before you write"),
-    Wrong("l05-e3", Raising, "ends the loop for everybody"),
+    Wrong("l05-e3", Raising, "ends the loop for all fibers"),
     Wrong("l05-e3", NotCatching, "comes out of throw(): catch it"),
     Wrong("l05-e3", Ignoring, "waits nowhere"),
     Wrong("l05-e3", BlamingTheFirst, "keeps its place"),

@@ -101,7 +101,7 @@ def test_a_moment_tells_the_run_queue_and_who_waits_for_what():
 
     assert str(moment) == (
         "event 27 at 20 ms: wake ben io\n"
-        "  running:   nobody\n"
+        "  running:   none\n"
         "  run queue: ann, dan, ben\n"
         "  waiting:   cat for 35 ms to come\n"
         "  done:      -"

@@ -344,7 +344,7 @@ def test_nobody_fetches_what_is_neither_kept_nor_read(tmp_path, monkeypatch):
         reader.close()
         gate.set()
         wait_until(lambda: not proxy.proxy.downloads)
-        wait_until(lambda: "nobody waits for it" in proxy.server.output)
+        wait_until(lambda: "no client waits for it" in proxy.server.output)
 
     assert names_of(tmp_path) == {f"127.0.0.1:{origin.server_port}"}
 

@@ -173,14 +173,14 @@ CONCEPTS: tuple[Concept, ...] = (
         "The frame with its local variables stays, and the next resume goes on from there.",
         "01 Paused functions",
         ("It ends, as at a `return`.", "A yield is no end: nothing in the function is lost."),
-        "It pauses there and keeps its local variables; whoever resumed it goes on.",
+        "It pauses there and keeps its local variables; the code that resumed it goes on.",
         (
-            "It goes on in the background, beside whoever resumed it.",
+            "It goes on in the background, beside the code that resumed it.",
             "A paused function does nothing.",
         ),
         (
             "It chooses the function that runs next, and jumps there.",
-            "It only gives control back; who is next is decided by whoever gets it.",
+            "It only gives control back; the code that gets it decides what runs next.",
         ),
     ),
     _concept(
@@ -196,12 +196,12 @@ CONCEPTS: tuple[Concept, ...] = (
         ("One for each socket.", "Sockets run nothing; they hold data until a fiber takes it."),
     ),
     _concept(
-        "One fiber calls `time.sleep(1)`. Who stands still for that second?",
+        "One fiber calls `time.sleep(1)`. What stands still for that second?",
         "The call keeps the thread, and the scheduler with it, until it returns.",
         "07 Blocking pitfalls",
         ("Only that fiber.", "That would be `yield WAIT(1)`; fibers are not threads."),
-        ("Only fibers that wait for that one.", "Who is ready to run cannot be resumed either."),
-        ("Nobody: the scheduler takes the turn away.", "It cannot: it runs only after a yield."),
+        ("Only fibers that wait for that one.", "Fibers that are ready cannot be resumed either."),
+        ("Nothing: the scheduler takes the turn away.", "It cannot: it runs only after a yield."),
         "Every fiber of that scheduler.",
     ),
     _concept(
@@ -221,11 +221,11 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     _concept(
         "A fiber yields `WAIT(None)`. When does it go on?",
-        "It is parked, and looks again whenever somebody may have changed something.",
+        "It is parked, and looks again whenever something may have changed.",
         "06 WAIT",
         ("Never.", "None means no time is given; it does not mean that nothing wakes it."),
         "When another fiber has run.",
-        ("At once, as after `WAIT(0)`.", "If nobody else can ever run, that is a deadlock."),
+        ("At once, as after `WAIT(0)`.", "If no other fiber can ever run, that is a deadlock."),
         ("When data has come.", "Which socket should that be? Data is waited for by `RECV`."),
     ),
     _concept(
@@ -239,7 +239,7 @@ CONCEPTS: tuple[Concept, ...] = (
         ),
         (
             "The data has been received already; `recv` only hands it over.",
-            "It lies in the kernel until somebody calls recv.",
+            "It lies in the kernel until the program calls recv.",
         ),
         (
             "The other side has sent its last byte.",
@@ -272,12 +272,12 @@ CONCEPTS: tuple[Concept, ...] = (
         ("2: one thread means no races.", "Between two yields all is safe; across one, it is not."),
         "1",
         ("1 or 2, as chance will have it.", "The order is fixed here: turns are taken at yields."),
-        ("An error: fibers cannot share a variable.", "They can, and nobody warns them."),
+        ("An error: fibers cannot share a variable.", "They can, and nothing warns them."),
     ),
     _concept(
         "Ten clients measure a server; each sends its next request when the last is answered. The "
         "server stands still for one second. How many long latencies do they measure?",
-        "Who waits asks nothing meanwhile, so what would have been late is never sent.",
+        "A client that waits sends nothing meanwhile, so what would have been late is never sent.",
         "09 Queues and tails",
         "Ten at most, one for each client.",
         ("As many as they usually send in a second.", "That is an open load, sent at fixed times."),

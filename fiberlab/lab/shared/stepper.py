@@ -41,10 +41,10 @@ class Moment(NamedTuple):
     def __str__(self) -> str:
         done = [name for name, state in self.states.items() if state is FiberState.DONE]
         waiting = [f"{name} for {what}" for name, what in self.waiting.items()]
-        lines = {"running": [self.running or "nobody"], "run queue": list(self.queue),
+        lines = {"running": [self.running or "none"], "run queue": list(self.queue),
                  "waiting": waiting, "done": done}  # fmt: skip
-        told = [f"  {word + ':':11}{', '.join(names) or '-'}" for word, names in lines.items()]
-        return "\n".join([sentence(self), *told])
+        listed = [f"  {word + ':':11}{', '.join(names) or '-'}" for word, names in lines.items()]
+        return "\n".join([sentence(self), *listed])
 
 
 def at_event(trace: Trace, number: int) -> Moment:
@@ -108,9 +108,9 @@ def _what_for(event: TraceEvent, state: FiberState) -> str:
 def sentence(moment: Moment) -> str:
     """Tell in a line what the event was."""
     event = moment.event
-    told = [str(event.fields[key]) for key in ("name", "why", "op", "how") if key in event.fields]
+    parts = [str(event.fields[key]) for key in ("name", "why", "op", "how") if key in event.fields]
     if event.ev == "yield" and event.op == "WAIT":
-        told = [f"WAIT({'None' if event.dt is None else f'{event.dt / 1e9:g}'})"]
+        parts = [f"WAIT({'None' if event.dt is None else f'{event.dt / 1e9:g}'})"]
     name = [moment.name] if moment.name and event.ev != "spawn" else []
-    what = " ".join([event.ev.value, *name, *told])
+    what = " ".join([event.ev.value, *name, *parts])
     return f"event {moment.number} at {event.t / 1e6:g} ms: {what}"

@@ -31,7 +31,7 @@ class Download:
 
     about: None until the origin has answered. available: bytes that can be read. over: nothing
     more will come. failure: why, if it is not complete. A download that is over with neither
-    was no file for everybody: each has to ask for itself. request: the one for which the origin
+    was no file for all clients: each has to ask for itself. request: the one for which the origin
     was asked. outdated: no client may join any more, and it is not kept. kept: False once the file
     takes no more: what comes then is passed on, as fast as the slowest reader takes it.
     """

@@ -57,10 +57,10 @@ class About(NamedTuple):
 
         All others get the file's age; the asker gets it only if the origin sent an age.
         """
-        told = [pair for pair in self.headers if pair[0] != b"age"]
-        if not asker or len(told) < len(self.headers):
-            told.append((b"age", b"%d" % self.age))
-        return with_marks(told)
+        headers = [pair for pair in self.headers if pair[0] != b"age"]
+        if not asker or len(headers) < len(self.headers):
+            headers.append((b"age", b"%d" % self.age))
+        return with_marks(headers)
 
     @property
     def age(self) -> float:
@@ -245,17 +245,17 @@ def _open_at_once(path: Any, flags: int) -> int:
 
 def _identity(file: FileIO) -> tuple[int, ...]:
     """Return what changes when a file is changed or replaced."""
-    told = os.fstat(file.fileno())
-    return told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _describe(path: Path, about: About) -> None:
     """Write down what is known of a file."""
     pairs = [[text.decode("latin-1") for text in pair] for pair in about.headers]
-    told = [about.url, about.size, pairs, *([] if about.born is None else [about.born])]
+    record = [about.url, about.size, pairs, *([] if about.born is None else [about.born])]
     path.unlink(missing_ok=True)  # whatever it is: a FIFO would wait for a reader
     with path.open("x", encoding="utf-8") as file:
-        json.dump(told, file)
+        json.dump(record, file)
 
 
 def _set_time(path: Path, about: About) -> None:

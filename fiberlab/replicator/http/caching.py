@@ -1,6 +1,6 @@
 """RFC 9111, as far as it is followed: what may be kept, for how long, and what ends it.
 
-The rule kept here: what is kept is for everybody, and the origin is asked each time whether it
+The rule kept here: what is kept is for all clients, and the origin is asked each time whether it
 has changed. So how long an answer stays fresh matters only where no origin is asked: for
 ``only-if-cached``. `docs/replicator.md` tells section by section what is followed and why.
 """
@@ -40,7 +40,7 @@ def may_share(request: Request) -> bool:
 
 
 def may_keep(status: int, headers: Any) -> bool:
-    """Whether an answer is a file for everybody: nothing personal, nothing forbidden."""
+    """Whether an answer is a file for all clients: nothing personal, nothing forbidden."""
     common = not {"private", "no-store"} & set(items_of(headers, b"cache-control"))
     same = set(items_of(headers, b"vary")) <= {"accept-encoding"}
     return status in (200, 206) and common and same and field(headers, b"set-cookie") is None
@@ -54,9 +54,9 @@ def born(headers: Any, asked: float, now: float) -> float:
 
     asked: when the request was sent; now: when the answer came. Both are time.time()'s.
     """
-    told = field(headers, b"age")
+    stated = field(headers, b"age")
     date = seconds_of(field(headers, b"date"))
-    age = _seconds(told) + now - asked if told else 0.0
+    age = _seconds(stated) + now - asked if stated else 0.0
     return now - max(0.0, age, now - (now if date is None else date))
 
 
@@ -75,19 +75,23 @@ def only_if_cached(request: Request) -> bool:
 
 def is_usable(request: Request, headers: Headers, age: float) -> bool:
     """Whether RFC 9111 lets this be used without asking: it is fresh, or the client allows it."""
-    asked, told = (items_of(each, b"cache-control") for each in (request.headers, headers))
-    if wants_fresh(request, age) or "no-cache" in told:
+    asked, stored = (items_of(each, b"cache-control") for each in (request.headers, headers))
+    if wants_fresh(request, age) or "no-cache" in stored:
         return False
-    if "max-stale" in asked and not {"must-revalidate", "proxy-revalidate", "s-maxage"} & set(told):
+    if "max-stale" in asked and not {
+        "must-revalidate",
+        "proxy-revalidate",
+        "s-maxage",
+    }.intersection(stored):
         age -= _seconds(asked["max-stale"] or str(_LATEST))
-    return age + _seconds(asked.get("min-fresh", "0")) < _lifetime(headers, told)
+    return age + _seconds(asked.get("min-fresh", "0")) < _lifetime(headers, stored)
 
 
-def _lifetime(headers: Headers, told: dict[str, str]) -> float:
+def _lifetime(headers: Headers, stored: dict[str, str]) -> float:
     """Return for how many seconds an answer is fresh (RFC 9111, 4.2.1)."""
     for name in ("s-maxage", "max-age"):
-        if name in told:
-            return _seconds(told[name])
+        if name in stored:
+            return _seconds(stored[name])
     until, since = (seconds_of(field(headers, name)) for name in (b"expires", b"date"))
     return 0.0 if until is None or since is None else until - since
 
@@ -111,5 +115,5 @@ def made_invalid(request: Request, url: Url, answer: h11.Response) -> set[Url]:
     """Return the addresses of which nothing may be used any more (RFC 9111, 4.4)."""
     if request.method in _SAFE or not 200 <= answer.status_code < 400:
         return set()
-    told = [field(answer.headers, name) for name in (b"location", b"content-location")]
-    return {url} | {other for text in told if text and (other := same_host(url, text))}
+    locations = [field(answer.headers, name) for name in (b"location", b"content-location")]
+    return {url} | {other for text in locations if text and (other := same_host(url, text))}

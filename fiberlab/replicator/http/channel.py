@@ -169,18 +169,18 @@ class Channel:
         """Pass on what an origin says before its answer, if the client knows such a thing."""
         self._waited = 0.0  # it may have waited for this, and so did we
         if self.http.their_http_version != b"1.0" and self.http.our_state is h11.SEND_RESPONSE:
-            told = [*end_to_end(response.headers, b"via"), via(response)]
+            headers = [*end_to_end(response.headers, b"via"), via(response)]
             code, reason = response.status_code, response.reason
             yield from self.send(
-                h11.InformationalResponse(status_code=code, headers=told, reason=reason)
+                h11.InformationalResponse(status_code=code, headers=headers, reason=reason)
             )
 
     def answer(self, status: int, reason: bytes | str, headers: Any, body: bytes) -> Steps[None]:
         """Send an answer of our own."""
-        told = [*headers, via(), date_now(), ("content-length", str(len(body)))]
+        sent = [*headers, via(), date_now(), ("content-length", str(len(body)))]
         if self.http.their_state is not h11.DONE:
-            told.append(("connection", "close"))
-        head = h11.Response(status_code=status, headers=told, reason=reason)
+            sent.append(("connection", "close"))
+        head = h11.Response(status_code=status, headers=sent, reason=reason)
         yield from self.send(head, h11.Data(b"" if self.silent else body), h11.EndOfMessage())
 
     def refuse(self, failure: Failure) -> Steps[None]:

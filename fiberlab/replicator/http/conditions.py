@@ -26,9 +26,9 @@ _TAGS = re.compile(rf"[\s,]*{_TAG}(?:\s*,[\s,]*{_TAG})*[\s,]*")
 def validators_of(headers: Headers) -> list[str]:
     """Return what tells this very version from any other: a strong ETag, an old date."""
     etag, modified = field(headers, b"etag"), field(headers, b"last-modified")
-    told = seconds_of(field(headers, b"date")) or 0
+    dated = seconds_of(field(headers, b"date")) or 0
     # Within a second a file may change twice; not when it is a minute old (RFC 9110, 8.8.2.2).
-    old = modified if told - (seconds_of(modified) or told) >= 60 else None
+    old = modified if dated - (seconds_of(modified) or dated) >= 60 else None
     return [each for each in (None if (etag or "").startswith("W/") else etag, old) if each]
 
 
@@ -69,8 +69,8 @@ def range_of(request: Request, headers: Headers, size: int | None) -> range | No
         return None
     start = int(first) if first else max(0, size - int(last))
     if start >= size:
-        told = ("content-range", f"bytes */{size}")
-        raise Failure(416, f"{asked!r} lies outside of the file's {size} bytes", told)
+        content_range = ("content-range", f"bytes */{size}")
+        raise Failure(416, f"{asked!r} lies outside of the file's {size} bytes", content_range)
     return range(start, min(int(last) + 1, size) if first and last else size)
 
 
@@ -81,14 +81,14 @@ def answer_for(
     if is_unmodified(request, headers):
         return _head(304, "Not Modified", tuple(headers)), 0, 0
     asked = range_of(request, headers, size) if request.method == b"GET" else None
-    told = [*headers, (b"accept-ranges", b"bytes")]
+    sent = [*headers, (b"accept-ranges", b"bytes")]
     start, stop, status, reason = 0, sys.maxsize if size is None else size, 200, "OK"
     if asked is not None:
         start, stop, status, reason = asked.start, asked.stop, 206, "Partial Content"
-        told.append((b"content-range", f"bytes {start}-{asked.stop - 1}/{size}".encode()))
+        sent.append((b"content-range", f"bytes {start}-{asked.stop - 1}/{size}".encode()))
     if size is not None:
-        told.append((b"content-length", b"%d" % (stop - start)))
-    head = _head(status, reason, tuple(told))
+        sent.append((b"content-length", b"%d" % (stop - start)))
+    head = _head(status, reason, tuple(sent))
     return head, start, start if request.method == b"HEAD" else stop
 
 

@@ -203,8 +203,8 @@ def hops_left(request: Request) -> int | None:
         return None
     if request.target == b"*":
         return 0  # it asks about the server to which it was sent
-    told = field(request.headers, b"max-forwards") or ""
-    return int(told) if re.fullmatch("[0-9]{1,18}", told) else None
+    hops = field(request.headers, b"max-forwards") or ""
+    return int(hops) if re.fullmatch("[0-9]{1,18}", hops) else None
 
 
 def to_forward(request: Request) -> Headers:
@@ -213,12 +213,12 @@ def to_forward(request: Request) -> Headers:
     without = [b"host", b"via", *([] if hops is None else [b"max-forwards"])]
     if request.http_version == b"1.0":
         without.append(b"expect")  # it knows no answer but the last one
-    told = end_to_end(request.headers, *without)
+    headers = end_to_end(request.headers, *without)
     if hops is not None:
-        told.append((b"max-forwards", b"%d" % (hops - 1)))
+        headers.append((b"max-forwards", b"%d" % (hops - 1)))
     if field(request.headers, b"transfer-encoding") is not None:
-        told.append((b"transfer-encoding", b"chunked"))
-    return told
+        headers.append((b"transfer-encoding", b"chunked"))
+    return headers
 
 
 def echo_of(request: Request) -> bytes:

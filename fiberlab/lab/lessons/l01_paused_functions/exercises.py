@@ -83,12 +83,12 @@ def judge_countdown(function: Callable[[int], Generator[int, Any, str]]) -> Judg
         hint = "a generator may return a value: it comes with its end"
         return Judgement(False, f"at its end it returned {result!r}", "'go'", hint)
     made = function(9)
-    told = [next(made), next(made), made.send(4)]
+    first = [next(made), next(made), made.send(4)]
     rest, result = _run(made)
-    if told + rest != [9, 8, 4, 3, 2, 1] or result != "go":
+    if first + rest != [9, 8, 4, 3, 2, 1] or result != "go":
         return Judgement(
             False,
-            f"9, 8, then send(4): {', '.join(map(str, told[2:] + rest))}",
+            f"9, 8, then send(4): {', '.join(map(str, first[2:] + rest))}",
             "4, 3, 2, 1",
             "what is sent is the value of the yield: keep it, and look whether it is None",
         )

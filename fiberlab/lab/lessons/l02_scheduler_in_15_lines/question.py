@@ -29,7 +29,7 @@ QUESTIONS = (
             "row in the picture: from second 3 to second 6 it is dotted.",
             "c": "A fiber keeps its turn only until its next yield, and ann yields after each\n"
             "second. Look at the first lines of the schedule.",
-            "d": "At second 6 cat may go on, but nobody is told to make room: it gets into\n"
+            "d": "At second 6 cat may go on, but no other is told to make room: it gets into\n"
             "the queue after that pass, behind the others. Look at its orange bar in the picture.",
         },
         outcome=first_eight,

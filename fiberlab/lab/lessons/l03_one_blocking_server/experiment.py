@@ -109,7 +109,7 @@ def visit(
         listener.close()  # a client that was not accepted sees the end now
         for client in clients:
             client.end()
-    return Visits(tuple(each.told(listener, start) for each in clients), cpu)
+    return Visits(tuple(each.measured(listener, start) for each in clients), cpu)
 
 
 class _Client:
@@ -138,27 +138,27 @@ class _Client:
             self._thread.join()
         self._sock.close()
 
-    def told(self, listener: Listener, start: float) -> Visit:
+    def measured(self, listener: Listener, start: float) -> Visit:
         """Return the visit, its moments counted from `start`."""
-        told, accepted = self.visit, listener.accepted.get(self._address)
-        told.accepted = None if accepted is None else accepted - start
-        told.sent = None if told.sent is None else told.sent - start
-        told.answered = None if told.answered is None else told.answered - start
-        return told
+        visit, accepted = self.visit, listener.accepted.get(self._address)
+        visit.accepted = None if accepted is None else accepted - start
+        visit.sent = None if visit.sent is None else visit.sent - start
+        visit.answered = None if visit.answered is None else visit.answered - start
+        return visit
 
     def _run(self) -> None:
-        request, told = self.visit.name.encode(), self.visit
+        request, visit = self.visit.name.encode(), self.visit
         try:
             self._begun.wait()
             if not self._left.wait(self._silent):
                 self._sock.sendall(request)
-                told.sent = time.perf_counter()
-                while len(told.answer) < len(request) and (data := self._sock.recv(1024)):
-                    told.answer += data
-                if told.answer == request:
-                    told.answered = time.perf_counter()
+                visit.sent = time.perf_counter()
+                while len(visit.answer) < len(request) and (data := self._sock.recv(1024)):
+                    visit.answer += data
+                if visit.answer == request:
+                    visit.answered = time.perf_counter()
         except OSError as error:
-            told.error = type(error).__name__
+            visit.error = type(error).__name__
         finally:
             self._sock.close()
 

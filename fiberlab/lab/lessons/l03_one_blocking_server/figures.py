@@ -86,8 +86,12 @@ def _rows(ax: Axes, names: Sequence[str]) -> None:
     ax.set_xlabel("ms", size=13)
     ax.tick_params(labelsize=13)
     handles, labels = ax.get_legend_handles_labels()
-    told: dict[str, Any] = dict(zip(labels, handles, strict=True))
-    order = [each["label"] for each in (WAITING, SILENT, SERVED) if each["label"] in told]
+    by_label: dict[str, Any] = dict(zip(labels, handles, strict=True))
+    order = [each["label"] for each in (WAITING, SILENT, SERVED) if each["label"] in by_label]
     ax.figure.legend(
-        [told[label] for label in order], order, loc="outside upper center", ncols=3, fontsize=13
+        [by_label[label] for label in order],
+        order,
+        loc="outside upper center",
+        ncols=3,
+        fontsize=13,
     )

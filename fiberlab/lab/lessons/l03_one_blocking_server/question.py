@@ -32,7 +32,7 @@ QUESTIONS = (
         wrong={
             "a": "The computer may, but this server is one thread, at one line at a time. Look at\n"
             "the facts: the answers did not come together.",
-            "b": "Nobody divides its time: it accepts the next client only when it has done with\n"
+            "b": "Nothing divides its time: it accepts the next client only when it has done with\n"
             "the one before. Look at the facts: the first did not wait for the last.",
             "d": "The kernel keeps them in a line until the server accepts them. Look at the\n"
             "facts: each client had its answer.",

@@ -49,8 +49,8 @@ def judge_ready_sets(answer: Any) -> Judgement:
         if seen != expected:
             hint = _hint_on_set(what, seen, expected)
             return Judgement(False, f"{what}: {_listed(seen)}", f"{len(expected)} names", hint)
-    told = " - ".join(f"{what}: {_listed(each)}" for what, each in zip(_KINDS, right, strict=True))
-    return Judgement(True, told)
+    sets = " - ".join(f"{what}: {_listed(each)}" for what, each in zip(_KINDS, right, strict=True))
+    return Judgement(True, sets)
 
 
 _KINDS = ("readable", "writable")
@@ -75,7 +75,7 @@ def _hint_on_set(what: str, seen: set[str], expected: set[str]) -> str:
 
 
 def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(map(str, names))) or "nobody"
+    return ", ".join(sorted(map(str, names))) or "none"
 
 
 # -- Exercise 2: send it all --------------------------------------------------
@@ -125,17 +125,17 @@ def judge_pass(one_pass: Pass) -> Judgement:
 
 
 def _judge_accepting(one_pass: Pass, number: int) -> Judgement | None:
-    told = try_pass(one_pass, number)
-    if told == "1 client accepted":
+    outcome = try_pass(one_pass, number)
+    if outcome == "1 client accepted":
         return None
     if number < 256:
         hint = "if the number is the listener's: accept, and keep the connection by its number"
-    elif told.startswith("crash"):
+    elif outcome.startswith("crash"):
         hint = "`is` asks whether two names are of one object; to compare values there is =="
     else:
         hint = "no crash any more, but no client is served either: the comparison is still wrong"
     expected = "1 client accepted, as with a low number"
-    return Judgement(False, f"a listener at number {number}: {told}", expected, hint)
+    return Judgement(False, f"a listener at number {number}: {outcome}", expected, hint)
 
 
 def _judge_receiving(one_pass: Pass) -> Judgement:
@@ -148,7 +148,7 @@ def _judge_receiving(one_pass: Pass) -> Judgement:
         except KeyError as error:
             seen = f"KeyError: {error}"
         except BlockingIOError:
-            seen = "accept was called, though nobody had connected"
+            seen = "accept was called, though no client had connected"
         with contextlib.suppress(BlockingIOError):
             if connection.recv(1024):
                 seen = seen or "hello still lies there"

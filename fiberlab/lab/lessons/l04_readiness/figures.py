@@ -42,12 +42,12 @@ def draw_buffers(ax: Axes) -> None:
 def draw_ready_sets(ax: Axes, log: Sequence[ReadySet], names: Sequence[str]) -> None:
     """Draw when select waited, and which sockets it reported; the last report of each is hollow."""
     start = log[0][0]
-    for asked, told, _ in log:
+    for asked, answered, _ in log:
         ax.barh(
-            0, (told - asked) * 1000, left=(asked - start) * 1000, height=0.4, color=MIDDLE_GREY
+            0, (answered - asked) * 1000, left=(asked - start) * 1000, height=0.4, color=MIDDLE_GREY
         )
     for row, name in enumerate(names, 1):
-        times = [(told - start) * 1000 for _, told, ready in log if name in ready]
+        times = [(answered - start) * 1000 for _, answered, ready in log if name in ready]
         look: dict[str, Any] = {"color": BLUE, "markersize": 12, "markeredgewidth": 2}
         first = row == 1  # one entry in the legend, not one a client
         ax.plot(times[:-1], [row] * (len(times) - 1), "o", **look, label="a word" * first)

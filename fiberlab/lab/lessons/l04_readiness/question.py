@@ -20,7 +20,7 @@ QUESTIONS = (
         choices={
             "a": "ben: he is the first in the list",
             "b": "ann: she connected first, and has the lowest number",
-            "c": "cat, and nobody else",
+            "c": "cat alone",
             "d": "all three: all are connected",
         },
         wrong={

@@ -133,11 +133,11 @@ def judge_shout(function: Callable[[Any, Any], Any]) -> Judgement:
     if (no := _no_generator(function)) is not None:
         return no
     seen = talk(function, [b"one", b"two"])
-    told = " ".join(seen.story)
+    story = " ".join(seen.story)
     right = "recv send recv send recv return"
     if seen.answers[:1] == [b"ONE"] and seen.answers != [b"ONE", b"TWO"]:
         return Judgement(
-            False, f"answers {seen.answers}, story: {told}", "b'TWO' for the second word too",
+            False, f"answers {seen.answers}, story: {story}", "b'TWO' for the second word too",
             "one connection, many words: yield RECV(sock) again after each answer",
         )  # fmt: skip
     if (trouble := _trouble(seen)) is not None:
@@ -145,10 +145,10 @@ def judge_shout(function: Callable[[Any, Any], Any]) -> Judgement:
     if seen.answers != [b"ONE", b"TWO"]:
         hint = "answer what recv returned, by .upper(), with sock.send"
         return Judgement(False, f"answers {seen.answers}", "[b'ONE', b'TWO']", hint)
-    if told != right:
+    if story != right:
         hint = "before each send, yield SEND(sock): there may be no room"
-        return Judgement(False, f"the story {told}", right, hint)
-    return Judgement(True, f"story {told}")
+        return Judgement(False, f"the story {story}", right, hint)
+    return Judgement(True, f"story {story}")
 
 
 # -- Exercise 2: lines, however they are cut ----------------------------------
@@ -256,7 +256,7 @@ def _judge_log(log: dict[str, Any]) -> Judgement:
     elif loop is not None and isinstance(ben, Exception):
         hint = "what a fiber raises comes out of throw(): catch it, for the others must go on"
     elif loop is not None:
-        hint = "raise in park() ends the loop for everybody: throw the error into the fiber"
+        hint = "raise in park() ends the loop for all fibers: throw the error into the fiber"
     elif ann is None:
         hint = "the second entry took the first one's place: look before you write"
     elif ben is None:

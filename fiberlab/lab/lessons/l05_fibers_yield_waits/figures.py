@@ -21,7 +21,7 @@ def draw_accounts(axes: Sequence[Axes], nap: float = 0.2) -> None:
     """
     spans = build_spans(simulate_nap(nap))
     labels = {"dan": "dan (naps)", **{name: name for name in ARRIVALS}}
-    titles = ("1  what the scheduler knew", "2  where nobody looked", "3  what was so")
+    titles = ("1  what the scheduler knew", "2  where the loop did not look", "3  what was so")
     for ax, title in zip(axes, titles, strict=True):
         draw_rows(ax, spans, labels)
         ax.set_title(title, loc="left", fontsize=FONT + 1, fontweight="bold")

@@ -38,8 +38,8 @@ QUESTIONS = (
         wrong={
             "a": "A fiber is ready when the scheduler has put it into the run queue, and the\n"
             "scheduler was not there. Look at the facts: hardly any ready time.",
-            "c": "So it was in truth, but nobody saw it: data makes a fiber ready only when the\n"
-            "loop polls. Look at the third account in the figure of section 3.",
+            "c": "So it was in truth, but the loop did not see it: data makes a fiber ready only\n"
+            "when the loop polls. Look at the third account in the figure of section 3.",
             "d": "sleep is what a fiber yields by WAIT(seconds). The napping fiber yielded\n"
             "nothing: its bar is dark blue, it runs. Look at the first picture.",
         },

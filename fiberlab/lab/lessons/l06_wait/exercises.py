@@ -193,10 +193,10 @@ def judge_wait_until(function: Callable[[Callable[[], bool]], Any]) -> Judgement
         return Judgement(False, str(error), expected, hint)
     _raise(fiber.error)
     run = _Run()
-    told: list[bool] = []
+    flags: list[bool] = []
     moments: list[tuple[int, bool]] = []
-    waiter = run.scheduler.add(_waiter(function, told, moments, run.network.clock), "waiter")
-    run.scheduler.add(_slow(told), "slow")
+    waiter = run.scheduler.add(_waiter(function, flags, moments, run.network.clock), "waiter")
+    run.scheduler.add(_slow(flags), "slow")
     try:
         run.scheduler.run()
     except Deadlock as error:
@@ -211,17 +211,17 @@ def _raise(error: BaseException | None) -> None:
         raise error
 
 
-def _slow(told: list[bool]) -> FiberGenerator:
+def _slow(flags: list[bool]) -> FiberGenerator:
     for _ in range(3):
         yield WAIT(0.1)
-    told.append(True)
+    flags.append(True)
 
 
 def _waiter(
-    function: Any, told: list[bool], moments: list[tuple[int, bool]], clock: SimulatedClock
+    function: Any, flags: list[bool], moments: list[tuple[int, bool]], clock: SimulatedClock
 ) -> FiberGenerator:
-    yield from function(lambda: bool(told))
-    moments.append((round(clock.now() * 1000), bool(told)))
+    yield from function(lambda: bool(flags))
+    moments.append((round(clock.now() * 1000), bool(flags)))
 
 
 def _judge_waiter(run: _Run, moments: list[tuple[int, bool]], expected: str) -> Judgement:

@@ -31,7 +31,7 @@ QUESTIONS = (
             "d": "never: it has no deadline that could come",
         },
         wrong={
-            "a": "Then a fiber that yields WAIT(0) in a loop would never let anybody run. Look at\n"
+            "a": "Then a fiber that yields WAIT(0) in a loop would never let another run. Look at\n"
             "the order above: ann and ben take turns.",
             "c": "That is WAIT(None). In the picture only those rows have an arrow from the\n"
             "walker. An old scheduler mixed the two up: see the museum in section 4.",

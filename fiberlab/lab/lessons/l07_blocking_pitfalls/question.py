@@ -27,9 +27,9 @@ def who_is_late(trace: Recording) -> str:
 QUESTIONS = (
     Question(
         id="l07-q1",
-        text="One fiber sleeps for 120 ms with time.sleep. Who is late, and by how much?",
+        text="One fiber sleeps for 120 ms with time.sleep. Which clients are late, by how much?",
         choices={
-            "a": "nobody but the client that asked for the nap",
+            "a": "only the client that asked for the nap",
             "b": "the four others by a share of it, about 24 ms each",
             "c": "all, each by up to the whole nap",
             "d": "all, one after the other: by one nap, by two naps, by three ...",

@@ -75,10 +75,10 @@ def judge_change(answer: Any, trace: Trace) -> Judgement:
     delays = _delays(trace)
     victim = max(delays, key=lambda each: delays[each])
     if name != victim:
-        told = f"ends {delays[name]} ms later" if name in delays else "is none of the four"
+        moved = f"ends {delays[name]} ms later" if name in delays else "is none of the four"
         return Judgement(
             False,
-            f"{letter} is the change; and {name} {told} than under the real scheduler",
+            f"{letter} is the change; and {name} {moved} than under the real scheduler",
             "the fiber that ends latest in comparison",
             "the one that holds the others up is not the victim: look for the wait that is long",
         )
@@ -131,22 +131,22 @@ def _two_that_sleep() -> Trace:
 def judge_shares(function: Callable[[Trace], Mapping[str, float]]) -> Judgement:
     """Judge the shares that a function reads from two traces, each to within a thousandth."""
     for trace in (_two_that_sleep(), four_fibers()):
-        told, right = function(trace), _shares(trace)
-        if not isinstance(told, Mapping) or set(told) != set(right):
-            seen = sorted(told) if isinstance(told, Mapping) else repr(told)
+        answer, right = function(trace), _shares(trace)
+        if not isinstance(answer, Mapping) or set(answer) != set(right):
+            seen = sorted(answer) if isinstance(answer, Mapping) else repr(answer)
             hint = "a dict; from each fiber's name, and from 'idle', to a number"
             return Judgement(False, f"it returned {seen}", f"the keys {sorted(right)}", hint)
-        wrong = [name for name in right if abs(told[name] - right[name]) > 0.001]
+        wrong = [name for name in right if abs(answer[name] - right[name]) > 0.001]
         if wrong:
             name = wrong[0]
             return Judgement(
-                False, f"{name}: {told[name]:.3f}", f"{name}: {right[name]:.3f}",
-                _hint_for_shares(trace, name, told[name]),
+                False, f"{name}: {answer[name]:.3f}", f"{name}: {right[name]:.3f}",
+                _hint_for_shares(trace, name, answer[name]),
             )  # fmt: skip
     return Judgement(True, "the shares and idle add up to 1")
 
 
-def _hint_for_shares(trace: Trace, name: str, told: float) -> str:
+def _hint_for_shares(trace: Trace, name: str, answer: float) -> str:
     spans = build_spans(trace)
     whole = spans.finish - spans.begin
     if name == "idle":
@@ -154,11 +154,11 @@ def _hint_for_shares(trace: Trace, name: str, told: float) -> str:
     [life] = [life for life in spans.lives if life.name == name]
     spent = {state.value: time for state, time in spans.totals(life.id).items()}
     ran, alive = spent["running"], sum(spent.values())
-    if abs(told - ran / alive) < 0.001:
+    if abs(answer - ran / alive) < 0.001:
         return "that is a part of the fiber's own life; divide by the whole run, finish - begin"
-    if abs(told - (ran + spent["ready"]) / whole) < 0.001:
+    if abs(answer - (ran + spent["ready"]) / whole) < 0.001:
         return "ready is not running: it could go on, and another fiber does"
-    if abs(told - alive / whole) < 0.001:
+    if abs(answer - alive / whole) < 0.001:
         return "all its spans tile its life; take those in which it runs"
     return "the lengths of its running spans, added up, by the length of the run"
 
@@ -197,13 +197,13 @@ def judge_queue(function: Callable[[Sequence[TraceEvent]], Sequence[int]]) -> Ju
         events = list(trace)
         for number in range(1, len(events) + 1):
             right = _queue_at(trace, number)
-            told = function(events[:number])
-            if told is None or list(told) != right:
+            answer = function(events[:number])
+            if answer is None or list(answer) != right:
                 return Judgement(
                     False,
-                    f"{told!r} after event {number}, {events[number - 1].ev.value}",
+                    f"{answer!r} after event {number}, {events[number - 1].ev.value}",
                     f"{right!r}",
-                    _hint_for_queue(told, right, events[number - 1], trace is _last_come()),
+                    _hint_for_queue(answer, right, events[number - 1], trace is _last_come()),
                 )
     return Judgement(True, "the run queue after each event of two runs")
 
@@ -213,17 +213,17 @@ def _queue_at(trace: Trace, number: int) -> list[int]:
     return [ids[name] for name in at_event(trace, number).queue]
 
 
-def _hint_for_queue(told: Any, right: list[int], event: TraceEvent, chosen: bool) -> str:
-    if told is None:
+def _hint_for_queue(answer: Any, right: list[int], event: TraceEvent, chosen: bool) -> str:
+    if answer is None:
         return "return a list, also when it is empty"
-    told = list(told)
-    if sorted(told) == sorted(right):
+    answer = list(answer)
+    if sorted(answer) == sorted(right):
         return "a fiber that is woken goes to the end; the front comes first in your list"
-    if event.ev == "spawn" or len(set(told)) < len(told):
+    if event.ev == "spawn" or len(set(answer)) < len(answer):
         return "a fiber is in too often: only a wake puts a fiber in, a spawn or a yield does not"
     if chosen:
         return "here the run queue gives out the last that came; take out the fiber that is resumed"
-    if set(told) > set(right):
+    if set(answer) > set(right):
         return (
             "a fiber is in that should not be: a resume takes a fiber out, and only a wake puts in"
         )

@@ -72,7 +72,7 @@ _PLACES = {
 }  # fmt: skip
 """Where the box of each state stands: those from which a wake leads on, one above the other."""
 
-_TOLD = {
+_TEXTS = {
     FiberState.READY: "run queue", FiberState.RECV: "RECV(sock)", FiberState.SEND: "SEND(sock)",
     FiberState.SLEEP: "WAIT(seconds)", FiberState.PARKED: "WAIT(None)",
 }  # fmt: skip
@@ -89,18 +89,18 @@ def transitions() -> list[str]:
 
 def draw_states(
     ax: Axes,
-    told: Mapping[FiberState, str] = _TOLD,
+    texts: Mapping[FiberState, str] = _TEXTS,
     moved: tuple[FiberState, FiberState] | None = None,
 ) -> None:
     """Draw on `ax` the states of a fiber, and an arrow for each step it can legally make.
 
-    told: what stands in each box below its word. moved: the arrow to be drawn thick.
+    texts: what stands in each box below its word. moved: the arrow to be drawn thick.
     """
     ax.set_xlim(-2, 119)
     ax.set_ylim(-3, _TOP + 26)
     ax.axis("off")
     for state in FiberState:
-        _box(ax, state, told.get(state, ""))
+        _box(ax, state, texts.get(state, ""))
         for after in LEGAL_TRANSITIONS[state]:
             _arrow(ax, state, after, (state, after) == moved)
     ax.text(55, _TOP + 6.5, "resume", ha="center", size=FONT)
@@ -160,12 +160,12 @@ def draw_moment(axes: Sequence[Axes], trace: Trace, number: int) -> Moment:
     Returns the moment. The run queue stands in the box of the ready ones, the front first.
     """
     moment = at_event(trace, number)
-    told = {
+    texts = {
         state: " ".join(name for name, its in moment.states.items() if its is state)
         for state in FiberState
     }
-    told[FiberState.READY] = " ".join(moment.queue)
-    draw_states(axes[0], told, moment.moved)
+    texts[FiberState.READY] = " ".join(moment.queue)
+    draw_states(axes[0], texts, moment.moved)
     axes[0].set_title(sentence(moment), loc="left", fontsize=FONT + 1, fontweight="bold")
     names = [life.name for life in build_spans(trace).lives]
     draw_picture(axes[1], trace, {name: name for name in names})

@@ -131,8 +131,8 @@ def judge_latencies(function: Callable[[Log, float], Iterable[float]]) -> Judgem
     right = [answered - number / RATE for number, (_, answered) in enumerate(log)]
     if _same(seen, right):
         slow = sum(each > SLOW for each in right)
-        told = f"{slow} of {len(right)} were slow, p99 is {1000 * percentile(right, 99):.0f} ms"
-        return Judgement(True, told)
+        found = f"{slow} of {len(right)} were slow, p99 is {1000 * percentile(right, 99):.0f} ms"
+        return Judgement(True, found)
     if len(seen) != len(right):
         return Judgement(False, f"{len(seen)} latencies", f"{len(right)}", "one for each request")
     hints = (hint for other, hint in _other_latencies(log) if _same(seen, other))

@@ -33,8 +33,8 @@ QUESTIONS = (
             "the counts: in the open loop far more than one in a hundred were slow.",
             "b": "The stall is the same, but p99 counts requests, not stalls. Look at the counts:\n"
             "in the closed loop hardly one in a thousand met it.",
-            "d": "Who waits in a closed loop sends nothing meanwhile: it feels the whole stall,\n"
-            "once. Look at the diagram: in the open loop requests are due all the while.",
+            "d": "A client that waits in a closed loop sends nothing meanwhile: it feels the\n"
+            "whole stall, once. Look at the diagram: in the open loop requests are due all along.",
         },
         outcome=which_truth,
     ),

@@ -19,7 +19,7 @@ from ....scheduler import Scheduler
 from ....waits import WAIT
 from ...exercises import Exercise, Judgement
 from ...shared.trial import Trial
-from .experiment import Steps, after, open_descriptors, raise_stub, told
+from .experiment import Steps, after, open_descriptors, outcome_of, raise_stub
 
 # -- Exercise 1: a limit for the whole ----------------------------------------
 
@@ -42,7 +42,7 @@ class _Limited:
         if self.failure:
             return self.failure
         work = f"the work ended at {self.work_at:g} s" if self.work_at >= 0 else "no work was done"
-        return f"within() {told(self.caller)} at {self.at:g} s; {work}"
+        return f"within() {outcome_of(self.caller)} at {self.at:g} s; {work}"
 
 
 def judge_within(function: _Within) -> Judgement:
@@ -140,7 +140,7 @@ class _Visit:
     opened: int = 0
     left: int = 0
     how: str = ""
-    told: str = ""
+    outcome: str = ""
     answer: bytes = b""
     failure: str = ""
 
@@ -187,7 +187,7 @@ def _run_visit(function: Callable[[Any, Any], Steps], way: str, before: set[int]
     trial.add(after(0.7, leave), "second")
     seen.failure = "" if trial.run() else trial.failure
     raise_stub(fiber)
-    seen.left, seen.told = len(open_descriptors() - before), told(fiber)
+    seen.left, seen.outcome = len(open_descriptors() - before), outcome_of(fiber)
     seen.how = next(event.how for event in trial.trace if event.ev == "exit" and event.fid == 1)
     return seen
 
@@ -195,7 +195,7 @@ def _run_visit(function: Callable[[Any, Any], Steps], way: str, before: set[int]
 def _odd(way: str, seen: _Visit) -> str:
     """Return what is wrong with how the fiber ended, whatever it left open."""
     if seen.failure or seen.how != _HOW[way]:
-        return seen.failure or seen.told
+        return seen.failure or seen.outcome
     if way == "return" and seen.answer != b"49":
         return f"the answer to b'7' is {seen.answer!r}"
     return ""
@@ -243,7 +243,7 @@ class _Family:
         if self.failure:
             return self.failure
         after = f"; after it ended {', '.join(self.orphans)}" if self.orphans else ""
-        return f"nursery {told(self.parent)} at {self.at:g} s{after}"
+        return f"nursery {outcome_of(self.parent)} at {self.at:g} s{after}"
 
 
 def judge_nursery(function: Callable[..., Steps]) -> Judgement:

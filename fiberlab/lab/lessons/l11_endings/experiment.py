@@ -137,7 +137,7 @@ def raise_stub(*fibers: Fiber) -> None:
             raise fiber.error
 
 
-def told(fiber: Fiber) -> str:
+def outcome_of(fiber: Fiber) -> str:
     """Say what a fiber returned or raised."""
     if fiber.error is not None:
         return f"raised {one_line(fiber.error)}"

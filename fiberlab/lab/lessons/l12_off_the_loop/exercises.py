@@ -87,9 +87,9 @@ def judge_resolver(function: Callable[[Any, Any, Any], Generator[Wait, None, Any
     right = [address.encode() for address, _ in LOOK_UPS.values()]
     if trace.answers != right:
         hint = "in_thread returns what look_up returned; encode() it before you send it"
-        told = next((line for line in trace.output.splitlines() if "error:" in line), "no error")
+        error = next((line for line in trace.output.splitlines() if "error:" in line), "no error")
         return Judgement(
-            False, f"the clients got {trace.answers} ({told.strip()})", f"{right}", hint
+            False, f"the clients got {trace.answers} ({error.strip()})", f"{right}", hint
         )
     return Judgement(True, "three look-ups, none of them on the loop, no step over 100 ms")
 

@@ -30,10 +30,10 @@ QUESTIONS = (
         wrong={
             "a": "Last-come lets some wait very long, but first-come lets all wait, longer and\n"
             "longer. Look at the figure: the dots of first-come leave the dotted line for good.",
-            "c": "The work is the same, but not whom it is done for: an answer to a client that\n"
-            "has given up is of no use. Look at the shares.",
-            "d": "Under first-come the delay never shrinks again: nobody new is in time. Look at\n"
-            "the figure: after the first second there is none below the dotted line.",
+            "c": "The work is the same, but not the clients it is done for: an answer to a client\n"
+            "that has given up is of no use. Look at the shares.",
+            "d": "Under first-come the delay never shrinks again: no new client is in time. Look\n"
+            "at the figure: after the first second there is none below the dotted line.",
         },
         outcome=which_policy,
     ),

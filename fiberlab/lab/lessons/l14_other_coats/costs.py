@@ -211,8 +211,8 @@ def _bytes_of_tasks() -> float:
 _COUNT_PAGES = f"""
 import os, threading
 def pages():
-    with open("/proc/self/statm") as told:
-        return int(told.read().split()[1])
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1])
 over = threading.Event()
 before = pages()
 for _ in range({WAITING}):
@@ -226,5 +226,5 @@ def _bytes_of_threads() -> float | None:
     # In a fresh process: this one may still hold the stacks of threads that have ended.
     if not Path("/proc/self/statm").exists():
         return None
-    told = subprocess.run([sys.executable, "-c", _COUNT_PAGES], capture_output=True, text=True)
-    return float(told.stdout) if told.returncode == 0 else None
+    counted = subprocess.run([sys.executable, "-c", _COUNT_PAGES], capture_output=True, text=True)
+    return float(counted.stdout) if counted.returncode == 0 else None

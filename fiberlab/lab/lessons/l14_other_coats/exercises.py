@@ -62,14 +62,14 @@ def judge_port(function: Callable[[Any, Any], Any]) -> Judgement:
 def _failed_port(error: BaseException) -> Judgement:
     if isinstance(error, NotImplementedError):
         raise error
-    told = f"it raised {type(error).__name__}: {error}"
+    seen = f"it raised {type(error).__name__}: {error}"
     expected = "an async def that runs to its end on our scheduler"
     if isinstance(error, (RuntimeError, InvalidYield)):
-        return Judgement(False, told, expected, "what belongs to asyncio works under asyncio only")
+        return Judgement(False, seen, expected, "what belongs to asyncio works under asyncio only")
     if isinstance(error, BlockingIOError):
-        return Judgement(False, told, expected, "wait for the data before you receive it")
+        return Judgement(False, seen, expected, "wait for the data before you receive it")
     hint = "await recv_until(...): without await the name holds something that could be run"
-    return Judgement(False, told, expected, hint)
+    return Judgement(False, seen, expected, hint)
 
 
 def _served(fiber_of: Callable[[Any], Any]) -> tuple[bytes, list[str], BaseException | None]:

@@ -43,9 +43,9 @@ def judge_rate(function: Callable[[Any, bytes, float], Fiber]) -> Judgement:
     if lasted > 1.3 * LENGTH / RATE:
         return Judgement(False, seen, expected, "a piece of n bytes may take n / rate seconds")
     if max(early, late) > RATE / 4:
-        told = f"{early:.0f} bytes too early" if early > late else f"{late:.0f} bytes too late"
+        distance = f"{early:.0f} bytes too early" if early > late else f"{late:.0f} bytes too late"
         hint = "send a small piece, wait as long as it may take, and so on; the wait is a yield"
-        return Judgement(False, f"{seen}; {told}", expected, hint)
+        return Judgement(False, f"{seen}; {distance}", expected, hint)
     return Judgement(True, seen)
 
 
@@ -120,7 +120,7 @@ class Shared:
         self._over = over
 
     def _look(self) -> None:
-        # A loop that looks and never yields would keep everybody waiting for ever.
+        # A loop that looks and never yields would keep all of them waiting for ever.
         self._looks += 1
         if self._looks > 10_000:
             raise RuntimeError("it looked 10,000 times and let no other fiber run")

@@ -17,7 +17,7 @@ QUESTIONS = (
         choices={
             "a": "12 times: once for each client",
             "b": "once",
-            "c": "twice: those who come late need the beginning, which has gone by",
+            "c": "twice: clients that come late need the beginning, which has gone by",
             "d": "never: a proxy has its files already",
         },
         wrong={
