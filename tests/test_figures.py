@@ -100,7 +100,11 @@ def test_who_starved_whom_is_a_field_of_numbers():
         "#2 two",
         "#1 holds",
     ]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["#1 holds", "no fiber", "#2 two"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == [
+        "#1 holds",
+        "no fiber",
+        "#2 two",
+    ]
     assert texts(ax) == ["80 ms", "10 ms", "5.0 ms", "80 ms", "10 ms", "10 ms"]
 
 

@@ -1,4 +1,4 @@
-"""WAIT(None), join and Deadlock: exactly which fiber is woken, when and by which (design.md, 2.1)."""
+"""WAIT(None), join and Deadlock: which fiber is woken, when and by which (design.md, 2.1)."""
 
 from __future__ import annotations
 
