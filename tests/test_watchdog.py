@@ -361,3 +361,16 @@ def test_an_idle_loop_with_a_watchdog_costs_no_processor_time():
 )
 def test_a_line_is_told_without_its_comment(row, rest):
     assert whereabouts.without_comment(row).strip() == rest
+
+
+def test_a_file_is_the_packages_own_by_any_path_but_no_neighbours_is(tmp_path):
+    package = Path(inspect.getfile(Scheduler)).parent
+    (tmp_path / "link").symlink_to(package)
+    files = [
+        package / "fiber.py",
+        tmp_path / "link" / "fiber.py",
+        f"{package}2/fiber.py",
+        "<stdin>",
+    ]
+
+    assert [whereabouts.in_package(str(each)) for each in files] == [True, True, False, False]

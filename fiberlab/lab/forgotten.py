@@ -19,7 +19,6 @@ from typing import Any
 from ..trace.events import short_name
 
 _MOST = 3
-_CO_ITERABLE_COROUTINE = inspect.CO_ITERABLE_COROUTINE
 
 
 def forgotten_helpers(function: Callable[..., Any]) -> list[str]:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import _thread
 import ctypes
-import os
 import signal
 import sys
 import threading
@@ -29,10 +28,9 @@ from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 from ..coroutines import frames_of
-from ..recording.culprit_line import Line, described, own_line, stack_of
+from ..recording.culprit_line import Line, described, in_package, own_line, stack_of
 from ..scheduler import Scheduler
 
-_PACKAGE = os.path.dirname(sys.modules["fiberlab"].__file__ or "")
 _PASS = Scheduler.run_ready.__code__
 _AGAIN = 0.5  # seconds between two interrupts; closing all fibers takes less
 _LOOKED = 0.5  # for how many seconds before the end it is looked at
@@ -185,7 +183,7 @@ def _sight(looks: list[_Look]) -> Sight:
 
 
 def _is_learners(line: Line | None) -> bool:
-    return line is not None and not line.code.co_filename.startswith(_PACKAGE)
+    return line is not None and not in_package(line.code.co_filename)
 
 
 def _told(line: Line | None, fiber: Any, *, turns: bool) -> Sight:
@@ -240,7 +238,7 @@ class _Again:
         self._before = sys.gettrace()
         inner: FrameType | None = frame
         for _ in range(len(stack_of(frame)) - self._depth):
-            if inner is None or inner.f_code.co_filename.startswith(_PACKAGE):
+            if inner is None or in_package(inner.f_code.co_filename):
                 break  # whatever is below was not written by a learner
             self._frames.append((inner, inner.f_trace))
             inner.f_trace = _raise_at_line

@@ -15,11 +15,11 @@ import ast
 import dis
 import linecache
 import os
-import sys
 from types import TracebackType
 from typing import Any
 
-_PACKAGE = os.path.dirname(sys.modules["fiberlab"].__file__ or "") + os.sep
+from ..recording.culprit_line import in_package
+
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _WITH = ("contextlib.py",)  # between a `with serving(...)` and what it does
 _IN_QUOTES = {"predict": 2, "reveal": 1, "check": 1, "examine": 1}
@@ -76,13 +76,13 @@ def _frames(trace: TracebackType | None) -> list[TracebackType]:
 
 def _is_library(frame: TracebackType) -> bool:
     path = frame.tb_frame.f_code.co_filename
-    return path.startswith(_PACKAGE) or os.path.basename(path) in _WITH
+    return in_package(path) or os.path.basename(path) in _WITH
 
 
 def _is_own(frame: TracebackType) -> bool:
     """Whether it is this package that raises there, on purpose."""
     code = frame.tb_frame.f_code
-    return code.co_filename.startswith(_PACKAGE) and code.co_code[frame.tb_lasti] == _RAISE
+    return in_package(code.co_filename) and code.co_code[frame.tb_lasti] == _RAISE
 
 
 # -- A letter without quotes -----------------------------------------------------

@@ -117,6 +117,11 @@ _MACHINERY = {
 }
 
 
+def in_package(filename: str) -> bool:
+    """Whether a code's file belongs to this package, by whatever path it was imported."""
+    return _real(filename).startswith(_PACKAGE)
+
+
 def _is_library(path: str) -> bool:
     """Whether a file belongs to Python, to an installed package, or to this one."""
     if path.startswith(("<frozen", *_LIBRARIES, _PACKAGE)):
