@@ -46,8 +46,7 @@ _MOST = 100  # clients accepted before others run: a few milliseconds
 @awaitable
 def accept(listener: Any) -> Steps[tuple[Any, Any]]:
     """Wait for a client and return its socket, non-blocking, and its address."""
-    door = _Door(listener)
-    with door:
+    with _Door(listener) as door:
         while True:
             yield RECV(listener, timeout=math.inf)
             with suppress(BlockingIOError):  # another took it, or the client has gone already
@@ -81,8 +80,8 @@ class _Door:
                 if error.errno not in _OF_THE_CLIENT:
                     raise
 
-    def __enter__(self) -> None:
-        """Begin the block."""
+    def __enter__(self) -> _Door:
+        return self
 
     def __exit__(self, kind: Any, _error: Any, _traceback: Any) -> None:
         if kind is not None and self.unowned is not None:
@@ -103,8 +102,8 @@ def accept_all(
     queue, and those that are served go on. It has recovered when no client waits any longer and
     `now`, in seconds, is a while later; a shortage after that is reported again.
     """
-    door, emptied, short_at = _Door(listener), True, -math.inf
-    with door:
+    emptied, short_at = True, -math.inf
+    with _Door(listener) as door:
         while True:
             yield RECV(listener, timeout=math.inf)
             try:

@@ -110,19 +110,17 @@ class Drawing:
         """
         spans = self.spans
         _, steps = under_long_steps(Columns.of(spans), stalled)
-        took = {i: readable(spans.end[i] - spans.start[i]) for i in steps}
-        for step in {stall.step for stall in spans.stalls}:
-            length = readable(spans.end[step] - spans.start[step])
-            took[step] = f"{cut(spans.held_at(step).text or '', 40)}  {length}".strip()
         limits = Limits() if stalled is None else Limits(step=stalled)
         held, unblamed = {}, {}
-        for step, text in took.items():
-            why = excuse(spans, step, limits)
-            if why is None:
-                held[step] = text
-            else:
-                length = readable(spans.end[step] - spans.start[step])
+        seen = {stall.step for stall in spans.stalls}
+        for step in dict.fromkeys([*steps, *seen]):
+            length = readable(spans.end[step] - spans.start[step])
+            if (why := excuse(spans, step, limits)) is not None:
                 unblamed[step] = f"{length}, {why}"
+            elif step in seen:
+                held[step] = f"{cut(spans.held_at(step).text or '', 40)}  {length}".strip()
+            else:
+                held[step] = length
         return held, unblamed
 
     def paint(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ..states import DONE, READY, RUNNING, STATES, UNTIL_POLLED, FiberState
 from ..trace.events import EV, FID, YIELD, Row, TraceEvent, place
 from ..trace.packed import Table
-from .stalls import HeldAt, Stall
+from .stalls import HeldAt, Stall, line_seen
 
 
 class Span(NamedTuple):
@@ -202,9 +202,16 @@ class Spans:
         at = bisect_left(self.stalls, index, key=_step_of)
         return self.stalls[at : bisect_right(self.stalls, index, key=_step_of)]
 
+    def seen_at(self, index: int) -> str | None:
+        """Return the line at which the step at `index` was seen; None if no look found it."""
+        return line_seen(self.looks(index))
+
     def held_at(self, index: int) -> HeldAt:
         """Return where the step at `index` spent its time, as far as the trace says."""
-        return HeldAt.of(self.looks(index), self.resumed_at(index), self[index].src)
+        if (line := self.seen_at(index)) is not None:
+            return HeldAt(line, line, True)
+        began, ended = self.resumed_at(index), self[index].src
+        return HeldAt(began or ended, ended or began, False)
 
     def unwatched(
         self,

@@ -1,9 +1,8 @@
 """Stalls: the looks into a step that does not end, and the line that held the step.
 
 The rule kept here: `Spans.held_at` is the only answer to which line held a step. So a sentence,
-a table, a label and a fact never disagree. The line is that of the first look that found a call.
-If no look found a call, it is that of the last look. If there was no look, the answer is the two
-lines between which the step ran.
+a table, a label and a fact never disagree. The line is the one that was seen (`line_seen`). If
+there was no look, the answer is the two lines between which the step ran.
 
 This module does not know what is made of a stall.
 """
@@ -38,16 +37,6 @@ class HeldAt(NamedTuple):
     last: str | None
     seen: bool
 
-    @classmethod
-    def of(cls, looks: Sequence[Stall], began: str | None, ended: str | None) -> HeldAt:
-        """Choose the line; began, ended: the lines at which the step began and ended."""
-        for look in looks:
-            if called(look.func) is not None:
-                return cls(look.src, look.src, True)
-        if looks:
-            return cls(looks[-1].src, looks[-1].src, True)
-        return cls(began or ended, ended or began, False)
-
     @property
     def line(self) -> str | None:
         """The line, if it is one; None if it is a stretch or is not known."""
@@ -57,6 +46,12 @@ class HeldAt(NamedTuple):
     def text(self) -> str | None:
         """How it reads, ``a.py:3`` or ``a.py:3 to a.py:9``; None if it is not known."""
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
+
+
+def line_seen(looks: Sequence[Stall]) -> str | None:
+    """Return the line of the first of `looks` that found a call, else of the last; None if none."""
+    found = (look.src for look in looks if called(look.func) is not None)
+    return next(found, looks[-1].src if looks else None)
 
 
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\(")

@@ -20,8 +20,7 @@ def long_steps(spans: Spans, limits: Limits) -> Iterator[Finding]:
     groups: dict[tuple[Verdict, str | None], list[int]] = {}
     for step in spans.steps(limits.step):
         verdict = judge(spans, step, limits)
-        held = spans.held_at(step)
-        groups.setdefault((verdict, held.line if held.seen else None), []).append(step)
+        groups.setdefault((verdict, spans.seen_at(step)), []).append(step)
     for (verdict, src), steps in groups.items():
         worst = max(steps, key=lambda step: spans.end[step] - spans.start[step])
         yield _long_step(spans, worst, verdict, src, steps, limits)
@@ -84,7 +83,8 @@ def _blocked(spans: Spans, step: int, src: str | None) -> str:
     looks = [look for look in spans.looks(step) if called(look.func) is not None]
     cpu = spans[step].cpu
     used = "" if cpu is None else f" (CPU {readable(cpu)})"
-    return f"{_ran(spans, step)}; at {src} it was inside {shown(looks[0].func, 60)}{used}."
+    at = "" if src is None else f"at {src} "
+    return f"{_ran(spans, step)}; {at}it was inside {shown(looks[0].func, 60)}{used}."
 
 
 def _computed(spans: Spans, step: int, src: str | None) -> str:
