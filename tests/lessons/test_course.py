@@ -151,13 +151,10 @@ def test_each_solution_passes_in_its_lesson(path, tmp_path):
     lesson = read_notebook(NOTEBOOKS / path.name)
     lesson["cells"] = [solved.get(last_line(cell), cell) for cell in lesson["cells"]]
     spliced = tmp_path / path.name
-    for _ in range(3):  # a live lesson may be held up on a busy machine; a wrong solution always is
-        spliced.write_text(to_text(lesson), encoding="utf-8")
-        record_lesson(spliced)
-        checks = [cell for cell in read_notebook(spliced)["cells"] if last_line(cell) in solved]
-        judged = ["".join(cell["outputs"][-1]["text"]) for cell in checks]
-        if all(": passed" in each for each in judged):
-            break
+    spliced.write_text(to_text(lesson), encoding="utf-8")
+    record_lesson(spliced)
 
+    checks = [cell for cell in read_notebook(spliced)["cells"] if last_line(cell) in solved]
+    judged = ["".join(cell["outputs"][-1]["text"]) for cell in checks]
     assert len(judged) == len(solved) > 0
     assert [each for each in judged if ": passed" not in each] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,18 @@ def test_a_loop_that_takes_turns_passes():
     judgement = examine("l07-e2", taking_turns)
 
     assert str(judgement) == f"passed: {LIMIT} steps, none with more than 25% of the work"
+
+
+def test_no_collection_of_garbage_counts_as_a_step():
+    judged_with = []
+
+    def noting(limit):
+        judged_with.append(gc.isenabled())
+        return (yield from taking_turns(limit))
+
+    examine("l07-e2", noting)
+
+    assert (judged_with, gc.isenabled()) == ([False], True)
 
 
 def given_mystery():

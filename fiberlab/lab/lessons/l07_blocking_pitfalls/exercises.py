@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from ....fiber import Fiber
@@ -119,10 +121,26 @@ def judge_turns(function: Callable[[int], Generator[Wait, None, int]]) -> Judgem
     scheduler = Scheduler(trace=trace, file=io.StringIO())
     fiber = scheduler.add(made, "yours")
     scheduler.add(_bystander(fiber), "bystander")
-    scheduler.run()
+    with _no_collection():
+        scheduler.run()
     if fiber.error is not None:
         raise fiber.error
     return _judge_steps(fiber, trace)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep garbage collections away: one of a whole notebook takes longer than all of the work.
+
+    It would count as computing of the step in which it happens.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _bystander(fiber: Fiber) -> Generator[Wait, None, None]:
