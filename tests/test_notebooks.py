@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from jupyter_client.channels import AsyncZMQSocketChannel
 from lesson_rules import not_a_lesson, not_comparable, over_the_limits
 
 from fiberlab.lab.normal_form import (
@@ -297,6 +298,23 @@ def test_a_file_that_is_no_notebook_is_refused(tmp_path):
 
 
 # -- The commands ----------------------------------------------------------------------
+
+
+@pytest.mark.live
+def test_a_reply_is_looked_for_each_second(tmp_path, monkeypatch):
+    """Else, now and then, one that has come is seen when a cell's whole minute is over."""
+    asked, get_msg = [], AsyncZMQSocketChannel.get_msg
+
+    def noting(channel, timeout=None):
+        asked.append(timeout)
+        return get_msg(channel, timeout)
+
+    monkeypatch.setattr(AsyncZMQSocketChannel, "get_msg", noting)
+    path = tmp_path / "slow.ipynb"
+    path.write_text(to_text(lesson(code("import time; time.sleep(1.5)"))), encoding="utf-8")
+    record(path)
+
+    assert max(timeout for timeout in asked if timeout is not None) == 1
 
 
 @pytest.mark.live

@@ -14,10 +14,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
+import queue
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,24 +124,15 @@ def find_notebooks(paths: Iterable[str | Path]) -> list[Path]:
 def _run(notebook: Notebook, path: Path) -> Notebook:
     """Return the notebook with the outputs of a run in its folder."""
     import nbformat
-    from ipykernel.kernelspec import RESOURCES, get_kernel_dict
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
-
-    class ThisPython(AsyncKernelManager):
-        # A kernel that the user has installed under the same name would be found first.
-        @property
-        def kernel_spec(self) -> KernelSpec:
-            return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
 
     ready: Any = nbformat.reads(  # type: ignore[no-untyped-call]
         to_text(without_outputs(notebook)), as_version=4
     )
     client = NotebookClient(
         ready,
-        kernel_manager_class=ThisPython,
+        kernel_manager_class=_this_python(),
         timeout=CELL_SECONDS,
         resources={"metadata": {"path": str(path.parent)}},
         record_timing=False,
@@ -161,6 +156,39 @@ def _run(notebook: Notebook, path: Path) -> Notebook:
         raise LessonError(f"{path}: {str(error).strip().partition(chr(10))[0]}") from None
     executed: Notebook = ready
     return executed
+
+
+def _this_python() -> Any:
+    """Return the class of a kernel manager that starts this Python, and misses no reply of it."""
+    from ipykernel.kernelspec import RESOURCES, get_kernel_dict
+    from jupyter_client.asynchronous.client import AsyncKernelClient
+    from jupyter_client.channels import AsyncZMQSocketChannel
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+
+    class Channel(AsyncZMQSocketChannel):
+        async def get_msg(  # type: ignore[override]
+            self, timeout: float | None = None
+        ) -> dict[str, Any]:
+            # A reply that has come may go unnoticed until its timeout is over; so look each second.
+            deadline = math.inf if timeout is None else time.monotonic() + timeout
+            while (left := deadline - time.monotonic()) > 1:
+                with suppress(queue.Empty):
+                    return await super().get_msg(1)
+            return await super().get_msg(max(0.0, left))
+
+    class Client(AsyncKernelClient):
+        shell_channel_class = Channel
+
+    class ThisPython(AsyncKernelManager):
+        client_factory = Client
+
+        # A kernel that the user has installed under the same name would be found first.
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+
+    return ThisPython
 
 
 def _failed(cell: Cell) -> bool:
