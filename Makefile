@@ -10,8 +10,9 @@ ARGS =
 BIN = $(VENV)/bin
 PINS := $(shell { cat pyproject.toml constraints.txt; pwd -P; } | cksum | cut -d ' ' -f 1)
 READY = $(VENV)/pins-$(PINS)
-# A process for each core.
-PYTEST = $(BIN)/python -m pytest --numprocesses logical -o cache_dir='$(CACHE)/pytest'
+# Two processes for each core: half of a live test is waiting.
+PROCESSES = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
+PYTEST = $(BIN)/python -m pytest --numprocesses $(PROCESSES) -o cache_dir='$(CACHE)/pytest'
 # Caches are kept in the environment: the checkout may be read-only.
 CACHE = $(abspath $(VENV))/cache
 export MYPY_CACHE_DIR = $(CACHE)/mypy
@@ -45,7 +46,7 @@ unit elsewhere wheel: export MPLBACKEND = Agg
 help:
 	@echo "make lab      open copies of the lessons in JupyterLab (ARGS= passes options on)"
 	@echo "              VENV= and LESSONS= name other folders for the environment and the copies"
-	@echo "make test     everything CI runs, in about nine minutes: the next six"
+	@echo "make test     everything CI runs, in about six minutes: the next six"
 	@echo "  lint        ruff: mistakes and format"
 	@echo "  types       mypy --strict on the package"
 	@echo "  unit        the tests (ARGS= passes options on)"
@@ -87,7 +88,7 @@ test: begin lint types unit elsewhere lessons wheel
 	@echo "make test: all passed"
 
 begin: $(READY)
-	@echo "make test: about nine minutes on two cores"
+	@echo "make test: about six minutes on two cores"
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -456,10 +456,10 @@ def test_a_failure_elsewhere_is_told_with_the_wait_of_the_clients_own_fiber():
 def test_an_interrupt_does_not_wait_for_a_client_that_sleeps():
     let_go = threading.Event()
     interrupt = threading.Timer(0.3, _thread.interrupt_main)
-    interrupt.start()
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
+        interrupt.start()
         record(echo, [lambda sock: let_go.wait(60)], deadline=60)
     let_go.set()
 
@@ -599,9 +599,9 @@ class Stuck(deque):
 
 def test_one_interrupt_is_enough_for_a_run_queue_that_does_not_come_back():
     interrupt = threading.Timer(0.3, _thread.interrupt_main)
-    interrupt.start()
 
     with nothing_left(but=interrupt), pytest.raises(KeyboardInterrupt):
+        interrupt.start()
         record(echo, clients=3, run_queue=Stuck())
 
 
