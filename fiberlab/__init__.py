@@ -31,7 +31,7 @@ Then a folder for each noun:
                    rules/ with long_steps.py, delays.py, conduct.py
     figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
                    draw_timeline.py, draw_charts.py, canvas.py and window.py; palette.py has the
-                   colours
+                   colours, alternative.py the words for readers who do not see them
     exploration/   a program in every schedule: search.py, world.py, choices.py, faults.py,
                    tape.py, result.py
     commands/      the command line: cli.py, arguments.py; console.py beside it says how each

@@ -2,10 +2,12 @@
 
 `timeline` and `charts` have the public functions; they load matplotlib when a figure is drawn.
 `palette` says how states look, `canvas` has the rows, and `window` finds what can be seen.
+`alternative` says what a figure shows.
 
 This folder measures nothing of its own: numbers come from spans and reports.
 """
 
+from .alternative import alternative
 from .charts import (
     plot_comparison,
     plot_latency,
@@ -17,6 +19,7 @@ from .charts import (
 from .timeline import describe_timeline, plot_timeline
 
 __all__ = [
+    "alternative",
     "describe_timeline",
     "plot_comparison",
     "plot_latency",

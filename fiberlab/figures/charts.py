@@ -8,15 +8,18 @@ matplotlib is loaded when a figure is drawn (see ``draw_charts``), not when this
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..report.comparison import compare, moment, shifted
 from ..report.tables import Cell, text_table
 from ..spans.build import Story, build_spans
 from ..spans.numbers import Quantiles, lengths, queue_in_time, starved_by
-from ..spans.spans import readable
+from ..spans.spans import Spans, readable
 from ..states import DONE, READY, RUNNING, STATES
 from ..trace.events import printable
+from .alternative import with_words
+from .timeline import describe_timeline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +38,11 @@ def plot_latency(trace: Story, ax: Axes | None = None) -> Axes:
     """
     from .draw_charts import histogram
 
-    times = lengths(build_spans(trace), READY)
-    return histogram(times, ax, READY, "ready before running", "times a fiber was ready")
+    spans = build_spans(trace)
+    drawn = histogram(
+        lengths(spans, READY), ax, READY, "ready before running", "times a fiber was ready"
+    )
+    return with_words(drawn, partial(describe_latency, spans))
 
 
 def describe_latency(trace: Story) -> str:
@@ -48,8 +54,9 @@ def plot_steps(trace: Story, ax: Axes | None = None) -> Axes:
     """Draw how long steps took, as `plot_latency` does: what each made all others wait."""
     from .draw_charts import histogram
 
-    times = lengths(build_spans(trace), RUNNING)
-    return histogram(times, ax, RUNNING, "length of a step", "steps")
+    spans = build_spans(trace)
+    drawn = histogram(lengths(spans, RUNNING), ax, RUNNING, "length of a step", "steps")
+    return with_words(drawn, partial(describe_steps, spans))
 
 
 def describe_steps(trace: Story) -> str:
@@ -84,7 +91,8 @@ def plot_queue(trace: Story, ax: Axes | None = None) -> Axes:
     """Draw how many fibers were in the run queue, over time."""
     from .draw_charts import queue
 
-    return queue(build_spans(trace), ax)
+    spans = build_spans(trace)
+    return with_words(queue(spans, ax), partial(describe_queue, spans))
 
 
 def describe_queue(trace: Story) -> str:
@@ -105,7 +113,8 @@ def plot_states(trace: Story, ax: Axes | None = None) -> Axes:
     """Draw for each fiber how its life was divided: a bar, the states one after another."""
     from .draw_charts import states
 
-    return states(build_spans(trace), ax)
+    spans = build_spans(trace)
+    return with_words(states(spans, ax), partial(describe_states, spans))
 
 
 def describe_states(trace: Story) -> str:
@@ -128,7 +137,9 @@ def plot_starvation(trace: Story, ax: Axes | None = None, *, most: int = 15) -> 
     """
     from .draw_charts import matrix
 
-    return matrix(build_spans(trace), ax, most)
+    spans = build_spans(trace)
+    words = partial(describe_starvation, spans, most=most)
+    return with_words(matrix(spans, ax, most), words)
 
 
 def describe_starvation(trace: Story, *, most: int = 15) -> str:
@@ -172,4 +183,14 @@ def plot_comparison(
     end = max(first.finish, second.finish, begin + 1) if t1 is None else round(t1 * 1e9)
     if begin >= end:
         raise ValueError(f"plot_comparison(t0=, t1=) needs t0 before t1, got {t0!r} and {t1!r}")
-    return two_runs((first, second), compare(*runs, names=names), begin, end)
+    comparison = compare(*runs, names=names)
+    drawn = two_runs((first, second), comparison, begin, end)
+    upper, lower, table = drawn.figure.axes
+    for each, spans in ((upper, first), (lower, second)):
+        with_words(each, partial(_described_as, each.get_title("left"), spans))
+    with_words(table, partial(str, comparison))
+    return drawn
+
+
+def _described_as(name: str, spans: Spans) -> str:
+    return f"{name}: {describe_timeline(spans)}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..diagnosis.evidence import excuse
@@ -20,6 +21,7 @@ from ..spans.spans import Spans, readable
 from ..states import DONE, STATES
 from ..trace.events import printable
 from ..waits import check_seconds
+from .alternative import with_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,9 +67,10 @@ def plot_timeline(
         raise ValueError(f"plot_timeline(t0=, t1=) needs t0 before t1, got {t0!r} and {t1!r}")
     rows, labels = in_order(spans, order)
     chosen = None if highlight is None else _fiber(spans, highlight)
-    return Drawing(
+    drawing = Drawing(
         spans, ax, begin, end, stalled, unwatched, order=rows, labels=labels, highlight=chosen
-    ).ax
+    )
+    return with_words(drawing.ax, partial(describe_timeline, spans))
 
 
 def figure_formats() -> list[str]:

@@ -11,7 +11,8 @@
 
 The names are loaded when they are first used. No module here is called like a function that it
 holds: importing the module would hide the function. In IPython, the lab's own errors are shown
-without its frames from then on (see ``tracebacks``).
+without its frames from then on (see ``tracebacks``), and figures get their alternative text (see
+``alternatives``).
 """
 
 from __future__ import annotations
@@ -100,9 +101,11 @@ def __getattr__(name: str) -> Any:
     globals()[name] = value
     # Not imported here: IPython has been imported by its user.
     if (ipython := sys.modules.get("IPython")) is not None:
+        from .alternatives import show_alternatives_in
         from .tracebacks import shorten_in
 
         shorten_in(ipython.get_ipython())
+        show_alternatives_in(ipython.get_ipython())
     return value
 
 

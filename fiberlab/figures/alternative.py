@@ -1,0 +1,72 @@
+"""Alternative text: what a figure shows, in words, for a reader who does not see it.
+
+The rule kept here: a figure of this package tells what its ``describe_`` function tells. Any
+other tells what is written on it, and from where to where its lines and bars go.
+
+matplotlib is not loaded here: a figure comes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WORDS: WeakKeyDictionary[Any, Callable[[], str]] = WeakKeyDictionary()
+_MOST_POINTS = 12
+"""Up to so many points of a line are told one by one."""
+
+
+def with_words(ax: Axes, words: Callable[[], str]) -> Axes:
+    """Let `words` say what `ax` shows, when they are asked for; return `ax`."""
+    _WORDS[ax] = words
+    return ax
+
+
+def alternative(figure: Figure) -> str:
+    """Return what `figure` shows, one paragraph for each of its Axes."""
+    return "\n\n".join(_WORDS[ax]() if ax in _WORDS else _seen(ax) for ax in figure.axes)
+
+
+def _seen(ax: Axes) -> str:
+    """Say what stands on an Axes: title, axes, lines, bars and texts."""
+    return " ".join(part for part in _parts(ax) if part)
+
+
+def _parts(ax: Axes) -> Iterator[str]:
+    title = ax.get_title() or ax.get_title("left")
+    yield f"Chart: {_flat(title)}." if title else "Chart."
+    if ax.axison:
+        for name, axis in (("across", ax.xaxis), ("up", ax.yaxis)):
+            label = _flat(axis.get_label_text())
+            yield f"{name.capitalize()}: {label}." if label else ""
+    for line in ax.lines:
+        label = str(line.get_label())
+        if not label.startswith("_"):
+            yield f"{_flat(label)}: {_points(line.get_xdata(), line.get_ydata())}."
+    for bars in ax.containers:
+        label, patches = str(bars.get_label()), list(getattr(bars, "patches", ()))
+        if patches and not label.startswith("_"):
+            yield f"{_flat(label)}: {len(patches)} bars."
+    texts = [_flat(text.get_text()) for text in ax.texts]
+    texts = list(dict.fromkeys(filter(None, texts)))
+    yield f"Written on it: {'; '.join(texts)}." if texts else ""
+
+
+def _points(across: Any, up: Any) -> str:
+    points = [f"{_short(x)}, {_short(y)}" for x, y in zip(across, up, strict=True)]
+    if len(points) <= _MOST_POINTS:
+        return "; ".join(points)
+    return f"{len(points)} points from {points[0]} to {points[-1]}, up to {_short(max(up))}"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
