@@ -78,8 +78,8 @@ LIBRARIES = {
     "greenlet": {"lab"},
 }
 ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio", "greenlet"}
-# Drawing through and through: `timeline` and `charts` import it inside a function.
-NEEDS_ITS_LIBRARY = DRAWING
+# Through and through for a library: `timeline` and `charts` import it inside a function.
+NEEDS_ITS_LIBRARY = DRAWING | {"lab.widgets"}
 
 
 class Import(NamedTuple):
