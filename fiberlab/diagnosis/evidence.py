@@ -7,14 +7,15 @@ what the watchdog saw decide between these; if they do not, the verdict is UNCLE
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from enum import Enum
 from typing import NamedTuple
 
-from ..spans.spans import Spans
+from ..spans.spans import Spans, readable
 from ..spans.stalls import BLOCKING, called, last_part
 from ..states import READY, RUNNING, UNTIL_POLLED
-from ..trace.events import EV, FID, POLL, WAKE, Row, T
+from ..trace.events import EV, FID, POLL, WAKE, Row, T, printable
 from .limits import Limits
 
 
@@ -84,6 +85,29 @@ def excuse(spans: Spans, step: int, limits: Limits) -> str | None:
     """Say in a word or two why no fiber is blamed for the long step at `step`; None: one is."""
     verdict = judge(spans, step, limits)
     return None if blames(spans, step, verdict, limits) else _EXCUSES[verdict]
+
+
+def long_steps_shown(spans: Spans, stalled: float | None) -> tuple[dict[int, str], dict[int, str]]:
+    """Return the steps that a picture marks, by index, each with the words that stand beside it.
+
+    The first held the loop; the second are as long, and no fiber is to blame for them.
+    stalled: seconds from which a step is long; None or math.inf: only those that were looked into.
+    """
+    shortest = math.inf if stalled is None else stalled
+    steps = {*(spans.steps(shortest) if shortest < math.inf else ())}
+    steps |= {stall.step for stall in spans.stalls}
+    limits = Limits() if stalled is None else Limits(step=stalled)
+    held, unblamed = {}, {}
+    for step in sorted(steps):
+        length = readable(spans.end[step] - spans.start[step])
+        why = excuse(spans, step, limits)
+        if why is not None:
+            unblamed[step] = f"{length}, {why}"
+            continue
+        at = (spans.held_at(step).text or "") if spans.looks(step) else ""
+        at = at if len(at) <= 40 else at[:37] + "..."
+        held[step] = f"{printable(at)}  {length}".strip()
+    return held, unblamed
 
 
 def endless(spans: Spans, step: int, limits: Limits) -> bool:

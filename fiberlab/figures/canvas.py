@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from ..spans.numbers import family
 from ..spans.spans import Spans
 from ..states import READY, STATES
 from ..trace.events import printable
@@ -111,27 +112,12 @@ def in_order(spans: Spans, order: str) -> tuple[list[int], list[str]]:
         ready = [spans.totals(life.id)[STATES[READY]] for life in lives]
         rows.sort(key=lambda row: -ready[row])
     elif order == "family":
-        depths = _family(spans)
+        depths = family(spans)
         rows = list(depths)
         labels = [f"\u2514 {label}" * (depths[n] > 0) or label for n, label in enumerate(labels)]
     elif order != "spawn":
         raise ValueError(f'order is "family", "spawn" or "ready", got {order!r}')
     return rows, [labels[row] for row in rows]
-
-
-def _family(spans: Spans) -> dict[int, int]:
-    """Return the places of fibers, each before its children, and how deep each is."""
-    children: dict[int, list[int]] = {}
-    for row, life in enumerate(spans.lives):
-        parent = spans.row_of.get(life.parent, -1)
-        children.setdefault(parent if parent < row else -1, []).append(row)
-    depths: dict[int, int] = {}
-    following = [(row, 0) for row in reversed(children.get(-1, []))]
-    while following:
-        row, depth = following.pop()
-        depths[row] = depth
-        following += [(child, depth + 1) for child in reversed(children.get(row, []))]
-    return depths
 
 
 def own_axes(rows: int) -> Axes:

@@ -21,8 +21,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.transforms import ScaledTranslation
 
-from ..diagnosis.evidence import excuse
-from ..diagnosis.limits import Limits
+from ..diagnosis.evidence import long_steps_shown
 from ..spans.numbers import Request, requests
 from ..spans.spans import Life, Spans, Unwatched, readable
 from ..states import DONE, READY, RUNNING, STATES, UNTIL_POLLED
@@ -90,7 +89,9 @@ class Drawing:
         self.spans, self.highlight = spans, highlight
         self.canvas = Canvas(spans, ax, begin, end, order)
         self.ax = self.canvas.ax
-        self.stalls, self.unblamed = self._find_stalls(stalled)
+        held, unblamed = long_steps_shown(spans, stalled)
+        self.stalls = {step: cut(text, 60) for step, text in held.items()}
+        self.unblamed = unblamed
         waits, steps = under_long_steps(Columns.of(spans), unwatched)
         self.unwatched = spans.unwatched(among=waits, steps=steps)
         self._frame(begin, end, labels)
@@ -102,26 +103,6 @@ class Drawing:
             engine.execute(figure)
         self.paint()
         self.ax.callbacks.connect("xlim_changed", lambda _: self.paint())
-
-    def _find_stalls(self, stalled: float | None) -> tuple[dict[int, str], dict[int, str]]:
-        """Return the steps that held the loop, and those as long that are not to blame.
-
-        By index, each with the words that stand beside it. The blame is `diagnose`'s.
-        """
-        spans = self.spans
-        _, steps = under_long_steps(Columns.of(spans), stalled)
-        limits = Limits() if stalled is None else Limits(step=stalled)
-        held, unblamed = {}, {}
-        seen = {stall.step for stall in spans.stalls}
-        for step in dict.fromkeys([*steps, *seen]):
-            length = readable(spans.end[step] - spans.start[step])
-            if (why := excuse(spans, step, limits)) is not None:
-                unblamed[step] = f"{length}, {why}"
-            elif step in seen:
-                held[step] = f"{cut(spans.held_at(step).text or '', 40)}  {length}".strip()
-            else:
-                held[step] = length
-        return held, unblamed
 
     def paint(self) -> None:
         """Draw what the Axes shows now, in place of what was drawn before."""

@@ -192,3 +192,18 @@ def tracing_cost(spans: Spans) -> int | None:
     measured = any(cpu_of(row) is not None for row in spans.rows)
     asked = spans.state.count(RUNNING) if measured else 0
     return EVENT_COST * events + CPU_COST * asked
+
+
+def family(spans: Spans) -> dict[int, int]:
+    """Return the places in `spans.lives`, each before its children, and how deep each is."""
+    children: dict[int, list[int]] = {}
+    for row, life in enumerate(spans.lives):
+        parent = spans.row_of.get(life.parent, -1)
+        children.setdefault(parent if parent < row else -1, []).append(row)
+    depths: dict[int, int] = {}
+    following = [(row, 0) for row in reversed(children.get(-1, []))]
+    while following:
+        row, depth = following.pop()
+        depths[row] = depth
+        following += [(child, depth + 1) for child in reversed(children.get(row, []))]
+    return depths
