@@ -52,3 +52,9 @@ MOST_LABELS = 12
 STALL_WIDTH = 3  # pixels, at least
 NAME_LENGTH = 24
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
+
+DARK = {
+    "running": "#5AA0E6", "recv": "#4F86A8", "send": "#3A8C74", "sleep": "#6A6A6A",
+    "polling": "#5C5C5C", "unblamed": "#BBBBBB", "stalled": "#FF6B7D",
+}  # fmt: skip
+"""Colours on a dark page, where those above would not stand out; by the state's word."""
