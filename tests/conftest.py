@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from chromium import opened
 from hypothesis import HealthCheck, settings
 
 from fiberlab.scheduler import Scheduler
@@ -89,6 +90,13 @@ def live() -> Iterator[Scheduler]:
     yield scheduler
     guard.cancel()
     guard.join()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser that many tests share; each opens a page of its own."""
+    with opened() as browser:
+        yield browser
 
 
 @pytest.fixture

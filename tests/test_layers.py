@@ -48,6 +48,7 @@ ROOMS = {
     "report": {"states", "trace", "spans"},
     "diagnosis": {"states", "trace", "spans"},
     "figures": {"waits", "states", "alarms", "trace", "spans", "report", "diagnosis"},
+    "viewer": {"states", "trace", "spans", "diagnosis", "figures"},
     # what uses it all
     "console": {"errors", "trace"},
     "replicator": {"fiber", "sockets", "waits", "trace", "server", "errors", "console"},

@@ -1,4 +1,4 @@
-"""The command line: serve, demo, plot, diagnose, summary, compare, export.
+"""The command line: serve, demo, plot, view, diagnose, summary, compare, export.
 
 The rule kept here: what came from a client or a file, and the names of files too, are shown
 through `printable`, so that no terminal obeys them. What cannot be written, or would overwrite
@@ -79,6 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     summary.add_argument("file", metavar="FILE", type=Path)
     summary.add_argument("--csv", action="store_true", help="as comma-separated values")
     summary.set_defaults(command=summary_command)
+
+    view = commands.add_parser("view", help="make a page to zoom and step through saved traces")
+    view.add_argument("file", metavar="FILE", type=Path)
+    view.add_argument("other", metavar="OTHER", type=Path, nargs="?", help="a second, below it")
+    view.add_argument("-o", "--output", metavar="HTML", type=Path, help="default: FILE with .html")
+    view.add_argument("--source", action="store_true", help="put the lines that are named into it")
+    view.set_defaults(command=view_command)
 
     compare = commands.add_parser("compare", help="hold two saved traces against each other")
     compare.add_argument("file", metavar="FILE", type=Path)
@@ -166,6 +173,28 @@ def summary_command(options: argparse.Namespace) -> None:
     trace = _load(options.file, on_stdout=not options.csv)
     summary = summarize(trace)
     _say(summary.csv() if options.csv else str(summary))
+
+
+def view_command(options: argparse.Namespace) -> None:
+    """Write a page in which saved traces can be zoomed, searched and stepped through."""
+    from ..viewer.page import write_html
+
+    target = options.output or with_ending(options.file, ".html")
+    paths = [options.file] if options.other is None else [options.file, options.other]
+    for path in paths:
+        os.stat(path)  # a missing trace is the first thing to say
+    writable(target, *paths)
+    traces = [_load(path, target) for path in paths]
+    with _progress("packing"):
+        write_html(
+            traces[0],
+            target,
+            options.source,
+            other=None if options.other is None else traces[1],
+            titles=[path.name for path in paths],
+            folders=[*(path.absolute().parent for path in paths), Path.cwd()],
+        )
+    _say(f"open it in a browser: {target}", target)
 
 
 def compare_command(options: argparse.Namespace) -> None:

@@ -1,0 +1,245 @@
+"""The viewer's side in Python: what is said of each event, what is packed, what a page holds."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+
+from fiberlab import RECV, SEND, WAIT, Scheduler, SimulatedNetwork, Trace, write_html
+from fiberlab.commands.cli import main
+from fiberlab.spans.build import build_spans
+from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.viewer.picture import pack
+from fiberlab.viewer.sentences import passes, sentence, tell
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+
+
+def unpacked(picture: bytes) -> tuple[dict, dict[str, tuple]]:
+    """Return the header and the columns of a picture, as the format is described."""
+    raw = zlib.decompress(picture)
+    length = int.from_bytes(raw[:4], "little")
+    header = json.loads(raw[4 : 4 + length])
+    at, columns = 4 + length, {}
+    for name, kind, count in header["columns"]:
+        at += -at % 8
+        size = struct.calcsize(kind) * count
+        columns[name] = struct.unpack(f"{count}{kind}", raw[at : at + size])
+        at += size
+    return header, columns
+
+
+def told(trace: Trace) -> list[str]:
+    spans = build_spans(trace)
+    names = {life.id: life.name for life in spans.lives}
+    return [sentence(each, names) for each in tell(spans)]
+
+
+def simulated(*generators, **options) -> Trace:
+    network, trace = SimulatedNetwork(), Trace()
+    scheduler = Scheduler(None, trace, clock=network.clock, poller=network, **options)
+    for make in generators:
+        scheduler.add(make(network))
+    scheduler.run()
+    return trace
+
+
+def test_each_event_is_told_with_its_reason():
+    def ping(network):
+        a, b = network.socketpair(latency=0.002)
+
+        def sender():
+            yield WAIT(0.001)
+            network.clock.burn(0.001)
+            yield SEND(a)
+            a.send(b"x")
+
+        yield WAIT(0)
+        start_sender(sender)
+        yield RECV(b)
+
+    def start_sender(sender):
+        from fiberlab import start
+
+        start(sender())
+
+    assert told(simulated(ping)) == [
+        "The run begins.",
+        "ping-1 was added to the scheduler.",
+        "ping-1 is new, so it joins the run queue, which now holds 1.",
+        "ping-1 was first in the run queue, so it runs; still in the queue: 0.",
+        "ping-1 ran for 0 µs and yielded WAIT(0): the other ready fibers go first.",
+        "ping-1 stands behind the fibers that were ready before it; the run queue now holds 1.",
+        "ping-1 was first in the run queue, so it runs; still in the queue: 0.",
+        "ping-1 has started sender-2.",
+        "sender-2 is new, so it joins the run queue, which now holds 1.",
+        "ping-1 ran for 0 µs and yielded RECV: it waits until data comes on socket 1000000001.",
+        "Some fibers are ready, so the scheduler only looks at the sockets: 1 of them.",
+        "The scheduler has asked its sockets. Fibers that can go on: 0.",
+        "sender-2 was first in the run queue, so it runs; still in the queue: 0.",
+        "sender-2 yielded WAIT: it sleeps for 1.0 ms.",
+        "No fiber is ready: the scheduler waits for its sockets, 1 of them, until the next"
+        " deadline, at most 1.0 ms.",
+        "The scheduler has asked its sockets. Fibers that can go on: 0.",
+        "The sleep of sender-2 is over: it joins the run queue, which now holds 1.",
+        "sender-2 was first in the run queue, so it runs; still in the queue: 0.",
+        "sender-2 ran for 1.0 ms and yielded SEND: it may go on when there is room on socket"
+        " 1000000000.",
+        "There is room already, but nothing is resumed in place: sender-2 goes to the end of the"
+        " run queue, which now holds 1.",
+        "Some fibers are ready, so the scheduler only looks at the sockets: 1 of them.",
+        "The scheduler has asked its sockets. Fibers that can go on: 0.",
+        "sender-2 was first in the run queue, so it runs; still in the queue: 0.",
+        "sender-2 ran for 0 µs and returned: it is done.",
+        "No fiber is ready and none sleeps: the scheduler waits for its sockets, 1 of them.",
+        "The scheduler has asked its sockets. Fibers that can go on: 1.",
+        "Data has come for ping-1, or its peer has left: it joins the run queue, which now holds"
+        " 1.",
+        "ping-1 was first in the run queue, so it runs; still in the queue: 0.",
+        "ping-1 ran for 0 µs and returned: it is done.",
+        "The run ends: done.",
+    ]
+
+
+def test_a_fiber_that_overtakes_the_first_was_chosen():
+    class Last(list):
+        popleft = list.pop
+
+    def quiet(_network):
+        yield WAIT(0)
+
+    first = told(simulated(quiet, quiet, run_queue=Last()))[5]
+
+    assert first == "quiet-2 was chosen from the run queue, so it runs; still in the queue: 1."
+
+
+def test_a_pass_begins_where_the_scheduler_began_it():
+    trace, begun = Trace(), []
+
+    class Noting(Scheduler):
+        def run_ready(self):
+            before = len(trace)
+            super().run_ready()
+            if any(event.ev == "resume" for event in list(trace)[before:]):
+                begun.append(before)
+
+    def taking_turns(turns):
+        for turn in range(turns):
+            yield (WAIT(0), WAIT(0.001), WAIT(None))[(turn * turns) % 3]
+
+    network = SimulatedNetwork()
+    scheduler = Noting(None, trace, clock=network.clock, poller=network)
+    for turns in range(2, 9):
+        scheduler.add(taking_turns(turns))
+    scheduler.run()
+
+    assert len(begun) > 5
+    assert list(passes(build_spans(trace))) == begun
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.jsonl*")), ids=lambda path: path.name)
+def test_a_picture_holds_the_columns_of_the_spans(path):
+    spans = build_spans(Trace.load(path))
+
+    header, columns = unpacked(pack(spans))
+
+    rows = [header["fibers"][row]["id"] for row in columns["row"]]
+    assert rows == [spans.lives[row].id for row in spans.row]
+    assert columns["state"] == tuple(spans.state)
+    assert columns["start"] == tuple(spans.start)
+    assert columns["end"] == tuple(spans.end)
+    assert columns["eventTime"] == tuple(row[0] for row in spans.rows)
+
+
+def test_numbers_of_any_size_are_packed():
+    events = [
+        TraceEvent(0, EventKind.SPAWN, 1, {"name": "a", "by": 0}),
+        TraceEvent(0, EventKind.WAKE, 1, {"by": 0, "why": "spawn", "q": 2**62}),
+        TraceEvent(1, EventKind.RESUME, 1, {"step": 1, "q": 2**62}),
+        TraceEvent(2, EventKind.YIELD, 1, {"op": "WAIT", "dt": 10**400}),
+        TraceEvent(3, EventKind.STOP, 0, {"reason": "stopped", "dropped": 0}),
+    ]
+
+    _, columns = unpacked(pack(events))
+
+    assert columns["eventTook"][3] == 2.0**62
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.py", "/etc/passwd", "..\\secret.py", "secret.txt", "", ".", "C:secret.py"]
+)
+def test_a_trace_cannot_ask_for_another_file_than_the_folders_python(tmp_path, name):
+    (tmp_path / "secret.txt").write_text("hidden = 1\n")
+    (tmp_path / "secret.py").write_text("hidden = 1\n")
+    (tmp_path / "inner").mkdir()
+    events = [TraceEvent(0, EventKind.SPAWN, 1, {"name": "a", "by": 0, "src": f"{name}:1"})]
+
+    header, _ = unpacked(pack(events, source=True, folders=[tmp_path / "inner"]))
+
+    assert header["source"] == {}
+
+
+def test_the_source_is_in_the_picture_only_if_asked_for(tmp_path):
+    (tmp_path / "own.py").write_text("first = 1\nsecond = 2\n")
+    events = [TraceEvent(0, EventKind.SPAWN, 1, {"name": "a", "by": 0, "src": "own.py:2"})]
+
+    without, _ = unpacked(pack(events, folders=[tmp_path]))
+    with_it, _ = unpacked(pack(events, source=True, folders=[tmp_path]))
+
+    assert without["source"] == {}
+    assert with_it["source"] == {"own.py:2": [[1, "first = 1"], [2, "second = 2"]]}
+
+
+def test_the_source_of_a_run_of_this_process_needs_no_folder():
+    def here(_network):
+        yield WAIT(0)  # this line
+
+    header, _ = unpacked(pack(simulated(here), source=True))
+
+    assert any("this line" in text for lines in header["source"].values() for _, text in lines)
+
+
+def test_a_page_holds_no_text_of_a_trace_but_packed(tmp_path):
+    name = "</script><script>alert(1)</script>"
+    events = [TraceEvent(0, EventKind.SPAWN, 1, {"name": name, "by": 0})]
+    path = tmp_path / "page.html"
+
+    write_html(events, path, titles=[name])
+
+    text = path.read_text("utf-8")
+    assert "alert(1)</script>" not in text
+    assert text.count("<script") == 2
+
+
+def test_the_command_writes_a_page_beside_the_trace(tmp_path, capsys):
+    trace = tmp_path / "run.fiber.jsonl"
+    trace.write_bytes((DATA / "blocker.fiber.jsonl").read_bytes())
+
+    code = main(["view", str(trace), "--source"])
+
+    page = tmp_path / "run.html"
+    assert (code, capsys.readouterr().out) == (0, f"open it in a browser: {page}\n")
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["view", "missing.jsonl"], "missing.jsonl: No such file"),
+        (["view", "TRACE", "-o", "TRACE"], "which would be overwritten"),
+        (["view", "TRACE", "missing.jsonl"], "missing.jsonl: No such file"),
+        (["view", "TRACE", "-o", "nowhere/page.html"], "cannot be written here"),
+    ],
+)
+def test_what_cannot_be_viewed_is_one_line(tmp_path, capsys, arguments, said):
+    trace = tmp_path / "run.fiber.jsonl"
+    trace.write_bytes((DATA / "blocker.fiber.jsonl").read_bytes())
+
+    code = main([str(trace) if each == "TRACE" else each for each in arguments])
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert (code, said in line) == (2, True)
