@@ -33,7 +33,7 @@ Then a folder for each noun:
                    draw_timeline.py, draw_charts.py, canvas.py and window.py; palette.py has the
                    colours, alternative.py the words for readers who do not see them
     viewer/        a run to zoom and step through, in a page: picture.py, sentences.py, source.py,
-                   page.py; in the browser run.js, paint.js, steps.js, viewer.js
+                   page.py, notebook.py; in the browser run.js, paint.js, steps.js, viewer.js
     exploration/   a program in every schedule: search.py, world.py, choices.py, faults.py,
                    tape.py, result.py
     commands/      the command line: cli.py, arguments.py; console.py beside it says how each
@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from .spans import Span, build_spans
     from .states import LEGAL_TRANSITIONS, FiberState
     from .trace import EventKind, Trace, TraceEvent
-    from .viewer import write_html
+    from .viewer import show, step, write_html
     from .waits import RECV, SEND, WAIT
 
 _HOMES = {
@@ -119,7 +119,7 @@ _HOMES = {
     "spans": ("Span", "build_spans"),
     "states": ("LEGAL_TRANSITIONS", "FiberState"),
     "trace": ("EventKind", "Trace", "TraceEvent"),
-    "viewer": ("write_html",),
+    "viewer": ("show", "step", "write_html"),
     "waits": ("RECV", "SEND", "WAIT"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -173,8 +173,10 @@ __all__ = [
     "recv_until",
     "replay",
     "send_all",
+    "show",
     "spawn",
     "start",
+    "step",
     "summarize",
     "write_html",
     "write_perfetto",

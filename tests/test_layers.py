@@ -69,6 +69,8 @@ LIBRARIES = {
     "mpl_toolkits": {"figures"},
     "numpy": DRAWING,
     "ipywidgets": {"lab.widgets"},
+    "anywidget": {"viewer.notebook"},
+    "traitlets": {"viewer.notebook"},
     "IPython": {"lab"},
     "ipykernel": {"lab.notebooks"},
     "jupyter_client": {"lab.notebooks"},

@@ -260,6 +260,18 @@ def test_a_widget_is_not_stored_since_its_id_is_another_each_time():
     assert [output["output_type"] for output in normal["outputs"]] == ["stream"]
 
 
+def test_of_a_widget_with_a_picture_the_picture_is_stored():
+    shown = {
+        "application/vnd.jupyter.widget-view+json": {"model_id": "9f2"},
+        "text/plain": "a run of 3 fibers",
+        "image/png": "iVBORw0KGgo=",
+    }
+    cell = code("show(trace)", [{"output_type": "display_data", "data": shown}])
+
+    [output] = normalise(lesson(cell))["cells"][-1]["outputs"]
+    assert sorted(output["data"]) == ["image/png", "text/plain"]
+
+
 def test_a_lesson_without_outputs_has_never_been_run():
     [*_, cell] = without_outputs(lesson(code("1", [printed("1\n")])))["cells"]
 

@@ -243,3 +243,26 @@ def test_what_cannot_be_viewed_is_one_line(tmp_path, capsys, arguments, said):
 
     [line] = capsys.readouterr().err.splitlines()
     assert (code, said in line) == (2, True)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour, as WCAG 2 defines it."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_on_a_dark_page_each_look_stands_out_from_the_ground():
+    header, _ = unpacked(pack([]))
+    ground = luminance("#1b1b1d")
+    faint = {
+        name
+        for name, look in header["looks"].items()
+        if name != "stacked"
+        and max(luminance(each) for each in look["dark"] if each != "none") + 0.05
+        < 3 * (ground + 0.05)
+    }
+
+    assert faint == set()

@@ -54,7 +54,13 @@ NAME_LENGTH = 24
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
 
 DARK = {
-    "running": "#5AA0E6", "recv": "#4F86A8", "send": "#3A8C74", "sleep": "#6A6A6A",
-    "polling": "#5C5C5C", "unblamed": "#BBBBBB", "stalled": "#FF6B7D",
-}  # fmt: skip
-"""Colours on a dark page, where those above would not stand out; by the state's word."""
+    "running": ("#5AA0E6", "none"),
+    "recv": ("#2B6485", "#8CCBF0"),
+    "send": ("#1D6551", "#6FD3B4"),
+    "sleep": ("#8C8C8C", "#4A4A4A"),
+    "parked": ("none", "#A8A8A8"),
+    "stalled": ("none", "#FF6B7D"),
+    "unblamed": ("none", "#C8C8C8"),
+    "polling": ("#6A6A6A", "none"),
+}
+"""Colour and edge on a dark page, where those above would not stand out; by the state's word."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import numbers
 from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ..diagnosis.evidence import excuse
@@ -26,7 +27,7 @@ from .alternative import with_words
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["describe_timeline", "figure_formats", "plot_timeline"]
+__all__ = ["describe_timeline", "figure_formats", "plot_timeline", "timeline_png"]
 
 
 def plot_timeline(
@@ -71,6 +72,17 @@ def plot_timeline(
         spans, ax, begin, end, stalled, unwatched, order=rows, labels=labels, highlight=chosen
     )
     return with_words(drawing.ax, partial(describe_timeline, spans))
+
+
+def timeline_png(trace: Story, *, dpi: int = 80) -> bytes:
+    """Return the picture that `plot_timeline` draws, as a PNG; no figure stays open."""
+    from matplotlib import pyplot as plt
+
+    figure: Any = plot_timeline(trace).figure
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    plt.close(figure)
+    return file.getvalue()
 
 
 def figure_formats() -> list[str]:

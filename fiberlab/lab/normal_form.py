@@ -39,6 +39,7 @@ _NOTEBOOK_METADATA = {
 }
 _CELL_METADATA = ("jupyter", "tags")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_PICTURE = "image/png"
 _MACHINE_PATTERNS = (
     r"(?<![\w.-])/(?:home|Users)/[\w.-]+",
     r"\b[A-Za-z]:\\{1,2}(?:Users|Windows)\\",
@@ -125,11 +126,13 @@ def _plain_outputs(outputs: Iterable[Cell], count: int | None) -> list[Cell]:
                 text = _text(plain.pop()["text"]) + text
             plain.append({"name": output["name"], "output_type": kind, "text": _lines(text)})
         elif kind == "error":
-            kept = {key: output[key] for key in ("ename", "evalue", "output_type")}
-            plain.append({**kept, "traceback": [f"{output['ename']}: {output['evalue']}"]})
-        elif _WIDGET not in output["data"]:  # a widget is of one session: it has a random id
+            told = {key: output[key] for key in ("ename", "evalue", "output_type")}
+            plain.append({**told, "traceback": [f"{output['ename']}: {output['evalue']}"]})
+        elif _WIDGET not in (data := output["data"]) or _PICTURE in data:
+            # A widget is of one session, and has a random id; a picture beside it is stored.
+            kept = {mime: value for mime, value in data.items() if mime != _WIDGET}
             shown: Cell = {
-                "data": {mime: _data(mime, value) for mime, value in output["data"].items()},
+                "data": {mime: _data(mime, value) for mime, value in kept.items()},
                 "metadata": copy.deepcopy(output.get("metadata", {})),
                 "output_type": kind,
             }

@@ -35,6 +35,7 @@ _PAGE = """<!doctype html>
 <style>
 {style}
 body {{ margin: 0; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #1b1b1d; }} }}
 </style>
 </head>
 <body>

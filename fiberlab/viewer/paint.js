@@ -33,16 +33,16 @@ export class Inks {
     this.dark = dark;
     this.looks = looks;
     this.states = states.slice(0, -1).map((name) => ({ ...looks[name], ink: this.ink(looks[name]) }));
-    this.packed = this.states.map((look) => pack(look.ink === "none" ? look.edge : look.ink));
+    this.packed = this.states.map((look) => pack(look.ink === "none" ? this.edge(look) : look.ink));
     this.text = dark ? "#e8e8e8" : "#222222";
     this.faint = dark ? "#555555" : "#bbbbbb";
     this.patterns = new Map();
   }
   ink(look) {
-    return this.dark ? look.dark : look.colour;
+    return this.dark ? look.dark[0] : look.colour;
   }
   edge(look) {
-    return this.dark && look.dark !== look.colour && look.colour === "none" ? look.dark : look.edge;
+    return this.dark ? look.dark[1] : look.edge;
   }
 
   /** Return the hatch of a look as a pattern to fill with. */

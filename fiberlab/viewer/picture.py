@@ -250,6 +250,7 @@ def _looks() -> dict[str, Any]:
         *((STATES[code].value, look) for code, look in LOOKS.items()), *special.items()
     ]  # fmt: skip
     looks: dict[str, Any] = {
-        name: {**look._asdict(), "dark": DARK.get(name, look.colour)} for name, look in named
+        name: {**look._asdict(), "dark": DARK.get(name, (look.colour, look.edge))}
+        for name, look in named
     }
     return {**looks, "stacked": list(STACKED)}

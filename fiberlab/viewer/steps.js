@@ -35,10 +35,10 @@ export class Steps {
     this.root.setAttribute("aria-label", "stepping");
     this.buttons = element("div", "fl-buttons");
     const moves = [
-      ["⏮ pass", "one pass back (Shift+Left)", () => this.byPass(-1)],
+      ["◀◀ pass", "one pass back (Shift+Left)", () => this.byPass(-1)],
       ["◀ event", "one event back (Left)", () => this.byEvent(-1)],
       ["event ▶", "one event forward (Right)", () => this.byEvent(1)],
-      ["pass ⏭", "one pass forward (Shift+Right)", () => this.byPass(1)],
+      ["pass ▶▶", "one pass forward (Shift+Right)", () => this.byPass(1)],
       ["▲ fiber", "the event before of this fiber (Up)", () => this.ofFiber(-1)],
       ["fiber ▼", "the next event of this fiber (Down)", () => this.ofFiber(1)],
     ];

@@ -1,0 +1,94 @@
+"""The viewer in a notebook: a widget where there is one, else the still picture.
+
+The rule kept here: the output of a cell holds all forms at once, the widget, the picture and the
+words, and whatever shows the notebook takes the best that it can. So a notebook on a web site
+has its picture.
+
+anywidget is loaded when a run is shown; without it the picture and the words are left.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from base64 import b64encode
+from functools import cache
+from typing import Any
+
+from ..figures.timeline import describe_timeline, timeline_png
+from ..spans.build import Story, build_spans
+from .page import part, script
+from .picture import pack
+
+_RENDER = """
+async function render({ model, el }) {
+  // A picture comes as a view into a message.
+  const bytes = (each) => new Uint8Array(each.buffer, each.byteOffset, each.byteLength);
+  const root = document.createElement("div");
+  el.append(root);
+  await mount(root, model.get("pictures").map(bytes), { stepping: model.get("stepping") });
+}
+export default { render };
+"""
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+_PICTURE = "image/png"
+
+
+class Shown:
+    """A run to be shown as the value of a cell; made by `show` and `step`.
+
+    Its `str` tells in words what it shows. Its `repr` is the same in every run of a lesson.
+    """
+
+    def __init__(self, trace: Story, other: Story | None, stepping: bool) -> None:
+        self.runs = [build_spans(each) for each in (trace, other) if each is not None]
+        self.stepping = stepping
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(describe_timeline, self.runs))
+
+    def __repr__(self) -> str:
+        fibers = " and ".join(f"{len(spans.lives):,}" for spans in self.runs)
+        return f"<a timeline to zoom and step through: {fibers} fibers>"
+
+    def _repr_mimebundle_(self, **_options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        png = b64encode(timeline_png(self.runs[0])).decode()
+        data: dict[str, Any] = {"text/plain": repr(self), _PICTURE: png}
+        if importlib.util.find_spec("anywidget") is not None:
+            view = self.widget()._repr_mimebundle_()
+            # anywidget gives data, or a pair of data and metadata.
+            data[_WIDGET] = (view[0] if isinstance(view, tuple) else view)[_WIDGET]
+        return data, {_PICTURE: {"alt": str(self)}}
+
+    def widget(self) -> Any:
+        """Return the widget: an anywidget, in which the runs are."""
+        pictures = [pack(spans, source=True) for spans in self.runs]
+        return _widget_class()(pictures=pictures, stepping=self.stepping)
+
+
+def show(trace: Story, other: Story | None = None) -> Shown:
+    """Show a run in a notebook, to zoom, search and step through; the last value of a cell.
+
+    other: a second run, below on the same axis. Where no widget can be shown, and without
+    anywidget, it is the picture of `plot_timeline`. The lines of source that the run names are in
+    the widget.
+    """
+    return Shown(trace, other, stepping=False)
+
+
+def step(trace: Story, other: Story | None = None) -> Shown:
+    """Show a run in a notebook as `show` does, with the stepper open."""
+    return Shown(trace, other, stepping=True)
+
+
+@cache
+def _widget_class() -> Any:
+    import anywidget
+    import traitlets
+
+    parts = {
+        "_esm": script() + _RENDER,
+        "_css": part("viewer.css"),
+        "pictures": traitlets.List().tag(sync=True),
+        "stepping": traitlets.Bool().tag(sync=True),
+    }
+    return type("Viewer", (anywidget.AnyWidget,), parts)

@@ -1,0 +1,73 @@
+"""show and step: a run as the value of a notebook's cell."""
+
+from __future__ import annotations
+
+import importlib.util
+from base64 import b64decode, b64encode
+from pathlib import Path
+
+import pytest
+from chromium import complaints, until
+
+from fiberlab import Trace, show, step
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def recorded() -> Trace:
+    return Trace.load(DATA / "blocker.fiber.jsonl")
+
+
+def test_the_output_has_the_still_picture_and_its_words():
+    data, metadata = show(recorded())._repr_mimebundle_()
+
+    assert b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert data["text/plain"] == "<a timeline to zoom and step through: 6 fibers>"
+    assert metadata["image/png"]["alt"].startswith("6 fibers in 564 ms;")
+
+
+def test_without_anywidget_the_picture_is_left(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+    data, _ = show(recorded())._repr_mimebundle_()
+
+    assert sorted(data) == ["image/png", "text/plain"]
+
+
+def test_with_anywidget_there_is_a_widget_too():
+    pytest.importorskip("anywidget", reason="needs anywidget: the extra `lessons`")
+
+    data, _ = step(recorded())._repr_mimebundle_()
+
+    assert set(data[WIDGET]) >= {"model_id"}
+
+
+@pytest.mark.live
+def test_the_widget_shows_the_run_and_steps(chromium, tmp_path):
+    pytest.importorskip("anywidget", reason="needs anywidget: the extra `lessons`")
+    widget = step(recorded(), recorded()).widget()
+    module = b64encode(widget._esm.encode()).decode()
+    pictures = [b64encode(each).decode() for each in widget.pictures]
+    page = tmp_path / "cell.html"
+    page.write_text(
+        "<!doctype html><style>" + widget._css + "</style><div id=cell></div><script type=module>"
+        f"const widget = (await import('data:text/javascript;base64,{module}')).default;"
+        "const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0))"
+        ".buffer);"
+        f"const values = {{stepping: true, pictures: {pictures}.map(bytes)}};"
+        "await widget.render({el: document.querySelector('#cell'),"
+        "model: {get: (name) => values[name]}});"
+        "window.rendered = true;</script>",
+        "utf-8",
+    )
+    complaints(chromium)
+
+    chromium.get(page.as_uri())
+    until(chromium, "window.rendered")
+    chromium.find_element("css selector", "[aria-label^='one event forward']").click()
+
+    said = chromium.find_element("css selector", ".fl-sentence").text
+    assert said == "accept-1 was added to the scheduler."
+    assert len(chromium.find_elements("css selector", ".fl-track")) == 2
+    assert complaints(chromium) == []
