@@ -32,8 +32,8 @@ Then a folder for each noun:
     figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
                    draw_timeline.py, draw_charts.py, canvas.py and window.py; palette.py has the
                    colours, alternative.py the words for readers who do not see them
-    viewer/        a run to zoom and step through, in a page: picture.py, sentences.py, source.py,
-                   page.py, notebook.py; in the browser run.js, paint.js, steps.js, viewer.js
+    viewer/        a run to zoom and step through: picture.py, sentences.py, source.py; as page.py,
+                   notebook.py or live.py; in the browser run.js, paint.js, steps.js, viewer.js
     exploration/   a program in every schedule: search.py, world.py, choices.py, faults.py,
                    tape.py, result.py
     commands/      the command line: cli.py, arguments.py; console.py beside it says how each

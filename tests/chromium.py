@@ -15,7 +15,7 @@ PATIENCE = 30  # seconds to wait for what takes a blink
 @contextlib.contextmanager
 def opened(width: int = 1280, height: int = 900) -> Iterator[Any]:
     """Open a browser that keeps what its console says; skip the test if there is none."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: the extra `test`")
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if binary is None or driver is None:
         pytest.skip("needs Debian's chromium and chromium-driver")

@@ -48,7 +48,7 @@ ROOMS = {
     "report": {"states", "trace", "spans"},
     "diagnosis": {"states", "trace", "spans"},
     "figures": {"waits", "states", "alarms", "trace", "spans", "report", "diagnosis"},
-    "viewer": {"states", "trace", "spans", "diagnosis", "figures"},
+    "viewer": {"states", "trace", "spans", "diagnosis", "figures", "scheduler", "sockets"},
     # what uses it all
     "console": {"errors", "trace"},
     "replicator": {"fiber", "sockets", "waits", "trace", "server", "errors", "console"},

@@ -55,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         "--debug", action="store_true", help="write prints at once and errors with tracebacks"
     )
     serve.add_argument("--trace", metavar="FILE", type=Path, help="write the trace here at the end")
+    serve.add_argument(
+        "--live", action="store_true", help="serve a page beside it that shows what it does"
+    )
     serve.set_defaults(command=serve_command)
 
     demo = commands.add_parser("demo", help="a live server with one fiber that blocks")
@@ -111,16 +114,29 @@ def serve_command(options: argparse.Namespace) -> None:
     from ..server import spawn
 
     function = load_function(options.function)
-    trace = None if options.trace is None else Trace(cpu=True)
+    trace = None if options.trace is None and not options.live else Trace(cpu=True)
     if options.trace is not None:
         writable(options.trace, *source_of(function))
     try:
-        with listening_at(options.port):
+        with listening_at(options.port), _live(options, trace):
             spawn(function, options.port, options.timeout, options.debug, trace=trace)
     finally:
-        if trace:
+        if trace and options.trace is not None:
             trace.save(options.trace)
             _say(f"trace: {options.trace}", options.trace)
+
+
+@contextlib.contextmanager
+def _live(options: argparse.Namespace, trace: Trace | None) -> Iterator[None]:
+    """Serve the live page if that is asked for, and say where."""
+    if trace is None or not options.live:
+        yield
+        return
+    from ..viewer.live import LivePage
+
+    with LivePage(trace, options.function) as page:
+        print(f"live: {page.url}", flush=True)
+        yield
 
 
 def demo_command(options: argparse.Namespace) -> None:

@@ -105,10 +105,12 @@ class Server:
 
     address: (host, port) of the first function; addresses: of all. trace: what records it.
     scheduler: to look at; only its stop() may be called from outside. error: what killed it.
+    live_url: the address of the page that shows it live, None if that was not asked for.
     """
 
     def __init__(self, functions: tuple[Handler, ...], trace: Observer, **options: Any) -> None:
         self.trace = trace
+        self.live_url: str | None = None
         self.error: BaseException | None = None
         self._file = io.StringIO()
         self._connections = Connections()
@@ -185,6 +187,7 @@ def serving(
     debug: bool = False,
     trace: Observer | None = None,
     within: float = STOP_SECONDS,
+    live: bool = False,
     **options: Any,
 ) -> Iterator[Server]:
     """Serve in the background: ``with serving(echo, timeout=5) as server:``.
@@ -192,6 +195,7 @@ def serving(
     functions: each gets a port of its own on this machine; their fibers share one scheduler.
     timeout, debug, options: as for Scheduler. trace: None makes a Trace with processor times.
     within: seconds the server has to stop when the ``with`` is left; else RuntimeError.
+    live: serve a page beside it that shows what it does while it does it; see `Server.live_url`.
     Raises what left the server's run(), also in place of an exception from inside; and TypeError
     if a function has made no fiber for a connection.
     """
@@ -199,10 +203,19 @@ def serving(
         raise TypeError("serving() needs at least one generator function, such as serving(echo)")
     positive("within", within)
     observer = Trace(stall_after=0.02, cpu=True) if trace is None else trace
+    if live and not isinstance(observer, Trace):
+        raise TypeError(f"serving(live=True) shows a Trace, got trace={observer!r}")
     server = Server(functions, observer, timeout=timeout, debug=debug, **options)
     server.start()
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop, within)
+        if live:
+            server.live_url = stack.enter_context(_live_page(observer)).url
         yield server
         server.settle()
-    finally:
-        server.stop(within)
+
+
+def _live_page(trace: Any) -> Any:
+    from ..viewer.live import LivePage  # it reads modules that only a page needs
+
+    return LivePage(trace)

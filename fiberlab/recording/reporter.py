@@ -49,6 +49,7 @@ class Reporter:
         self._begun = 0  # the clock when run() was entered
         self._steps = 0
         self._step_began: int | None = None
+        self._stepping = 0  # the id of the fiber whose step it is
         self._cpu_began = 0
         self._cpu = self._trace is not None and self._trace.cpu
         self._watchdog: Watchdog | None = None
@@ -76,6 +77,8 @@ class Reporter:
             self._watchdog = Watchdog(self._running, self._trace.stall_after)
             self._watchdog.start()
         self._begun, self._stopped = self._now(), False
+        if self._trace is not None and watched:
+            self._trace.under_way = self.under_way
         wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
         python = platform.python_version() if real else None
         self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
@@ -91,6 +94,8 @@ class Reporter:
         if self._watchdog is not None:
             self._watchdog.stop()
             self._watchdog = None
+        if self._trace is not None:
+            self._trace.under_way = None
         if self._stopped:
             return
         ended, record, dropped = self._t(), self._record, 0
@@ -129,6 +134,7 @@ class Reporter:
             self._cpu_began = time.thread_time_ns()
         if self._watchdog is not None and self._watchdog.asleep:
             self._watchdog.awaken()
+        self._stepping = fiber.id
         self._step_began = now = self._now()
         self._record((now - self._begun, "resume", fiber.id, step, q))
 
@@ -187,6 +193,23 @@ class Reporter:
     def polled(self, n: int) -> None:
         """The poller has answered: `n` fibers can go on."""
         self._record((self._t(), "polled", 0, n))
+
+    def under_way(self) -> tuple[int, list[Row]]:
+        """Return the time since the run began, and what was seen of the step that still runs.
+
+        The latter are rows of `stall` that will be recorded when the step ends. From any thread.
+        """
+        step, began, dog = self._stepping, self._step_began, self._watchdog
+        rows: list[Row] = []
+        if began is not None and dog is not None:
+            rows = [
+                (each.seen - self._begun, "stall", step, each.src, each.func, each.seen - began)
+                for each in dog.sightings()
+                if each.seen >= began
+            ]
+        # Another step may have begun meanwhile.
+        same = step == self._stepping and began == self._step_began
+        return self._now() - self._begun, rows if same else []
 
     # -- What was recorded, for `endings` --------------------------------------
 

@@ -83,6 +83,11 @@ class Watchdog:
             self._sightings.clear()
         return seen
 
+    def sightings(self) -> list[Sighting]:
+        """Return what was seen and not asked for yet; from any thread."""
+        with self._lock:
+            return list(self._sightings)
+
     # -- The thread -----------------------------------------------------------
 
     def _watch(self) -> None:

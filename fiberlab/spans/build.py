@@ -40,15 +40,16 @@ _LEGAL = [{after.code for after in LEGAL_TRANSITIONS[before]} for before in STAT
 _RECV = FiberState.RECV.code
 
 
-def build_spans(trace: Story) -> Spans:
+def build_spans(trace: Story, *, until: int = 0) -> Spans:
     """Make spans of a Trace, or of any events in order; Spans are returned as they are.
 
-    A span that is open when the trace ends is closed there and is `unfinished`. Raises TraceError
+    A span that is open when the trace ends is closed there and is `unfinished`. until: a run that
+    goes on has come so far, in nanoseconds, even if its last event was before. Raises TraceError
     if a fiber does what no fiber can do, such as running when it is done.
     """
     if isinstance(trace, Spans):
         return trace
-    builder = _Builder(rows_of(trace))
+    builder = _Builder(rows_of(trace), until)
     builder.spans.dropped = trace.dropped if isinstance(trace, Trace) else 0
     try:
         return builder.build()
@@ -59,8 +60,9 @@ def build_spans(trace: Story) -> Spans:
 class _Builder:
     """Goes through the events once; one method for each kind that matters."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Sequence[Row], until: int) -> None:
         self.spans = Spans(rows)
+        self.until = until
         self.open: dict[int, int] = {}  # fiber -> its span that has not ended; -1: it is done
         self.queued = 0
         self.polling: tuple[int, int | None] | None = None
@@ -78,7 +80,7 @@ class _Builder:
             if method is not None:
                 method(number, row)
         if spans.rows:
-            spans.finish = max(spans.rows[-1][T], max(spans.start, default=0))
+            spans.finish = max(spans.rows[-1][T], max(spans.start, default=0), self.until)
             spans.begin = min(spans.rows[0][T], spans.finish)
         for i in self.open.values():
             if i >= 0:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -67,6 +67,9 @@ class Trace:
         self.unfinished = False
         self.cost: int | None = None
         """Nanoseconds that recording took, estimated at the end of the run; None: not known."""
+        self.under_way: Callable[[], tuple[int, list[Row]]] | None = None
+        """While a run in real time goes on, tells what is not recorded yet: the time since the run
+        began, and the `stall` rows of the step that still runs. Any thread may call it."""
         self.rows: list[Row] | PackedRows = []
         self._kept: list[Row] = []
 

@@ -13,6 +13,7 @@ const MOST_LABELS = 12;
 const ZOOM = 1.3;
 const SHORTEST = 10; // nanoseconds that are shown at least
 const GLIDE = 180; // milliseconds of a jump
+const FOLLOWED = 5e9; // nanoseconds that are shown at least of a run that goes on
 
 /** Put a viewer into an element; pictures: bytes as picture.py packs them, one for each run. */
 export async function mount(root, pictures, options = {}) {
@@ -20,11 +21,15 @@ export async function mount(root, pictures, options = {}) {
 }
 
 export class Viewer {
-  /** options: stepping: whether the stepper is open; dark: null asks the page. */
-  constructor(root, runs, { stepping = false, dark = null } = {}) {
+  /**
+   * options: stepping: whether the stepper is open. live: whether the run goes on. dark: null asks
+   * the page.
+   */
+  constructor(root, runs, { stepping = false, live = false, dark = null } = {}) {
     this.root = root;
     this.runs = runs;
     this.forced = dark;
+    this.live = live;
     this.chosen = { track: 0, row: -1, span: -1 };
     this.cursor = null; // the track and the time of the event that is stepped to
     this.build();
@@ -401,20 +406,25 @@ export class Viewer {
 
   /** Show a newer picture of the same run; the window goes on if it showed the end. */
   renew(run) {
+    // A reader who steps looks at one moment.
+    if (!this.steps.root.hidden) return;
     const { begin, end } = this.window, followed = end >= this.finish - 1;
     const old = this.runs[0], id = old.fibers[this.chosen.row]?.id;
     this.runs[0] = run;
     this.tracks[0].renamed = true;
-    const row = run.fibers.findIndex((life) => life.id === id);
-    this.chosen = { track: 0, row, span: -1 };
-    if (this.steps.run === old) {
-      this.steps.root.hidden = true;
-      this.steps.run = this.cursor = null;
-    }
-    this.tell();
+    this.chosen = { track: 0, row: run.fibers.findIndex((life) => life.id === id), span: -1 };
+    // What is about to be clicked must not move.
+    if (!this.findings.matches(":hover, :focus-within")) this.tell();
     for (const key of this.inks ? this.legend.querySelectorAll("canvas") : []) this.paintKey(key);
-    const length = followed ? Math.max(end - begin, Math.min(this.live, run.finish - run.begin)) : end - begin;
+    const most = Math.min(FOLLOWED, run.finish - run.begin);
+    const length = followed ? Math.max(most, Math.min(end - begin, run.finish - run.begin)) : end - begin;
     this.show(followed ? run.finish - length : begin, followed ? run.finish : begin + length);
+  }
+
+  /** Say that the run goes on no longer. */
+  ended() {
+    this.live = false;
+    this.found.textContent = "the server has ended";
   }
 }
 
