@@ -78,7 +78,7 @@ LIBRARIES = {
     "nbformat": {"lab.notebooks"},
     "h11": {"replicator"},
     "trio": {"elsewhere"},
-    "greenlet": {"lab"},
+    "greenlet": {"lab", "elsewhere"},
 }
 ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio", "greenlet"}
 # Through and through for a library: `timeline` and `charts` import it inside a function.
