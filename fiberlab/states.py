@@ -21,6 +21,7 @@ class FiberState(Enum):
     SEND = "send"  # waits for room to send
     SLEEP = "sleep"  # waits for a deadline
     PARKED = "parked"  # waits for another fiber to run
+    UNKNOWN = "unknown"  # of a thread that was sampled: it could not be told
     DONE = "done"  # returned, raised or closed
 
     def __init__(self, _word: str) -> None:
@@ -35,12 +36,15 @@ LEGAL_TRANSITIONS: dict[FiberState, frozenset[FiberState]] = {
     FiberState.SEND: frozenset({FiberState.READY}),
     FiberState.SLEEP: frozenset({FiberState.READY}),
     FiberState.PARKED: frozenset({FiberState.READY}),
+    FiberState.UNKNOWN: frozenset({FiberState.READY}),
     FiberState.DONE: frozenset(),
 }
 """For each state, the states that may follow it. A fiber begins READY."""
 
 _AFTER = {"wake": FiberState.READY, "resume": FiberState.RUNNING, "exit": FiberState.DONE}
 _AFTER_YIELD = {"RECV": FiberState.RECV, "SEND": FiberState.SEND, "invalid": FiberState.READY}
+# What samples threads sees that one sleeps, not for how long, and often not even that.
+_AFTER_YIELD |= {"SLEEP": FiberState.SLEEP, "unknown": FiberState.UNKNOWN}
 
 
 def state_after(ev: str, op: str | None = None, duration: float | None = None) -> FiberState | None:
@@ -58,6 +62,12 @@ def state_after(ev: str, op: str | None = None, duration: float | None = None) -
     return FiberState.SLEEP if duration else FiberState.READY
 
 
+OF_FIBERS: tuple[FiberState, ...] = tuple(
+    state for state in FiberState if state is not FiberState.UNKNOWN
+)
+"""The states that a fiber can be in; only a thread, which is seen from outside, is UNKNOWN."""
+
+
 # -- As codes, for the columns of spans ------------------------------------------------
 
 STATES: tuple[FiberState, ...] = tuple(FiberState)
@@ -65,6 +75,7 @@ STATES: tuple[FiberState, ...] = tuple(FiberState)
 
 READY, RUNNING = FiberState.READY.code, FiberState.RUNNING.code
 SLEEP, PARKED, DONE = FiberState.SLEEP.code, FiberState.PARKED.code, FiberState.DONE.code
+UNKNOWN = FiberState.UNKNOWN.code
 
 ON_SOCKETS = (FiberState.RECV.code, FiberState.SEND.code)
 """The codes of the states in which a fiber waits on a socket."""

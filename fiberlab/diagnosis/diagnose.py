@@ -32,6 +32,9 @@ RULES: tuple[Callable[[Spans, Limits], Iterable[Finding]], ...] = (
 )
 """The rules, each a function that yields what it finds."""
 
+_OF_THREADS = (crashes, dropped_events)
+"""The rules for threads: none of them holds up the others by running long."""
+
 
 def diagnose(
     trace: Story,
@@ -45,7 +48,8 @@ def diagnose(
     reported itself (their severity is note). limits: the thresholds.
     """
     spans = build_spans(trace)
-    found = sorted(chain.from_iterable(rule(spans, limits) for rule in RULES), key=_badness)
+    rules = RULES if spans.in_turns else _OF_THREADS
+    found = sorted(chain.from_iterable(rule(spans, limits) for rule in rules), key=_badness)
     if most is not None:
         found = [finding for finding in found if finding.severity != "note"][:most]
     return Diagnosis(found)
@@ -77,7 +81,8 @@ def assert_no_stall(trace: Story | Callable[[Trace], object], milliseconds: floa
         function, trace = trace, Trace(cpu=True, stall_after=milliseconds / 2000)
         function(trace)
     spans = build_spans(trace)
-    found = sorted(long_steps(spans, Limits(step=milliseconds / 1000)), key=_badness)
+    steps = long_steps(spans, Limits(step=milliseconds / 1000)) if spans.in_turns else ()
+    found = sorted(steps, key=_badness)
     unmeasured = Verdict.UNCLEAR.value
     held = [f for f in found if f.blames or (f.kind == unmeasured and "cpu" not in f.numbers)]
     if held:

@@ -4,5 +4,6 @@ notes.py      Notes: write a trace by hand, from any scheduler
 asyncio_.py   run an asyncio program and record its tasks as fibers
 trio_.py      the same for trio, through its instruments
 gevent_.py    the same for gevent and for bare greenlets, through their trace function
+threads.py    sample the threads of this process, and record each as a fiber
 suspended.py  what something suspended waits for, read off its frames
 """

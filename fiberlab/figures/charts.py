@@ -16,7 +16,7 @@ from ..report.tables import Cell, text_table
 from ..spans.build import Story, build_spans
 from ..spans.numbers import Quantiles, lengths, queue_in_time, starved_by
 from ..spans.spans import Spans, readable
-from ..states import DONE, READY, RUNNING, STATES
+from ..states import READY, RUNNING
 from ..trace.events import printable
 from .alternative import with_words
 from .timeline import describe_timeline
@@ -126,7 +126,7 @@ def describe_states(trace: Story) -> str:
         whole = sum(times)
         parts = (f"{100 * time / whole:.0f} %" if time else "-" for time in times)
         rows.append([f"#{life.id} {printable(life.name[:30])}", readable(whole), *parts])
-    head = ["fiber", "life", *(state.value for state in STATES[:DONE])]
+    head = ["fiber", "life", *(state.value for state in spans.totals())]
     return "\n".join(text_table(head, rows))
 
 

@@ -24,7 +24,7 @@ from matplotlib.transforms import ScaledTranslation
 from ..diagnosis.evidence import long_steps_shown
 from ..spans.numbers import Request, requests
 from ..spans.spans import Life, Spans, Unwatched, readable
-from ..states import DONE, READY, RUNNING, STATES, UNTIL_POLLED
+from ..states import DONE, READY, RUNNING, STATES, UNKNOWN, UNTIL_POLLED
 from ..trace.events import EV, FID, MARK, WAKE, Row, T
 from .canvas import Canvas, corners, cut, solid, swatch
 from .palette import (
@@ -89,7 +89,7 @@ class Drawing:
         self.spans, self.highlight = spans, highlight
         self.canvas = Canvas(spans, ax, begin, end, order)
         self.ax = self.canvas.ax
-        held, unblamed = long_steps_shown(spans, stalled)
+        held, unblamed = long_steps_shown(spans, stalled if spans.in_turns else None)
         self.stalls = {step: cut(text, 60) for step, text in held.items()}
         self.unblamed = unblamed
         waits, steps = under_long_steps(Columns.of(spans), unwatched)
@@ -163,8 +163,9 @@ class Drawing:
         for row in shown:
             whole = totals[row].sum()
             if whole:
-                run, ready = (100 * totals[row][state] / whole for state in (RUNNING, READY))
-                parts = (run, ready, max(0.0, 100 - run - ready))  # not -0 for a rounded sum
+                states = (RUNNING, READY, UNKNOWN)
+                run, ready, unknown = (100 * totals[row][state] / whole for state in states)
+                parts = (run, ready, max(0.0, 100 - run - ready - unknown))  # not -0: it is rounded
                 text = " / ".join(f"{part:3.0f}".replace(" ", "\u2007") for part in parts)
                 self.ax.text(1.01, row + 1, f"{text} %", **look)
 

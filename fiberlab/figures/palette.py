@@ -27,6 +27,7 @@ _LOOKS = {
     FiberState.SEND: Look("#3FA98C", 0.35, "\\\\\\", "#17604C"),
     FiberState.SLEEP: Look("#D9D9D9", 0.15, "...", "#8C8C8C"),
     FiberState.PARKED: Look("none", 0.15, "", "#707070"),
+    FiberState.UNKNOWN: Look("#F2E6F2", 0.35, "xxx", "#9A7D9A"),
 }
 LOOKS: dict[int, Look] = {state.code: look for state, look in _LOOKS.items()}
 """How each state looks, by its code; in the order of the legend."""

@@ -19,7 +19,6 @@ from ..diagnosis.limits import Limits
 from ..report.tables import Cell, text_table
 from ..spans.build import Story, build_spans
 from ..spans.spans import Spans, readable
-from ..states import DONE, STATES
 from ..trace.events import printable
 from ..waits import check_seconds
 from .alternative import with_words
@@ -136,7 +135,7 @@ def _table(spans: Spans) -> list[str]:
         rows.append([name, born, readable(sum(times.values())), *map(_amount, times.values())])
     times = spans.totals()
     rows.append(["together", "", readable(sum(times.values())), *map(_amount, times.values())])
-    return text_table(["fiber", "born", "life", *(state.value for state in STATES[:DONE])], rows)
+    return text_table(["fiber", "born", "life", *(state.value for state in times)], rows)
 
 
 def _longest_steps(spans: Spans, most: int) -> list[str]:

@@ -15,7 +15,7 @@ from ..spans.build import Story, build_spans
 from ..spans.numbers import Quantiles, requests, tracing_cost
 from ..spans.numbers import lengths as lengths_of
 from ..spans.spans import Life, Spans, readable
-from ..states import DONE, READY, RUNNING, STATES, FiberState
+from ..states import DONE, OF_FIBERS, READY, RUNNING, STATES, FiberState
 from ..trace.events import EV, printable
 from ..trace.trace import Trace
 from .tables import Cell, csv_text, html_table, text_table
@@ -55,7 +55,7 @@ class FiberSummary:
 
     def __getattr__(self, name: str) -> int:
         if name in TIMES:
-            return self.times[name]
+            return self.times.get(name, 0)
         raise AttributeError(f"a FiberSummary has no attribute {name!r}")
 
 
@@ -103,20 +103,21 @@ class Summary:
 
     def rows(self) -> list[dict[str, Cell]]:
         """Return a dict for each fiber: ``pandas.DataFrame(summary.rows())``."""
-        return [dict(zip(_COLUMNS, _values(each), strict=True)) for each in self.fibers]
+        columns = self._columns()
+        return [dict(zip(columns, _values(each), strict=True)) for each in self.fibers]
 
     def csv(self) -> str:
         """Return what `rows` returns as CSV, safe to open in a spreadsheet."""
-        return csv_text(_COLUMNS, [_values(each) for each in self.fibers])
+        return csv_text(self._columns(), [_values(each) for each in self.fibers])
 
     def __str__(self) -> str:
-        lines = [*self._facts(), "", *text_table(_HEAD, self._cells())]
+        lines = [*self._facts(), "", *text_table(self._head(), self._cells())]
         if self.marks:
             lines += ["", *text_table(_MARK_HEAD, self._mark_cells())]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        html = html_table(_HEAD, self._cells(), " ".join(self._facts()))
+        html = html_table(self._head(), self._cells(), " ".join(self._facts()))
         return html + (html_table(_MARK_HEAD, self._mark_cells(), "marks") if self.marks else "")
 
     def _facts(self) -> list[str]:
@@ -139,6 +140,25 @@ class Summary:
             cost = f"about {readable(self.tracing)} ({self.tracing / self.whole:.1%} of the run)"
             facts.append(f"{_count(self.events, 'event')} kept; tracing cost {cost}.")
         return facts
+
+    def _times(self) -> list[str]:
+        """Return the names of the times that its fibers have."""
+        own = (name for name, state in TIMES.items() if state in OF_FIBERS)
+        return list(self.fibers[0].times if self.fibers else own)
+
+    def _head(self) -> list[str]:
+        waits = ("wait p50", "p95", "p99", "max")
+        return ["fiber", "life", *self._times(), *waits, "longest step", "at"]
+
+    def _columns(self) -> list[str]:
+        return [name for known in fields(FiberSummary) for name in self._columns_of(known.name)]
+
+    def _columns_of(self, name: str) -> list[str]:
+        if name == "waits":
+            return [f"wait_{each}_ns" for each in ("p50", "p95", "p99", "max")]
+        if name == "times":
+            return [f"{each}_ns" for each in self._times()]
+        return [name if name in _WITHOUT_UNIT else f"{name}_ns"]
 
     def _cells(self) -> list[list[Cell]]:
         return [
@@ -165,20 +185,8 @@ class Summary:
         ]
 
 
-_HEAD = ["fiber", "life", *TIMES, "wait p50", "p95", "p99", "max", "longest step", "at"]
 _MARK_HEAD = ["mark", "ended", "open", "per second", "took p50", "p95", "p99", "max"]
 _WITHOUT_UNIT = ("id", "name", "parent", "steps", "longest_at", "ended")
-_COLUMNS = [
-    column
-    for field in fields(FiberSummary)
-    for column in (
-        [f"wait_{name}_ns" for name in ("p50", "p95", "p99", "max")]
-        if field.name == "waits"
-        else [f"{name}_ns" for name in TIMES]
-        if field.name == "times"
-        else [field.name if field.name in _WITHOUT_UNIT else f"{field.name}_ns"]
-    )
-]
 
 
 def summarize(trace: Story) -> Summary:
@@ -209,7 +217,7 @@ def summarize(trace: Story) -> Summary:
 
 def _fiber(spans: Spans, life: Life, unwatched: int) -> FiberSummary:
     totals = spans.totals(life.id)
-    times = {name: totals[state] for name, state in TIMES.items()}
+    times = {name: totals[state] for name, state in TIMES.items() if state in totals}
     steps = [i for i in spans.indexes(life.id) if spans.state[i] == RUNNING]
     longest = max(steps, key=lambda i: spans.end[i] - spans.start[i], default=None)
     return FiberSummary(

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..states import DONE, READY, RUNNING, STATES, UNTIL_POLLED, FiberState
+from ..states import DONE, READY, RUNNING, STATES, UNKNOWN, UNTIL_POLLED, FiberState
 from ..trace.events import EV, FID, YIELD, Row, TraceEvent, place
 from ..trace.packed import Table
 from .stalls import HeldAt, Stall, line_seen
@@ -150,6 +150,11 @@ class Spans:
         seconds = (self.finish - self.begin) / 1e9
         return f"<Spans: {len(self)} of {len(self.lives)} fibers in {seconds:.3f} s{cut}>"
 
+    @property
+    def in_turns(self) -> bool:
+        """Whether one loop runs them all in turn; threads are run by the system, as it likes."""
+        return self.header.get("source") != "threads"
+
     def life(self, fiber: int) -> Life:
         """Return what is known of the fiber with id `fiber`; KeyError if there is none."""
         return self.lives[self.row_of[fiber]]
@@ -176,11 +181,15 @@ class Spans:
         return [self.rows[number] for number in self._annotations]
 
     def totals(self, fiber: int | None = None) -> dict[FiberState, int]:
-        """Return the nanoseconds spent in each state, by one fiber or by all together."""
+        """Return the nanoseconds spent in each state, by one fiber or by all together.
+
+        UNKNOWN is among them only if the trace has it.
+        """
         sums = [0] * len(STATES)
         for i in range(len(self)) if fiber is None else self.indexes(fiber):
             sums[self.state[i]] += self.end[i] - self.start[i]
-        return {STATES[code]: sums[code] for code in range(DONE)}
+        codes = (code for code in range(DONE) if code != UNKNOWN or UNKNOWN in self.state)
+        return {STATES[code]: sums[code] for code in codes}
 
     def steps(self, at_least: float = 0.0) -> list[int]:
         """Return the indexes of the running spans of `at_least` seconds or more, in order."""
@@ -223,12 +232,13 @@ class Spans:
         """Return the parts of waits during which another fiber's step of `longer` seconds ran.
 
         While a step runs the loop does not poll: data may have come long ago while its fiber
-        still waits. among, steps: the spans and the steps to look at, by index, if known.
+        still waits. Threads have no loop, so there are none. among, steps: the spans and the
+        steps to look at, by index, if known.
         """
         steps = self.steps(longer) if steps is None else steps
         begins = [self.start[i] for i in steps]
         found: list[Unwatched] = []
-        for i in (range(len(self)) if among is None else among) if steps else ():
+        for i in (range(len(self)) if among is None else among) if steps and self.in_turns else ():
             if self.state[i] in UNTIL_POLLED:
                 found += self._under(i, steps, begins)
         return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ....figures.palette import LOOKS, POLLING
 from ....spans.build import Story, build_spans
 from ....spans.spans import Span, Spans
-from ....states import LEGAL_TRANSITIONS, RUNNING, STATES, WAITING, FiberState
+from ....states import LEGAL_TRANSITIONS, OF_FIBERS, RUNNING, STATES, WAITING, FiberState
 from ....trace.trace import Trace
 from ...shared.palette import BROWN, DARK_GREY
 from ...shared.rows import FONT, draw_bars, draw_rows
@@ -63,11 +63,12 @@ def _of_name(spans: Spans, name: str) -> list[Span]:
 # -- The states ---------------------------------------------------------------
 
 _WIDTH, _HEIGHT = 26, 10
-_TOP = 12 * len(WAITING) + 2
+_WAITS = [STATES[code] for code in WAITING if STATES[code] in OF_FIBERS]
+_TOP = 12 * len(_WAITS) + 2
 """How high the states in the run queue and running stand: above all waits."""
 
 _PLACES = {
-    **{STATES[code]: (42, 12 * row) for row, code in enumerate(reversed(WAITING))},
+    **{state: (42, 12 * row) for row, state in enumerate(reversed(_WAITS))},
     FiberState.READY: (0, _TOP), FiberState.RUNNING: (84, _TOP), FiberState.DONE: (91, 0),
 }  # fmt: skip
 """Where the box of each state stands: those from which a wake leads on, one above the other."""
@@ -81,8 +82,8 @@ _TEXTS = {
 def transitions() -> list[str]:
     """Return a line for each state: where a fiber can go from there."""
     lines = []
-    for before in FiberState:
-        after = [state.value for state in FiberState if state in LEGAL_TRANSITIONS[before]]
+    for before in OF_FIBERS:
+        after = [state.value for state in OF_FIBERS if state in LEGAL_TRANSITIONS[before]]
         lines.append(f"{before.value:7} -> {', '.join(after) or 'nowhere'}")
     return lines
 
@@ -99,9 +100,9 @@ def draw_states(
     ax.set_xlim(-2, 119)
     ax.set_ylim(-3, _TOP + 26)
     ax.axis("off")
-    for state in FiberState:
+    for state in OF_FIBERS:
         _box(ax, state, texts.get(state, ""))
-        for after in LEGAL_TRANSITIONS[state]:
+        for after in LEGAL_TRANSITIONS[state].intersection(OF_FIBERS):
             _arrow(ax, state, after, (state, after) == moved)
     ax.text(55, _TOP + 6.5, "resume", ha="center", size=FONT)
     ax.text(55, _TOP + 20, "yield WAIT(0)", ha="center", size=FONT)
@@ -160,9 +161,9 @@ def draw_moment(axes: Sequence[Axes], trace: Trace, number: int) -> Moment:
     Returns the moment. The run queue stands in the box of the ready ones, the front first.
     """
     moment = at_event(trace, number)
-    texts = {
+    texts: dict[FiberState, str] = {
         state: " ".join(name for name, its in moment.states.items() if its is state)
-        for state in FiberState
+        for state in OF_FIBERS
     }
     texts[FiberState.READY] = " ".join(moment.queue)
     draw_states(axes[0], texts, moment.moved)
