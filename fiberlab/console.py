@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from .errors import MissingExtra, TraceError
+from .errors import AttachError, MissingExtra, TraceError
 from .trace.events import printable
 from .trace.file import check_writable, descriptor_of
 
@@ -56,7 +56,7 @@ def run(program: str, work: Callable[[], None]) -> int:
                 work()
             finally:
                 sys.stdout.flush()
-        except (UserError, TraceError, MissingExtra) as error:
+        except (UserError, TraceError, AttachError, MissingExtra) as error:
             return _complain(program, str(error))
         except BrokenPipeError as error:
             if error.filename is None or descriptor_of(error.filename) == 1:

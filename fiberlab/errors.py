@@ -106,6 +106,10 @@ class TraceError(ValueError):
     """Raised for a file that is not a trace, or for a trace that breaks its own laws."""
 
 
+class AttachError(RuntimeError):
+    """Raised for a process that cannot be attached to, or that ends meanwhile."""
+
+
 class MissingExtra(ImportError):
     """Raised where a library is needed that only an extra of the package brings."""
 

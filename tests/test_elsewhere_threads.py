@@ -14,7 +14,7 @@ import pytest
 from fiberlab.diagnosis import assert_no_stall, diagnose
 from fiberlab.elsewhere.threads import watching
 from fiberlab.figures import plot_timeline
-from fiberlab.report import summarize
+from fiberlab.report import compare, summarize
 from fiberlab.spans.build import build_spans
 from fiberlab.states import FiberState
 from fiberlab.trace import Trace
@@ -107,6 +107,7 @@ def test_what_nobody_can_tell_is_unknown():
 
     assert time_in(trace, "blocks")[0] is FiberState.UNKNOWN
     assert "unknown" in str(summarize(trace))
+    assert "unknown" in str(compare(trace, trace))
     assert "unknown" in plot_timeline(trace).get_legend().get_texts()[-1].get_text()
 
 

@@ -52,7 +52,7 @@ ROOMS = {
     # what uses it all
     "console": {"errors", "trace"},
     "replicator": {"fiber", "sockets", "waits", "trace", "server", "errors", "console"},
-    "elsewhere": {"coroutines", "recording", "trace"},
+    "elsewhere": {"errors", "coroutines", "recording", "trace"},
     "lab": None,
     "commands": None,
     "__main__": {"commands"},

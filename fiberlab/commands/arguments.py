@@ -6,6 +6,7 @@ says what came and what is needed.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import inspect
@@ -14,7 +15,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from ..console import UserError, whole
+from ..console import UserError, seconds, whole
 from ..fiber import Handler
 
 
@@ -67,6 +68,19 @@ def _load_file(path: Path) -> ModuleType:
 def clients(text: str) -> int:
     """Read how many clients the demo has: enough to see waits, few enough to draw."""
     return whole(text, 8, 500)
+
+
+def process(text: str) -> int:
+    """Read the number of a process."""
+    return whole(text, 1, 2**31 - 1)
+
+
+def up_to_a_day(text: str) -> float:
+    """Read for how many seconds something is recorded."""
+    length = seconds(text)
+    if length > 86_400:
+        raise argparse.ArgumentTypeError(f"at most 86400 seconds, a day, got {text!r}")
+    return length
 
 
 def count(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The command line: serve, demo, plot, view, diagnose, summary, compare, export.
+"""The command line: serve, demo, attach, plot, view, diagnose, summary, compare, export.
 
 The rule kept here: what came from a client or a file, and the names of files too, are shown
 through `printable`, so that no terminal obeys them. What cannot be written, or would overwrite
@@ -24,7 +24,15 @@ from ..console import Parser, UserError, listening_at, port, run, seconds, writa
 from ..trace.events import printable
 from ..trace.file import descriptor_of, replacing
 from ..trace.trace import Trace
-from .arguments import clients, count, load_function, source_of, with_ending
+from .arguments import (
+    clients,
+    count,
+    load_function,
+    process,
+    source_of,
+    up_to_a_day,
+    with_ending,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--figure", metavar="FILE", type=Path, default=Path("fiberlab-demo.png"))
     demo.set_defaults(command=demo_command)
+
+    attach = commands.add_parser("attach", help="record a Python process that runs already")
+    attach.add_argument("pid", metavar="PID", type=process, help="a Python 3.14 process of yours")
+    attach.add_argument("--seconds", type=up_to_a_day, default=10.0, help="how long; default 10")
+    attach.add_argument(
+        "--trace", metavar="FILE", type=Path, default=Path("fiberlab-attach.fiber.jsonl")
+    )
+    attach.set_defaults(command=attach_command)
 
     plot = commands.add_parser("plot", help="draw the timeline of a saved trace")
     plot.add_argument("file", metavar="FILE", type=Path)
@@ -156,6 +172,27 @@ def demo_command(options: argparse.Namespace) -> None:
     _say(f"An echo server on this machine answered {options.clients} clients at once.", *targets)
     _say(str(diagnose(trace)), *targets)
     _say(f"trace:  {options.trace}\nfigure: {options.figure}", *targets)
+
+
+def attach_command(options: argparse.Namespace) -> None:
+    """Record for a while what another process does; say what was found, and save the trace."""
+    from ..diagnosis.diagnose import diagnose
+    from ..elsewhere.attach import attach
+
+    writable(options.trace)
+
+    def begun(what: str) -> None:
+        told = (
+            f"process {options.pid}: a thread of fiberlab in it records {what} for "
+            f"{options.seconds:g} s, then takes all of it out again; ^C does so at once"
+        )
+        _say(told, on_stdout=False)
+
+    with _progress(f"process {options.pid}: recording"):
+        trace = attach(options.pid, options.seconds, begun=begun)
+    trace.save(options.trace)
+    _say(str(diagnose(trace)) or "nothing found: nothing held the loop", options.trace)
+    _say(f"trace: {options.trace}", options.trace)
 
 
 def plot_command(options: argparse.Namespace) -> None:

@@ -40,6 +40,9 @@ _WAITS = {
 }
 """The functions in C that wait, and the op of a thread that is in one."""
 
+_OURS = {"fiberlab sampler", "fiberlab watchdog", "fiberlab attach"}
+"""The names of threads that only look on."""
+
 _WHY = {"RECV": "io", "SEND": "io", "SLEEP": "timer"}
 
 
@@ -58,7 +61,6 @@ def watching(trace: Observer, every: float = 0.005, *, all_threads: bool = True)
     over = threading.Event()
 
     def sample() -> None:
-        ignored.add(threading.get_ident())
         while not over.wait(every):
             sampler.look()
 
@@ -90,9 +92,9 @@ class _Sampler:
         threads = {thread.ident: thread for thread in threading.enumerate()}
         alive = set()
         for ident, frame in sys._current_frames().items():
-            if ident in self._ignored:
-                continue
             thread = threads.get(ident)
+            if ident in self._ignored or getattr(thread, "name", None) in _OURS:
+                continue
             key = ident if thread is None else thread
             alive.add(key)
             stack = stack_of(frame)

@@ -155,7 +155,7 @@ def _differences(first: Summary, other: Summary) -> Iterable[Difference]:
     yield both("whole run", first.whole, other.whole)
     yield both("running", first.run, other.run)
     for name in TIMES:
-        sums = [sum(each.times[name] for each in run.fibers) for run in (first, other)]
+        sums = [sum(each.times.get(name, 0) for each in run.fibers) for run in (first, other)]
         if any(sums) and name != "run":
             yield both(name, *sums)
     yield both("waits unwatched", first.unwatched, other.unwatched)
