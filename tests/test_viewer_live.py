@@ -192,7 +192,6 @@ def test_a_blocked_loop_is_seen_while_it_is_blocked(chromium):
                 until(chromium, f"viewer.runs[0].finish > {long}")
             finally:
                 release.set()
-            client.shutdown(socket.SHUT_WR)
     until(chromium, "viewer.live === false")
 
     assert label.startswith("test_viewer_live.py:")
