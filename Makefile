@@ -102,7 +102,7 @@ unit: $(READY)
 
 # The site customisation in that folder also reaches the processes that tests start.
 elsewhere: $(READY)
-	PYTHONPATH='$(CURDIR)/tests/without_posix' $(PYTEST) --dist worksteal
+	PYTHONPATH='$(CURDIR)/tests/without_posix' $(PYTEST) --dist worksteal -m 'not once'
 
 # A kernel puts figures into the cells only when no other backend was chosen.
 lessons: $(READY)

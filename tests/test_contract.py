@@ -45,6 +45,7 @@ def test_every_promise_names_a_test():
     assert (without, len(rows()) > 100) == ([], True)
 
 
+@pytest.mark.once
 def test_every_test_that_the_contract_names_is_there():
     named = [node.strip("`").split("::") for _, node in rows()]
     there = {file: names_in(file) for file, _ in named}

@@ -488,6 +488,7 @@ def test_clients_that_arrive_at_one_moment_are_accepted_in_any_order():
 
 
 @pytest.mark.parametrize("program", [started, joined_by_all, echo])
+@pytest.mark.once
 def test_join_and_sockets_hold_in_every_schedule(program):
     result = explore(program)
 

@@ -135,6 +135,7 @@ def all_strikes(limit):
 
 @pytest.mark.live
 @pytest.mark.parametrize("limit", [0, 10_000, 20], ids=["not traced", "traced", "dropping"])
+@pytest.mark.once
 def test_wherever_a_keyboard_interrupt_strikes_nothing_is_left_behind(limit):
     """... and the trace keeps its laws, whatever it has dropped."""
     # In a process of its own: what is left behind would spoil other tests.

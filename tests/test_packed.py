@@ -145,6 +145,7 @@ def an_echo(network: Any, requests: int) -> Trace:
     return trace
 
 
+@pytest.mark.once
 def test_an_event_takes_150_bytes_from_the_file_to_the_diagnosis(tmp_path, network):
     path = tmp_path / "large.fiber.jsonl"
     an_echo(network, requests=150).save(path)

@@ -666,6 +666,7 @@ def test_with_the_simulated_clock_a_program_gives_the_same_trace_byte_for_byte(t
     assert first == second
 
 
+@pytest.mark.once
 def test_a_hundred_thousand_fibers_run(network, clock):
     scheduler = Scheduler(clock=clock, poller=network)
     done = []

@@ -763,6 +763,7 @@ def test_a_program_gives_the_same_trace_byte_for_byte(tmp_path):
     assert one.count(b"\n") > 300
 
 
+@pytest.mark.once
 def test_a_hundred_thousand_fibers_run(network, scheduler, clock):
     done = []
 

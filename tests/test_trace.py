@@ -254,6 +254,7 @@ def cut_at_each_byte(tmp_path, name):
     return outcomes
 
 
+@pytest.mark.once
 def test_a_file_that_was_cut_off_anywhere_loads_once_it_has_its_header(tmp_path):
     outcomes = cut_at_each_byte(tmp_path, "trace.jsonl")
     header = outcomes.index("unfinished")
@@ -262,6 +263,7 @@ def test_a_file_that_was_cut_off_anywhere_loads_once_it_has_its_header(tmp_path)
     assert set(outcomes[header:-1]) == {"unfinished"}
 
 
+@pytest.mark.once
 def test_a_compressed_file_that_was_cut_off_anywhere_loads_or_says_why_not(tmp_path):
     outcomes = cut_at_each_byte(tmp_path, "trace.jsonl.gz")
 

@@ -712,6 +712,7 @@ SHARES = 8
 
 
 @pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.once
 def test_of_10_000_damaged_files_each_is_refused_in_words_or_read(tmp_path, share):
     rng = random.Random(20 + share)
     lines = [_as_line(each) for each in rich_story()]

@@ -14,7 +14,7 @@ from fiberlab.spans.spans import readable
 from fiberlab.trace.events import printable
 from fiberlab.viewer.sentences import sentence, tell
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 DATA = Path(__file__).resolve().parent.parent / "data"
 MS = 1_000_000
 HOSTILE = (

@@ -144,7 +144,15 @@ def test_two_misconceptions_at_least_have_a_hint_of_their_own(exercise):
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    # Where a lesson speaks of what Windows lacks, its solution is run without that too.
+    [
+        path if path.stem[:2] in ("04", "05", "12") else pytest.param(path, marks=pytest.mark.once)
+        for path in SOLUTIONS
+    ],
+    ids=lambda path: path.stem,
+)
 def test_each_solution_passes_in_its_lesson(path, tmp_path):
     solved = {last_line(cell): cell for cell in read_notebook(path)["cells"]}
     solved = {line: cell for line, cell in solved.items() if line.startswith("check(")}

@@ -1,4 +1,4 @@
-"""Hide what Windows has not: with this folder in PYTHONPATH, SIGHUP, epoll, poll and fork.
+"""Hide what Windows lacks: with this folder in PYTHONPATH, SIGHUP, epoll, poll and fork.
 
 Python imports this module before any other, so whoever asks `hasattr(select, "epoll")`
 or takes `selectors.DefaultSelector`, here or in a process that a test starts, gets the
