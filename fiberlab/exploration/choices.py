@@ -131,16 +131,12 @@ class RandomPriorities:
         self._lowest = 0.0
         self._priorities: dict[int, float] = {}
         self._limit = 2 * steps
-        self._queue: ChosenQueue | None = None
+        self._step = 0
 
     @staticmethod
     def chance(fibers: int, steps: int, depth: int) -> float:
         """Return with which probability one run finds a bug of this depth, at least."""
         return float(1 / (fibers * steps ** (depth - 1)))
-
-    def watch(self, queue: ChosenQueue) -> None:
-        """Count the steps of `queue`."""
-        self._queue = queue
 
     def __call__(self, ready: Sequence[Any] | None, width: int) -> int:
         """Answer a question."""
@@ -149,8 +145,7 @@ class RandomPriorities:
             if ready is not None and self._random.random() * self._steps >= 1:
                 return 0
             return self._random.randrange(0 if ready is None else 1, width)
-        assert self._queue is not None
-        step = self._queue.steps + 1
+        self._step = step = self._step + 1
         if step > self._limit:
             return 0
         priorities = self._priorities

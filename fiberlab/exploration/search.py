@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ from ..trace.trace import Trace
 from . import tape as tapes
 from .choices import NOT_THE_SAME, Choices, RandomPriorities
 from .result import Failure, Result, Sample
-from .world import Program, World, run
+from .world import Played, Program, run
 
 MOST = 100_000
 """How many schedules are run unless `at_most` says otherwise."""
@@ -38,6 +39,9 @@ DEPTH = 3
 
 EVERY = 256
 """After so many schedules the progress is told."""
+
+Play = Callable[[Choices, Sequence[str], "Trace | None"], Played]
+"""Runs one schedule, with the answers of Choices and these faults; records it if asked to."""
 
 Progress = Callable[[int, int], Any]
 """Called with how many schedules were run so far, and how many of them have failed."""
@@ -61,17 +65,28 @@ def explore(
     """
     if executor is not None:
         raise NotImplementedError("explore(executor=) is not there yet; leave it out")
+    return search(partial(run, program), seed, at_most, faults, progress)
+
+
+def search(
+    play: Play,
+    seed: int | None,
+    at_most: int | None,
+    faults: Sequence[str],
+    progress: Progress | None,
+) -> Result:
+    """Run every schedule of whatever `play` runs; the others are the options of `explore`."""
     at_most = MOST if at_most is None else at_most
     if isinstance(at_most, bool) or not isinstance(at_most, int) or at_most < 1:
         raise ValueError(f"explore(at_most=) is a number of schedules > 0, got {at_most!r}")
-    search = _Search(program, tapes.checked_faults(faults), progress)
+    found = _Search(play, tapes.checked_faults(faults), progress)
     try:
-        search.all_up_to(at_most)
-        if seed is not None and not search.complete:
-            search.draw(at_most, seed)
+        found.all_up_to(at_most)
+        if seed is not None and not found.complete:
+            found.draw(at_most, seed)
     except KeyboardInterrupt:
-        search.interrupted = True
-    return search.result()
+        found.interrupted = True
+    return found.result()
 
 
 def replay(program: Program, tape: str) -> Trace:
@@ -79,8 +94,13 @@ def replay(program: Program, tape: str) -> Trace:
 
     Raises ValueError for a tape that is none, or does not fit the program.
     """
+    return retold(partial(run, program), tape)
+
+
+def retold(play: Play, tape: str) -> Trace:
+    """Run one schedule of whatever `play` runs; see `replay`."""
     choices, faults = tapes.read(tape)
-    return _told(program, choices, faults)[0]
+    return _told(play, choices, faults)[0]
 
 
 def assert_holds(program: Program, **options: Any) -> None:
@@ -116,7 +136,7 @@ class _Met(NamedTuple):
 
 @dataclass
 class _Search:
-    program: Program
+    play: Play
     faults: tuple[str, ...]
     progress: Progress | None
     schedules: int = 0
@@ -154,12 +174,10 @@ class _Search:
 
     def _run(self, tape: tuple[int, ...], at_most: int) -> None:
         choices = Choices(tape)
-        world = World(choices, self.faults)
-        error = run(self.program, world)
+        error, steps, fibers = self.play(choices, self.faults, None)
         _check_followed(choices)
         self.schedules += 1
-        self.steps = max(self.steps, world._scheduler.ready.steps)
-        self.fibers = max(self.fibers, world._scheduler._count)
+        self.steps, self.fibers = max(self.steps, steps), max(self.fibers, fibers)
         met = _Met(tuple(choices.taken), tuple(choices.widths), len(tape))
         if count := met.how_many():
             # Those that will never be run need not be remembered, only counted.
@@ -186,12 +204,9 @@ class _Search:
         for _ in range(count):
             policy = RandomPriorities(random, self.steps, DEPTH)
             choices = Choices((), policy)
-            world = World(choices, self.faults)
-            policy.watch(world._scheduler.ready)
-            error = run(self.program, world)
+            error, steps, fibers = self.play(choices, self.faults, None)
             self.drawn += 1
-            longer = world._scheduler.ready.steps > self.steps
-            if longer or world._scheduler._count > self.fibers or not policy.orders_only:
+            if steps > self.steps or fibers > self.fibers or not policy.orders_only:
                 self.promised = False
             if error is not None:
                 self.drawn_failures += 1
@@ -209,13 +224,13 @@ class _Search:
         failure = passing = None
         if self.shortest is not None:
             tape = self._simpler(self.shortest) if self.random else self.shortest
-            trace, error, switches = _told(self.program, tape, self.faults)
+            trace, error, switches = _told(self.play, tape, self.faults)
             if error is None:
                 raise _not_the_same()
             failure = Failure(tapes.written(tape, self.faults), trace, error, switches)
             near = _without_last_switch(tape) if _switches(tape) else self.near
             if near is not None:
-                passing, error, _ = _told(self.program, near, self.faults)
+                passing, error, _ = _told(self.play, near, self.faults)
                 if error is not None:
                     passing = None
         if self.progress is not None:
@@ -257,18 +272,18 @@ class _Search:
     def _fails(self, tape: tuple[int, ...]) -> bool:
         choices = Choices(tape)
         try:
-            error = run(self.program, World(choices, self.faults))
+            error = self.play(choices, self.faults, None).error
         except ValueError:  # with the switch taken back, a later answer may be none any more
             return False
         return error is not None and choices.followed
 
 
 def _told(
-    program: Program, tape: Sequence[int], faults: Sequence[str]
+    play: Play, tape: Sequence[int], faults: Sequence[str]
 ) -> tuple[Trace, BaseException | None, tuple[str, ...]]:
     """Run one schedule; return its trace, how it failed, and its switches in words."""
     choices, trace = Choices(tape, telling=True), Trace()
-    error = run(program, World(choices, faults, trace))
+    error = play(choices, faults, trace).error
     _check_followed(choices)
     return trace, error, tuple(choices.switches)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import Deadlock, FiberCancelled
 from ..fiber import Fiber, FiberGenerator, Handler
@@ -29,6 +29,14 @@ MOST_STEPS = 10_000
 
 Check = Callable[[], Any]
 Program = Callable[["World"], Any]
+
+
+class Played(NamedTuple):
+    """One schedule that was run: how it failed (None: all holds), its steps and its fibers."""
+
+    error: BaseException | None
+    steps: int
+    fibers: int
 
 
 class Failed(Exception):
@@ -197,8 +205,11 @@ def _named(check: Check) -> str:
     )
 
 
-def run(program: Program, world: World) -> BaseException | None:
-    """Run one schedule of `program`; return how it failed, None if all holds."""
+def run(
+    program: Program, choices: Choices, faults: Sequence[str] = (), trace: Trace | None = None
+) -> Played:
+    """Run one schedule of `program`."""
+    world = World(choices, faults, trace)
     made = program(world)
     if inspect.isgenerator(made) or inspect.iscoroutine(made):
         made.close()
@@ -206,7 +217,8 @@ def run(program: Program, world: World) -> BaseException | None:
             f"explore() needs a function that builds a program, and {program!r} is a fiber's own: "
             "write def program(world): world.add(...)"
         )
-    return world._run()
+    error = world._run()
+    return Played(error, world._scheduler.ready.steps, world._scheduler._count)
 
 
 class _Nowhere:
