@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from itertools import permutations, product
+from collections import Counter
+from itertools import combinations, permutations, product
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -26,6 +28,7 @@ from fiberlab import (
     start,
 )
 from fiberlab.exploration import tape as tapes
+from fiberlab.exploration.choices import RandomPriorities
 from fiberlab.spans.check import check_story
 
 # -- Programs --------------------------------------------------------------------------
@@ -754,6 +757,67 @@ def test_random_priorities_hit_as_often_as_is_promised():
     sample = explore(far_away, at_most=300, seed=5).sample
 
     assert sample.failures / sample.schedules >= sample.chance
+
+
+class Scripted:
+    """In the place of random.Random: gives out what it was told."""
+
+    def __init__(self, changes, priorities):
+        self.changes, self.priorities = list(changes), list(priorities)
+
+    def randrange(self, *_):
+        return self.changes.pop(0)
+
+    def random(self):
+        return self.priorities.pop(0)
+
+
+def steps_in_order(policy, counts):
+    """Return the steps ("a", 0), ("a", 1), ... in the order in which `policy` runs them."""
+    fibers, left, order = {name: SimpleNamespace(id=name) for name in counts}, dict(counts), []
+    while ready := [fibers[name] for name, count in left.items() if count]:
+        name = ready[policy(ready, len(ready))].id
+        order.append((name, counts[name] - left[name]))
+        left[name] -= 1
+    return order
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("counts", [{"a": 2, "b": 2, "c": 1}, {"a": 3, "b": 2}], ids=str)
+def test_random_priorities_find_every_bug_with_the_stated_probability(counts, depth):
+    """A bug is any `depth` pairs of steps that must come in this order, if they can.
+
+    All that can be drawn is tried, so these are probabilities and no estimates.
+    """
+    steps = [(name, number) for name in counts for number in range(counts[name])]
+    pairs = [(one, other) for one, other in permutations(steps, 2) if one[0] != other[0]]
+
+    def bugs_of(order):
+        at = {step: place for place, step in enumerate(order)}
+        return combinations([pair for pair in pairs if at[pair[0]] < at[pair[1]]], depth)
+
+    drawn = list(product(range(1, len(steps) + 1), repeat=depth - 1))
+    firsts = list(permutations(range(len(counts))))
+    hits = Counter(
+        bug
+        for changes, first in product(drawn, firsts)
+        for bug in bugs_of(
+            steps_in_order(RandomPriorities(Scripted(changes, first), len(steps), depth), counts)
+        )
+    )
+    possible = {
+        bug
+        for order in permutations(steps)
+        if all(
+            order.index((name, n)) < order.index((name, n + 1))
+            for name, n in steps
+            if (name, n + 1) in steps
+        )
+        for bug in bugs_of(order)
+    }
+
+    rarest = min(hits[bug] for bug in possible) / (len(drawn) * len(firsts))
+    assert rarest >= RandomPriorities.chance(len(counts), len(steps), depth)
 
 
 def test_nothing_is_promised_where_more_than_the_next_fiber_is_drawn():

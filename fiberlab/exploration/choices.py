@@ -112,13 +112,14 @@ class RandomPriorities:
     """Random priorities that change at a few random steps: PCT, one run of it.
 
     The fiber with the highest priority runs; at `depth` - 1 random steps of `steps` the fiber
-    that would run gets a priority below all others. A bug of depth d is one that needs d pairs of
-    steps in the right order. With n fibers and k steps, one run finds it with probability at least
-    1/(n * k ** (d - 1)): S. Burckhardt, P. Kothari, M. Musuvathi, S. Nagarakatte, "A Randomized
-    Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS 2010. That holds
-    only for runs of at most k steps of at most n fibers, and while nothing else is asked: which
-    client comes first is answered evenly at random, a fault happens at about one step in `steps`.
-    After 2 * `steps` steps it is first come, first served, so that fibers that spin end too.
+    that would run gets a priority below all that were drawn at first. A bug of depth d is one that
+    needs d pairs of steps in the right order. With n fibers and k steps, one run finds it with
+    probability at least 1/(n * k ** (d - 1)): S. Burckhardt, P. Kothari, M. Musuvathi,
+    S. Nagarakatte, "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs",
+    ASPLOS 2010. That holds only for runs of at most k steps of at most n fibers, and while nothing
+    else is asked: which client comes first is answered evenly at random, a fault happens at about
+    one step in `steps`. After 2 * `steps` steps it is first come, first served, so that fibers
+    that spin end too.
 
     orders_only: whether nothing but the next fiber was asked for so far.
     """
@@ -127,8 +128,8 @@ class RandomPriorities:
         self.orders_only = True
         self._random = random
         self._steps = steps
-        self._changes = sorted(random.randrange(1, steps + 1) for _ in range(depth - 1))
-        self._lowest = 0.0
+        # In no order: of two that were lowered, either may be the one with the lower priority.
+        self._changes = [random.randrange(1, steps + 1) for _ in range(depth - 1)]
         self._priorities: dict[int, float] = {}
         self._limit = 2 * steps
         self._step = 0
@@ -152,9 +153,8 @@ class RandomPriorities:
         for fiber in ready:
             if fiber.id not in priorities:
                 priorities[fiber.id] = self._random.random()
-        while self._changes and self._changes[0] <= step:
-            self._changes.pop(0)
-            first = max(ready, key=lambda fiber: priorities[fiber.id])
-            self._lowest -= 1.0
-            priorities[first.id] = self._lowest
+        for lower, change in enumerate(self._changes, 1):
+            if change == step:
+                first = max(ready, key=lambda fiber: priorities[fiber.id])
+                priorities[first.id] = -lower
         return max(range(width), key=lambda place: priorities[ready[place].id])
