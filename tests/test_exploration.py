@@ -714,11 +714,6 @@ def test_a_mistake_says_what_was_expected(program, options, message):
         explore(program, **options)
 
 
-def test_an_executor_is_refused_so_far():
-    with pytest.raises(NotImplementedError, match="executor"):
-        explore(lost_update, executor=object())
-
-
 # -- Beyond the exhaustive ---------------------------------------------------------------
 
 

@@ -5,9 +5,11 @@
 
 `tape` is a schedule as short text, `choices` answers the questions of one run, `faults` is what
 can go wrong on request, `world` is what a program builds its fibers in, `search` goes from one
-schedule to the next, and `result` says what was found.
+schedule to the next, and `result` says what was found. `pieces` are schedules that are run
+together, `workers` share them among processes, and `progress` shows how far it is.
 
-Everything is simulated. This folder knows no figure and no lesson, and it prints nothing.
+Everything is simulated. This folder knows no figure and no lesson, and it shows nothing unless
+`progress` is asked for.
 """
 
 from .result import Failure, Result, Sample

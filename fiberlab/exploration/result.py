@@ -6,7 +6,8 @@ left out; what was drawn at random is counted apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import one_line
 from ..trace.trace import Trace
@@ -24,6 +25,18 @@ class Failure:
     trace: Trace
     error: BaseException
     switches: tuple[str, ...]
+
+
+class Explored(NamedTuple):
+    """One schedule that was run: what was chosen, and whether it fails.
+
+    choices: all its answers. names: what each stands for: the fiber that runs next, or which
+    client comes first, or which fault happens.
+    """
+
+    choices: tuple[int, ...]
+    names: tuple[str, ...]
+    failed: bool
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,8 @@ class Result:
     no other has fewer: not so for one that was found at random.
     passing: the trace of the nearest schedule that passes, None if none was found.
     sample: what was drawn at random besides. interrupted: whether ^C has ended the search.
+    explored: what was run, for plot_schedules: the first 2,000, those with the fewest switches.
+    note: how many were run in this process though an executor was given, and why; None: none.
     """
 
     schedules: int
@@ -62,15 +77,20 @@ class Result:
     sample: Sample | None = None
     interrupted: bool = False
     shortest: bool = True
+    explored: tuple[Explored, ...] = field(default=(), repr=False, compare=False)
+    note: str | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         return self.failure is None
 
     def __str__(self) -> str:
         if self.failure is None:
-            return f"holds in {self._how_many()}{self._at_random('holds')}"
+            return f"holds in {self._how_many()}{self._at_random('holds')}{self._remark()}"
         last = f"the shortest{'' if self.shortest else ' found'} has {self._switches()}"
-        return f"{self._fails()}; {last}: {self._story()}"
+        return f"{self._fails()}; {last}: {self._story()}{self._remark()}"
+
+    def _remark(self) -> str:
+        return "" if self.note is None else f"; {self.note}"
 
     def _how_many(self) -> str:
         if not self.complete:

@@ -5,6 +5,7 @@ again from its beginning, along a tape, as VeriSoft does (P. Godefroid, "Model C
 Programming Languages using VeriSoft", POPL 1997). Beyond the tape it is first come, first served;
 each choice met there begins another schedule, in which that one choice is different.
 So each schedule is run exactly once: it belongs to the tape that ends with its last switch.
+With an executor each level of switches is cut into pieces: tapes to be run, and what was found.
 
 Which first. All schedules with 0 switches, then all with 1, 2, ...: the bound on deviations from
 a deterministic scheduler is raised (M. Emmi, S. Qadeer, Z. Rakamaric, "Delay-Bounded Scheduling",
@@ -19,32 +20,41 @@ whatever they close over; so no schedule is left out as equivalent to another on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from functools import partial
-from random import Random
-from typing import Any, NamedTuple
+from itertools import islice
+from math import ceil
+from typing import Any
 
 from ..trace.trace import Trace
 from . import tape as tapes
-from .choices import NOT_THE_SAME, Choices, RandomPriorities
+from .choices import Choices, RandomPriorities
+from .pieces import (
+    DEPTH,
+    Drawn,
+    Found,
+    Play,
+    Tape,
+    check_followed,
+    draw,
+    not_the_same,
+    run_tapes,
+    switches,
+)
+from .progress import Progress, Telling, telling
 from .result import Failure, Result, Sample
-from .world import Played, Program, run
+from .workers import Workers
+from .world import Program, run
 
 MOST = 100_000
 """How many schedules are run unless `at_most` says otherwise."""
 
-DEPTH = 3
-"""The depth of the bugs that random priorities are aimed at."""
+SKETCHED = 2_000
+"""So many schedules are noted in result.explored: those with the fewest switches."""
 
-EVERY = 256
-"""After so many schedules the progress is told."""
-
-Play = Callable[[Choices, Sequence[str], "Trace | None"], Played]
-"""Runs one schedule, with the answers of Choices and these faults; records it if asked to."""
-
-Progress = Callable[[int, int], Any]
-"""Called with how many schedules were run so far, and how many of them have failed."""
+PIECE = 0.1
+"""For so many seconds a piece keeps a worker busy: then sending it costs little beside it."""
 
 
 def explore(
@@ -53,19 +63,23 @@ def explore(
     seed: int | None = None,
     at_most: int | None = None,
     faults: Sequence[str] = (),
-    progress: Progress | None = None,
-    executor: None = None,
+    progress: Progress | bool | None = None,
+    executor: Executor | None = None,
 ) -> Result:
     """Run `program` in every schedule, those with the fewest switches first.
 
     program: called with a World for each schedule, afresh; it must be the same each time.
     at_most: how many schedules to run; None: 100,000. seed: if there are more, draw as many again
     at random (see RandomPriorities). faults: what else can happen, once in a schedule:
-    "cancel", "timeout", "delay", "reset". ^C ends the search: the result is what was found so far.
+    "cancel", "timeout", "delay", "reset". progress: True shows it on a terminal or in a notebook;
+    a function is called now and then with how many were run and how many of them have failed.
+    ^C ends the search: the result is what was found so far.
+
+    executor: any concurrent.futures.Executor; its workers share the schedules, and the result is
+    the same with any number of them. They must be able to import `program`. What a worker that
+    dies has not done is done in this process, and the result says so.
     """
-    if executor is not None:
-        raise NotImplementedError("explore(executor=) is not there yet; leave it out")
-    return search(partial(run, program), seed, at_most, faults, progress)
+    return search(partial(run, program), seed, at_most, faults, progress, executor)
 
 
 def search(
@@ -73,19 +87,25 @@ def search(
     seed: int | None,
     at_most: int | None,
     faults: Sequence[str],
-    progress: Progress | None,
+    progress: Progress | bool | None,
+    executor: Executor | None = None,
 ) -> Result:
     """Run every schedule of whatever `play` runs; the others are the options of `explore`."""
     at_most = MOST if at_most is None else at_most
     if isinstance(at_most, bool) or not isinstance(at_most, int) or at_most < 1:
         raise ValueError(f"explore(at_most=) is a number of schedules > 0, got {at_most!r}")
-    found = _Search(play, tapes.checked_faults(faults), progress)
+    faults = tapes.checked_faults(faults)
+    tell = telling(progress, "schedules")
+    found = _Search(play, faults, at_most, tell, Workers(executor, play, "the program"))
     try:
-        found.all_up_to(at_most)
+        found.all()
         if seed is not None and not found.complete:
-            found.draw(at_most, seed)
+            found.draw(seed)
+        tell.end(*found.numbers())
     except KeyboardInterrupt:
         found.interrupted = True
+    finally:
+        tell.close()
     return found.result()
 
 
@@ -116,144 +136,118 @@ def assert_holds(program: Program, **options: Any) -> None:
         ) from result.failure.error
 
 
-class _Met(NamedTuple):
-    """The questions of one schedule, and from which place on others branch off from it."""
-
-    taken: tuple[int, ...]
-    widths: tuple[int, ...]
-    begin: int
-
-    def branches(self) -> Iterator[tuple[int, ...]]:
-        """Return the tapes with one switch more."""
-        for place in range(self.begin, len(self.widths)):
-            for answer in range(1, self.widths[place]):
-                yield (*self.taken[:place], answer)
-
-    def how_many(self) -> int:
-        """Return how many there are."""
-        return sum(self.widths[self.begin :]) - (len(self.widths) - self.begin)
-
-
-@dataclass
 class _Search:
-    play: Play
-    faults: tuple[str, ...]
-    progress: Progress | None
-    schedules: int = 0
-    known: int = 1  # schedules that were run or are known to be there
-    failures: int = 0
-    fibers: int = 1
-    steps: int = 1
-    shortest: tuple[int, ...] | None = None  # the tape of the first failure
-    random: bool = False  # whether it was found at random
-    near: tuple[int, ...] | None = None  # the first that passes, of those with the fewest switches
-    drawn: int = 0
-    drawn_failures: int = 0
-    seed: int = 0
-    promised: bool = True  # whether what PCT promises holds for all that was drawn
-    interrupted: bool = False
-    level: list[_Met] = field(default_factory=list)
+    def __init__(
+        self, play: Play, faults: tuple[str, ...], at_most: int, tell: Telling, workers: Workers
+    ) -> None:
+        self.found = Found(keep=at_most - 1, sketched=SKETCHED)
+        self.drawn = Drawn()
+        self.here = 0  # schedules that were run in this process though there is an executor
+        self.interrupted = False
+        self._seed = 0
+        self._play = play
+        self._faults = faults
+        self._at_most = at_most
+        self._tell = tell
+        self._workers = workers
 
     @property
     def complete(self) -> bool:
         """Whether no schedule is left out."""
-        return self.schedules == self.known
+        return self.found.schedules == self.found.known + 1
 
-    def all_up_to(self, at_most: int) -> None:
-        """Run the schedules with 0 switches, with 1, and so on, `at_most` in all."""
-        wave: Iterator[tuple[int, ...]] = iter([()])
-        while True:
-            self.level = []
-            for tape in wave:
-                if self.schedules >= at_most:
-                    return
-                self._run(tape, at_most)
-            if not self.level:
-                return
-            wave = (tape for met in self.level for tape in met.branches())
+    def numbers(self) -> tuple[int, int]:
+        """Return how many were run so far, and how many of them have failed."""
+        found, drawn = self.found, self.drawn
+        return found.schedules + drawn.schedules, found.failures + drawn.failures
 
-    def _run(self, tape: tuple[int, ...], at_most: int) -> None:
-        choices = Choices(tape)
-        error, steps, fibers = self.play(choices, self.faults, None)
-        _check_followed(choices)
-        self.schedules += 1
-        self.steps, self.fibers = max(self.steps, steps), max(self.fibers, fibers)
-        met = _Met(tuple(choices.taken), tuple(choices.widths), len(tape))
-        if count := met.how_many():
-            # Those that will never be run need not be remembered, only counted.
-            if self.known < at_most:
-                self.level.append(met)
-            self.known += count
-        self._note(error, tape)
-        self._tell(self.schedules, self.failures)
+    def all(self) -> None:
+        """Run the schedules with 0 switches, with 1, and so on, as many as are wanted."""
+        found = self.found
+        level: Iterator[Tape] = iter([b""])
+        while left := min(found.known + 1, self._at_most) - found.schedules:
+            self._run(islice(level, left), left)
+            prefixes, found.prefixes = found.prefixes, []
+            level = (tape for prefix in prefixes for tape in prefix.branches())
 
-    def _note(self, error: BaseException | None, tape: tuple[int, ...]) -> None:
-        if error is not None:
-            self.failures += 1
-            if self.shortest is None:
-                self.shortest = tape
-        elif self.near is None:
-            self.near = tape
-        elif _switches(self.near) == _switches(tape) == 1 and len(tape) > len(self.near):
-            # The later its only switch, the longer it is the same as the run without any.
-            self.near = tape
+    def _run(self, level: Iterator[Tape], count: int) -> None:
+        """Run these schedules, of which there are so many."""
+        found = self.found
+        if not self._workers or not found.schedules:
+            for tape in level:
+                found.run(self._play, self._faults, tape)
+                self._tell(*self.numbers())
+            return
 
-    def draw(self, count: int, seed: int) -> None:
-        """Run `count` schedules with random priorities."""
-        self.seed, random = seed, Random(seed)
-        for _ in range(count):
-            policy = RandomPriorities(random, self.steps, DEPTH)
-            choices = Choices((), policy)
-            error, steps, fibers = self.play(choices, self.faults, None)
-            self.drawn += 1
-            if steps > self.steps or fibers > self.fibers or not policy.orders_only:
-                self.promised = False
-            if error is not None:
-                self.drawn_failures += 1
-                if self.shortest is None:
-                    self.random = True
-                    self.shortest = tuple(choices.taken)
-            self._tell(self.schedules + self.drawn, self.failures + self.drawn_failures)
+        def pieces() -> Iterator[tuple[Any, ...]]:
+            while some := tuple(islice(level, self._size(count))):
+                keep, sketched = found.keep - found.known, found.sketched - len(found.explored)
+                yield self._play, self._faults, some, keep, sketched
 
-    def _tell(self, done: int, failed: int) -> None:
-        if self.progress is not None and done % EVERY == 0:
-            self.progress(done, failed)
+        for later, here in self._workers.in_order(run_tapes, pieces()):
+            found.add(later)
+            self.here += later.schedules * here
+            self._tell(*self.numbers())
+
+    def _size(self, count: int) -> int:
+        """Return how many of `count` schedules to run in one piece."""
+        each = self.found.seconds / self.found.schedules
+        return max(1, min(int(PIECE / each), ceil(count / 8)))
+
+    def draw(self, seed: int) -> None:
+        """Run as many schedules again with random priorities."""
+        self._seed, found = seed, self.found
+        size = self._size(self._at_most) if self._workers else 1
+        pieces = (
+            (
+                *(self._play, self._faults, seed),
+                range(number, min(number + size, self._at_most)),
+                *(found.steps, found.fibers),
+            )
+            for number in range(0, self._at_most, size)
+        )
+        for later, here in self._workers.in_order(draw, pieces):
+            self.drawn.add(later)
+            self.here += later.schedules * here
+            self._tell(*self.numbers())
 
     def result(self) -> Result:
         """Return what was found, with the traces."""
-        failure = passing = None
-        if self.shortest is not None:
-            tape = self._simpler(self.shortest) if self.random else self.shortest
-            trace, error, switches = _told(self.play, tape, self.faults)
+        found, drawn = self.found, self.drawn
+        failure = passing = sample = None
+        random = found.failing is None and drawn.failing is not None
+        failing = drawn.failing if random else found.failing
+        if failing is not None:
+            tape = self._simpler(tuple(failing)) if random else tuple(failing)
+            trace, error, names = _told(self._play, tape, self._faults)
             if error is None:
-                raise _not_the_same()
-            failure = Failure(tapes.written(tape, self.faults), trace, error, switches)
-            near = _without_last_switch(tape) if _switches(tape) else self.near
+                raise not_the_same()
+            failure = Failure(tapes.written(tape, self._faults), trace, error, names)
+            near = _without_last_switch(tape) if switches(tape) else found.passing
             if near is not None:
-                passing, error, _ = _told(self.play, near, self.faults)
+                passing, error, _ = _told(self._play, near, self._faults)
                 if error is not None:
                     passing = None
-        if self.progress is not None:
-            self.progress(self.schedules + self.drawn, self.failures + self.drawn_failures)
-        sample = None
-        if self.drawn:
-            chance = RandomPriorities.chance(self.fibers, self.steps, DEPTH)
+        if drawn.schedules:
+            chance = RandomPriorities.chance(found.fibers, found.steps, DEPTH)
             sample = Sample(
-                self.seed,
-                self.drawn,
-                self.drawn_failures,
+                self._seed,
+                drawn.schedules,
+                drawn.failures,
                 DEPTH,
-                chance if self.promised else None,
+                chance if drawn.promised else None,
             )
         return Result(
-            self.schedules,
-            self.failures,
+            found.schedules,
+            found.failures,
             self.complete,
             failure,
             passing,
             sample,
             self.interrupted,
-            not self.random,
+            not random,
+            tuple(found.explored),
+            self._workers.note(self.here),
         )
 
     def _simpler(self, tape: tuple[int, ...]) -> tuple[int, ...]:
@@ -272,7 +266,7 @@ class _Search:
     def _fails(self, tape: tuple[int, ...]) -> bool:
         choices = Choices(tape)
         try:
-            error = self.play(choices, self.faults, None).error
+            error = self._play(choices, self._faults, None).error
         except ValueError:  # with the switch taken back, a later answer may be none any more
             return False
         return error is not None and choices.followed
@@ -284,23 +278,8 @@ def _told(
     """Run one schedule; return its trace, how it failed, and its switches in words."""
     choices, trace = Choices(tape, telling=True), Trace()
     error = play(choices, faults, trace).error
-    _check_followed(choices)
+    check_followed(choices)
     return trace, error, tuple(choices.switches)
-
-
-def _check_followed(choices: Choices) -> None:
-    if not choices.followed:
-        raise _not_the_same()
-
-
-def _not_the_same() -> ValueError:
-    return ValueError(
-        f"the program ends before the tape does, or not as it did before: {NOT_THE_SAME}"
-    )
-
-
-def _switches(tape: Sequence[int]) -> int:
-    return sum(1 for answer in tape if answer)
 
 
 def _without_last_switch(tape: tuple[int, ...]) -> tuple[int, ...]:
