@@ -16,27 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 import selectors
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from types import CodeType
 from typing import Any, TypeVar
 
-from ..coroutines import frames_of
 from ..recording.reporter import Observer
+from .asyncio_tasks import is_cancelled, is_internal, task_of, where
 from .notes import Notes
 
 T = TypeVar("T")
-
-_ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
-# The function of asyncio in which a task is suspended, and what it waits for.
-_OPS = {
-    "RECV": {"sock_recv", "sock_recv_into", "sock_recvfrom", "sock_accept", "_wait_for_data"},
-    "SEND": {"sock_sendall", "sock_sendto", "sock_connect", "drain", "_drain_helper"},
-}
-_OP_OF = {name: op for op, names in _OPS.items() for name in names}
 
 
 def run(main: Coroutine[Any, Any, T], observer: Observer) -> T:
@@ -62,14 +51,6 @@ def run(main: Coroutine[Any, Any, T], observer: Observer) -> T:
             loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
-
-
-def _is_cancelled(task: Any) -> bool:
-    """Whether `task`, just woken, has been cancelled."""
-    if sys.version_info >= (3, 11):
-        return task.cancelling() > 0  # type: ignore[no-any-return]
-    waited_for = task._fut_waiter  # a task cannot be asked there, but what it awaits can
-    return waited_for is not None and waited_for.cancelled()
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
@@ -108,8 +89,8 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         self, callback: Any, *args: Any, context: Any = None
     ) -> Any:
         """Note a wake if it is a task's step that is to be called, and watch the step."""
-        task = _task_of(callback) if self._watched else None
-        if task is not None:
+        task = task_of(callback) if self._watched else None
+        if task is not None and not is_internal(task):
             self._note_wake(task)
             callback = functools.partial(self._step, task, callback)
         return super().call_soon(callback, *args, context=context)
@@ -123,7 +104,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
             notes.spawn(task, name, running, None if code is None else (code, -1))
         elif task is running:
             self._again = True  # its yield is recorded first
-        elif _is_cancelled(task) or (running and waited != "PARKED"):
+        elif is_cancelled(task) or (running and waited != "PARKED"):
             notes.wake(task, "cancel", running)
         elif waited == "PARKED":
             notes.wake(task, "fiber", running)
@@ -146,7 +127,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
                 self._note_wait(task)
 
     def _note_wait(self, task: Any) -> None:
-        op, seconds, src = _where(task.get_coro())
+        op, seconds, src = where(task.get_coro())
         if self._again:
             op, seconds = "WAIT", 0
         self._notes.wait(task, op, seconds, src)
@@ -159,37 +140,3 @@ class _WatchedSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         return self._loop.select(super().select, timeout)
-
-
-def _task_of(callback: Any) -> Any:
-    """Return the task whose step `callback` is, or None."""
-    task = getattr(callback, "__self__", None)
-    if not isinstance(task, asyncio.Task):
-        return None
-    # The C code's steps have no name; a task's cancel is a method of it too.
-    name = getattr(callback, "__name__", "step")
-    return task if name.endswith(("step", "wakeup")) and not _is_internal(task) else None
-
-
-def _is_internal(task: Any) -> bool:
-    code = getattr(task.get_coro(), "cr_code", None)
-    return code is not None and _is_asyncio(code) and code.co_name.startswith("_")
-
-
-def _is_asyncio(code: CodeType) -> bool:
-    return code.co_filename.startswith(_ASYNCIO)
-
-
-def _where(coroutine: Any) -> tuple[str, float | None, Any]:
-    """Return what a suspended coroutine waits for: op, seconds, and its own innermost line."""
-    op, seconds, src = "WAIT", None, None
-    for frame in frames_of(coroutine):
-        name = frame.f_code.co_name
-        if not _is_asyncio(frame.f_code):
-            op, seconds, src = "WAIT", None, (frame.f_code, frame.f_lasti)
-        elif name in _OP_OF:
-            op = _OP_OF[name]
-        elif name == "sleep":
-            with suppress(TypeError, ValueError):
-                seconds = max(0.0, float(frame.f_locals["delay"]))
-    return op, seconds, src

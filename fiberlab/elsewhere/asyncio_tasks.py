@@ -1,0 +1,67 @@
+"""What can be asked of a task of asyncio: whose step a callback is, and what a task waits for.
+
+The rule kept here: asyncio is only looked at. The function of asyncio in which a task is suspended
+shows what the task waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from types import CodeType
+from typing import Any
+
+from ..coroutines import frames_of
+
+_ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
+# The function of asyncio in which a task is suspended, and what it waits for.
+_OPS = {
+    "RECV": {"sock_recv", "sock_recv_into", "sock_recvfrom", "sock_accept", "_wait_for_data"},
+    "SEND": {"sock_sendall", "sock_sendto", "sock_connect", "drain", "_drain_helper"},
+}
+_OP_OF = {name: op for op, names in _OPS.items() for name in names}
+
+
+def task_of(callback: Any) -> Any:
+    """Return the task whose step `callback` is, or None."""
+    task = getattr(callback, "__self__", None)
+    if not isinstance(task, asyncio.Task):
+        return None
+    # The C code's steps have no name; a task's cancel is a method of it too.
+    name = getattr(callback, "__name__", "step")
+    return task if name.endswith(("step", "wakeup")) else None
+
+
+def is_internal(task: Any) -> bool:
+    """Whether `task` is one that asyncio has made for itself."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and _is_asyncio(code) and code.co_name.startswith("_")
+
+
+def _is_asyncio(code: CodeType) -> bool:
+    return code.co_filename.startswith(_ASYNCIO)
+
+
+def where(coroutine: Any) -> tuple[str, float | None, Any]:
+    """Return what a suspended coroutine waits for: op, seconds, and its own innermost line."""
+    op, seconds, src = "WAIT", None, None
+    for frame in frames_of(coroutine):
+        name = frame.f_code.co_name
+        if not _is_asyncio(frame.f_code):
+            op, seconds, src = "WAIT", None, (frame.f_code, frame.f_lasti)
+        elif name in _OP_OF:
+            op = _OP_OF[name]
+        elif name == "sleep":
+            with suppress(TypeError, ValueError):
+                seconds = max(0.0, float(frame.f_locals["delay"]))
+    return op, seconds, src
+
+
+def is_cancelled(task: Any) -> bool:
+    """Whether `task`, just woken, has been cancelled."""
+    if sys.version_info >= (3, 11):
+        return task.cancelling() > 0  # type: ignore[no-any-return]
+    waited_for = task._fut_waiter  # a task cannot be asked there, but what it awaits can
+    return waited_for is not None and waited_for.cancelled()
