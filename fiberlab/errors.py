@@ -90,6 +90,13 @@ class Deadlock(RuntimeError):
         )
 
     @classmethod
+    def of_tasks(cls, tasks: Any) -> Deadlock:
+        """Name the asyncio `tasks` of a simulated loop that are left."""
+        return cls._naming(
+            tasks, "for something that no task, no timer and no connection will bring about"
+        )
+
+    @classmethod
     def _naming(cls, fibers: Any, what: str) -> Deadlock:
         fibers = tuple(fibers)
         names = [repr(fiber.name) for fiber in fibers]

@@ -52,7 +52,10 @@ ROOMS = {
     # what uses it all
     "console": {"errors", "trace"},
     "replicator": {"fiber", "sockets", "waits", "trace", "server", "errors", "console"},
-    "elsewhere": {"errors", "coroutines", "recording", "trace"},
+    "elsewhere": {
+        *("errors", "io", "coroutines", "simulation"),
+        *("recording", "trace", "exploration"),
+    },
     "lab": None,
     "commands": None,
     "__main__": {"commands"},

@@ -4,6 +4,8 @@
     run(main(), trace)         # in place of asyncio.run(main())
     plot_timeline(trace)
 
+    print(explore(main))       # main in every schedule, in simulated time: asyncio_schedules
+
 The rule kept here: the loop is watched at three places, and not changed. ``call_soon`` with a
 task's step is a wake; the call of that step is a resume and a yield; the selector's ``select`` is
 the poll. The function of asyncio in which a task is suspended shows what the task waits for.
@@ -22,8 +24,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from ..recording.reporter import Observer
-from .asyncio_tasks import is_cancelled, is_internal, task_of, where
+from .asyncio_schedules import assert_holds, explore, replay
+from .asyncio_tasks import TaskNotes, is_internal, task_of
 from .notes import Notes
+
+__all__ = ["WatchedLoop", "assert_holds", "explore", "replay", "run"]
 
 T = TypeVar("T")
 
@@ -66,9 +71,8 @@ class WatchedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
+        self._tasks = TaskNotes(notes)
         self._watched = True
-        self._running_task: Any = None
-        self._again = False  # whether the running task is ready again at once
         super().__init__(_WatchedSelector(self))
 
     def unwatch(self, reason: str) -> None:
@@ -91,46 +95,16 @@ class WatchedLoop(asyncio.SelectorEventLoop):
         """Note a wake if it is a task's step that is to be called, and watch the step."""
         task = task_of(callback) if self._watched else None
         if task is not None and not is_internal(task):
-            self._note_wake(task)
+            self._tasks.ready(task)
             callback = functools.partial(self._step, task, callback)
         return super().call_soon(callback, *args, context=context)
 
-    def _note_wake(self, task: Any) -> None:
-        notes, running = self._notes, self._running_task
-        waited = notes.waits_for(task)
-        if not notes.knows(task):
-            code = getattr(task.get_coro(), "cr_code", None)
-            name = getattr(task.get_coro(), "__name__", "task")
-            notes.spawn(task, name, running, None if code is None else (code, -1))
-        elif task is running:
-            self._again = True  # its yield is recorded first
-        elif is_cancelled(task) or (running and waited != "PARKED"):
-            notes.wake(task, "cancel", running)
-        elif waited == "PARKED":
-            notes.wake(task, "fiber", running)
-        else:
-            notes.wake(task, "timer" if waited == "SLEEP" else "io")
-
     def _step(self, task: Any, step: Callable[..., Any], *args: Any) -> None:
-        self._notes.resume(task)
-        self._running_task, self._again = task, False
+        self._tasks.begin(task)
         try:
             step(*args)
         finally:
-            self._running_task = None
-            if task.done():
-                # Not task.exception(): asyncio would think that the program has seen it.
-                error = None if task.cancelled() else task._exception
-                how = "cancel" if task.cancelled() else "error" if error else "return"
-                self._notes.end(task, how, error)
-            else:
-                self._note_wait(task)
-
-    def _note_wait(self, task: Any) -> None:
-        op, seconds, src = where(task.get_coro())
-        if self._again:
-            op, seconds = "WAIT", 0
-        self._notes.wait(task, op, seconds, src)
+            self._tasks.end()
 
 
 class _WatchedSelector(selectors.DefaultSelector):

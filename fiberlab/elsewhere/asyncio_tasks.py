@@ -1,4 +1,4 @@
-"""What can be asked of a task of asyncio: whose step a callback is, and what a task waits for.
+"""What a task of asyncio does, told in our events.
 
 The rule kept here: asyncio is only looked at. The function of asyncio in which a task is suspended
 shows what the task waits for.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from contextlib import suppress
 from types import CodeType
 from typing import Any
 
 from ..coroutines import frames_of
+from .notes import Notes
 
 _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 # The function of asyncio in which a task is suspended, and what it waits for.
@@ -22,6 +24,61 @@ _OPS = {
     "SEND": {"sock_sendall", "sock_sendto", "sock_connect", "drain", "_drain_helper"},
 }
 _OP_OF = {name: op for op, names in _OPS.items() for name in names}
+
+
+class TaskNotes:
+    """Notes what the tasks of a loop do; the loop says when a task is ready, begins and ends."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+        self._running: Any = None
+        self._again = False  # whether the running task is ready again at once
+
+    def ready(self, task: Any) -> None:
+        """Note that the loop has put a step of `task` into its queue."""
+        notes, running = self._notes, self._running
+        waited = notes.waits_for(task)
+        if not notes.knows(task):
+            code = getattr(task.get_coro(), "cr_code", None)
+            notes.spawn(task, name_of(task), running, None if code is None else (code, -1))
+        elif task is running:
+            self._again = True  # its yield is recorded first
+        elif is_cancelled(task) or (running and waited != "PARKED"):
+            notes.wake(task, "cancel", running)
+        elif waited == "PARKED":
+            notes.wake(task, "fiber", running)
+        else:
+            notes.wake(task, "timer" if waited == "SLEEP" else "io")
+
+    def begin(self, task: Any) -> None:
+        """Note that a step of `task` begins."""
+        self._notes.resume(task)
+        self._running, self._again = task, False
+
+    def end(self) -> None:
+        """Note that the step has ended, if one has begun."""
+        task, self._running = self._running, None
+        if task is None:
+            return
+        if task.done():
+            # Not task.exception(): asyncio would think that the program has seen it.
+            error = None if task.cancelled() else task._exception
+            how = "cancel" if task.cancelled() else "error" if error else "return"
+            self._notes.end(task, how, error)
+        else:
+            op, seconds, src = where(task.get_coro())
+            if self._again:
+                op, seconds = "WAIT", 0
+            self._notes.wait(task, op, seconds, src)
+
+
+def name_of(task: Any) -> str:
+    """Return the name that `task` was given, else that of its coroutine."""
+    given: str = task.get_name()
+    # asyncio's own numbers go on from one run to the next.
+    if re.fullmatch(r"Task-\d+", given):
+        return getattr(task.get_coro(), "__name__", "task")
+    return given
 
 
 def task_of(callback: Any) -> Any:

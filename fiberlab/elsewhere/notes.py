@@ -22,6 +22,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from ..recording.reporter import Observer
+from ..simulation import SimulatedClock
 from ..trace.events import SCHEMA, Row, TraceEvent
 from ..trace.trace import Trace
 
@@ -29,19 +30,26 @@ from ..trace.trace import Trace
 class Notes:
     """Records for `observer`, a Trace or a callable, what another scheduler does from now on.
 
-    source: the name of that scheduler, for the trace's header.
+    source: the name of that scheduler, for the trace's header. clock: None is real time; with a
+    simulated one the same run gives the same trace, byte for byte.
     """
 
-    def __init__(self, observer: Observer, source: str) -> None:
+    def __init__(
+        self, observer: Observer, source: str, clock: SimulatedClock | None = None
+    ) -> None:
         self._observer = observer
         self._rows = observer.rows if isinstance(observer, Trace) else None
         self._lock = threading.RLock()
         self._ids: dict[Hashable, int] = {}
         self._waits: dict[Hashable, str] = {}
         self._count = self._steps = self._queued = 0
-        self._begun = time.perf_counter_ns()
-        wall, python = time.strftime("%Y-%m-%dT%H:%M:%S%z"), platform.python_version()
-        self._note("start", 0, SCHEMA, "perf_counter", "ns", python, wall, source)
+        self._now = time.perf_counter_ns if clock is None else clock.now_ns
+        self._begun = self._now()
+        wall = python = None
+        if clock is None:
+            wall, python = time.strftime("%Y-%m-%dT%H:%M:%S%z"), platform.python_version()
+        name = "perf_counter" if clock is None else clock.name
+        self._note("start", 0, SCHEMA, name, "ns", python, wall, source)
 
     def knows(self, key: Hashable) -> bool:
         """Whether `key` was spawned and has not ended."""
@@ -119,7 +127,7 @@ class Notes:
 
     def _note(self, ev: str, fid: int, *values: Any) -> None:
         with self._lock:
-            row: Row = (time.perf_counter_ns() - self._begun, ev, fid, *values)
+            row: Row = (self._now() - self._begun, ev, fid, *values)
             if self._rows is not None:
                 self._rows.append(row)
             else:

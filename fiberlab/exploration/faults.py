@@ -59,6 +59,11 @@ def _delays(scheduler: Any, network: Any) -> Iterator[Fault]:
 
 
 def _resets(_: Any, network: Any) -> Iterator[Fault]:
+    return possible_resets(network)
+
+
+def possible_resets(network: Any) -> Iterator[Fault]:
+    """Return for each connection the fault that breaks it, for both of its ends."""
     seen: set[int] = set()
     for end in list(network._ends.values()):
         if isinstance(end, End) and end.connected and not end.broken and id(end) not in seen:

@@ -129,10 +129,14 @@ def assert_holds(program: Program, **options: Any) -> None:
     The message is the result's sentence, and how to replay the failure. A search that was cut
     short (see `at_most`) holds if nothing it ran has failed.
     """
-    result = explore(program, **options)
+    raise_failure(explore(program, **options), "program")
+
+
+def raise_failure(result: Result, program: str) -> None:
+    """Raise AssertionError if `result` is a failure; `program` is what the message calls it."""
     if result.failure is not None:
         raise AssertionError(
-            f"{result}\nreplay(program, {result.failure.tape!r}) gives its trace"
+            f"{result}\nreplay({program}, {result.failure.tape!r}) gives its trace"
         ) from result.failure.error
 
 

@@ -175,16 +175,41 @@ class SimulatedNetwork:
         now = self.catch_up()
         end = None if timeout is None else now + max(0, timeout)
         while not (ready := self._take_ready()) and not self._woken:
-            moment = self._events.next()
-            if end is not None and (moment is None or moment > end):
-                self.clock.jump(end)
-                break
-            if moment is None:
+            if not self.advance(end):
                 raise Deadlock.on_sockets(self._waiters)
-            self.clock.jump(moment)
-            self._events.run(moment)
+            if self.clock.now_ns() == end:
+                ready = self._take_ready()
+                break
         self._woken = False
         return ready
+
+    def knows(self, fileno: int) -> bool:
+        """Whether this is the number of one of its sockets."""
+        return fileno in self._ends
+
+    def is_ready(self, fileno: int, direction: int) -> bool:
+        """Whether receiving from (READABLE) or sending on (WRITABLE) a socket will not block."""
+        end = self._ends[fileno]
+        return end.readable if direction == READABLE else end.writable
+
+    def advance(self, end: int | None) -> bool:
+        """Let the clock jump to the next delivery, or to `end` (ns) if that comes first.
+
+        Returns False if there is neither: then time has nothing more to bring.
+        """
+        moment = self._events.next()
+        if moment is None or (end is not None and moment > end):
+            if end is None:
+                return False
+            self.clock.jump(end)
+        else:
+            self.clock.jump(moment)
+            self._events.run(moment)
+        return True
+
+    def next_delivery(self) -> int | None:
+        """Return when something will arrive next, in ns; None: nothing is on its way."""
+        return self._events.next()
 
     def wake(self) -> None:
         """Make a poll under way, or the next one, return at once; from any thread."""

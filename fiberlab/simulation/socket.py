@@ -108,12 +108,22 @@ class SimulatedSocket:
         with memoryview(data) as view, view.cast("B") as octets:
             return end.offer(now, octets)
 
+    def sendmsg(self, buffers: Any) -> int:
+        """Send from several buffers, one after the other; see `send`."""
+        return self.send(b"".join(buffers))
+
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Refuse: it would block the scheduler, or lose count of what was sent."""
         raise RuntimeError(
             "sendall() would block every fiber; write `yield from send_all(sock, data)`, "
             "or yield SEND(sock) and send()"
         )
+
+    def listen(self, backlog: int = 0) -> None:
+        """Accept it from a socket that listens already: its queue has no bound."""
+        self._alive()
+        if not isinstance(self._end, Listener):
+            raise os_error(errno.EINVAL, ": network.listen(address) makes a socket that listens")
 
     def accept(self) -> tuple[SimulatedSocket, Address]:
         """Return a socket for the oldest waiting connection, and the client's address."""
