@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import pytest
@@ -568,3 +569,13 @@ def test_random_priorities_find_what_the_first_schedules_do_not():
 
     assert (bool(without), bool(found)) == (True, False)
     assert found.sample.chance is not None
+
+
+def test_workers_share_the_schedules_and_find_the_same():
+    [race] = [race for race in TEXTBOOK if race.__name__ == "dining_philosophers"]
+
+    with ThreadPoolExecutor(2) as executor:
+        shared = explore(of(race, False), executor=executor)
+
+    alone = explore(of(race, False))
+    assert (str(shared), shared.failure.tape) == (str(alone), alone.failure.tape)

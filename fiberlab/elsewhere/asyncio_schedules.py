@@ -18,14 +18,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from ..errors import Deadlock
 from ..exploration.choices import Choices
+from ..exploration.progress import Progress
 from ..exploration.result import Result
-from ..exploration.search import Progress, raise_failure, retold, search
+from ..exploration.search import raise_failure, retold, search
 from ..exploration.world import Played
 from ..trace.trace import Trace
 from .chosen_loop import ChosenLoop
@@ -40,7 +42,8 @@ def explore(
     seed: int | None = None,
     at_most: int | None = None,
     faults: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
+    executor: Executor | None = None,
 ) -> Result:
     """Run ``async def main()`` in every schedule, those with the fewest switches first.
 
@@ -48,7 +51,7 @@ def explore(
     main's, "delay" holds the program up until the next timer or delivery, "reset" breaks a
     connection. Raises RuntimeError if the program needs a thread, a process or a real socket.
     """
-    return search(partial(_play, main), seed, at_most, _checked(faults), progress)
+    return search(partial(_play, main), seed, at_most, _checked(faults), progress, executor)
 
 
 def replay(main: Main, tape: str) -> Trace:
