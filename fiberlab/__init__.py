@@ -35,7 +35,8 @@ Then a folder for each noun:
     viewer/        a run to zoom and step through: picture.py, sentences.py, source.py; as page.py,
                    notebook.py or live.py; in the browser run.js, paint.js, steps.js, viewer.js
     exploration/   a program in every schedule: search.py, world.py, choices.py, faults.py,
-                   tape.py, result.py; on many cores: pieces.py, workers.py; progress.py
+                   tape.py, result.py; on many cores: pieces.py, workers.py; progress.py;
+                   in fewer runs: footprints.py, sharing.py, sleep_sets.py
     commands/      the command line: cli.py, arguments.py; console.py beside it says how each
                    command line of the package writes and fails
     lab/           what notebooks use; lab/lessons/ has a folder for each lesson, lab/shared/ what

@@ -8,6 +8,9 @@ can go wrong on request, `world` is what a program builds its fibers in, `search
 schedule to the next, and `result` says what was found. `pieces` are schedules that are run
 together, `workers` share them among processes, and `progress` shows how far it is.
 
+Only for ``reduce=True``: `footprints` of what each step touches, `sharing` refuses what they would
+miss, and `sleep_sets` leave out orders that differ only in independent steps.
+
 Everything is simulated. This folder knows no figure and no lesson, and it shows nothing unless
 `progress` is asked for.
 """

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from .footprints import Footprints
+
 Policy = Callable[[Sequence[Any] | None, int], int]
 """Answers beyond the tape: given the ready fibers and how many answers there are.
 
@@ -27,8 +29,11 @@ class Choices:
     """Answers the questions of a run, and notes the answers.
 
     taken: the answers so far. widths: among how many each was chosen.
-    switches: what each deviation meant, in words; only if `telling`.
+    switches: what each deviation meant, in words; only if `telling`. footprints: where it is noted
+    what each step touches; None: nowhere.
     """
+
+    footprints: Footprints | None = None
 
     def __init__(
         self, tape: Sequence[int] = (), policy: Policy | None = None, *, telling: bool = False

@@ -66,6 +66,7 @@ class Result:
     passing: the trace of the nearest schedule that passes, None if none was found.
     sample: what was drawn at random besides. interrupted: whether ^C has ended the search.
     explored: what was run, for plot_schedules: the first 2,000, those with the fewest switches.
+    reduced: whether schedules that differ only in the order of independent steps count as one.
     note: how many were run in this process though an executor was given, and why; None: none.
     """
 
@@ -79,6 +80,7 @@ class Result:
     shortest: bool = True
     explored: tuple[Explored, ...] = field(default=(), repr=False, compare=False)
     note: str | None = field(default=None, compare=False)
+    reduced: bool = False
 
     def __bool__(self) -> bool:
         return self.failure is None
@@ -90,7 +92,8 @@ class Result:
         return f"{self._fails()}; {last}: {self._story()}{self._remark()}"
 
     def _remark(self) -> str:
-        return "" if self.note is None else f"; {self.note}"
+        same = "; orders of independent steps count as one" if self.reduced else ""
+        return same if self.note is None else f"{same}; {self.note}"
 
     def _how_many(self) -> str:
         if not self.complete:

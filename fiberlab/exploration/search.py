@@ -14,8 +14,9 @@ Systematic Testing of Multithreaded Programs", PLDI 2007). So the first failure 
 and with its last switch taken back it passes. It also makes spinning harmless: each switch is
 answered by first come, first served, which starves no fiber.
 
-What is not done. Python cannot tell which steps are independent, since fibers share
-whatever they close over; so no schedule is left out as equivalent to another one.
+What is not done, unless it is asked for. Python cannot tell which steps are independent, since
+fibers share whatever they close over; so no schedule is left out as equivalent to another one. If
+a program shares only what is watched, ``reduce=True`` does that: see sleep_sets.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from .pieces import (
 )
 from .progress import Progress, Telling, telling
 from .result import Failure, Result, Sample
+from .sleep_sets import run_awake
 from .workers import Workers
 from .world import Program, run
 
@@ -65,6 +67,7 @@ def explore(
     faults: Sequence[str] = (),
     progress: Progress | bool | None = None,
     executor: Executor | None = None,
+    reduce: bool = False,
 ) -> Result:
     """Run `program` in every schedule, those with the fewest switches first.
 
@@ -78,8 +81,14 @@ def explore(
     executor: any concurrent.futures.Executor; its workers share the schedules, and the result is
     the same with any number of them. They must be able to import `program`. What a worker that
     dies has not done is done in this process, and the result says so.
+
+    reduce: of the schedules that differ only in the order of independent steps, run one. For that,
+    fibers may share only sockets, other fibers and ``world.cell(value)``; ValueError if they reach
+    what could be changed otherwise. Without faults and without an executor.
     """
-    return search(partial(run, program), seed, at_most, faults, progress, executor)
+    if reduce and (faults or executor is not None):
+        raise ValueError("explore(reduce=True) is without faults= and without executor=")
+    return search(partial(run, program), seed, at_most, faults, progress, executor, reduce)
 
 
 def search(
@@ -89,6 +98,7 @@ def search(
     faults: Sequence[str],
     progress: Progress | bool | None,
     executor: Executor | None = None,
+    reduce: bool = False,
 ) -> Result:
     """Run every schedule of whatever `play` runs; the others are the options of `explore`."""
     at_most = MOST if at_most is None else at_most
@@ -98,7 +108,10 @@ def search(
     tell = telling(progress, "schedules")
     found = _Search(play, faults, at_most, tell, Workers(executor, play, "the program"))
     try:
-        found.all()
+        if reduce:
+            found.all_classes()
+        else:
+            found.all()
         if seed is not None and not found.complete:
             found.draw(seed)
         tell.end(*found.numbers())
@@ -147,7 +160,7 @@ class _Search:
         self.found = Found(keep=at_most - 1, sketched=SKETCHED)
         self.drawn = Drawn()
         self.here = 0  # schedules that were run in this process though there is an executor
-        self.interrupted = False
+        self.interrupted = self.reduced = False
         self._seed = 0
         self._play = play
         self._faults = faults
@@ -173,6 +186,11 @@ class _Search:
             self._run(islice(level, left), left)
             prefixes, found.prefixes = found.prefixes, []
             level = (tape for prefix in prefixes for tape in prefix.branches())
+
+    def all_classes(self) -> None:
+        """Run one of those schedules that differ only in the order of independent steps."""
+        self.reduced = True
+        run_awake(self._play, self.found, self._at_most, lambda: self._tell(*self.numbers()))
 
     def _run(self, level: Iterator[Tape], count: int) -> None:
         """Run these schedules, of which there are so many."""
@@ -222,7 +240,8 @@ class _Search:
         random = found.failing is None and drawn.failing is not None
         failing = drawn.failing if random else found.failing
         if failing is not None:
-            tape = self._simpler(tuple(failing)) if random else tuple(failing)
+            simplify = random or self.reduced
+            tape = self._simpler(tuple(failing)) if simplify else tuple(failing)
             trace, error, names = _told(self._play, tape, self._faults)
             if error is None:
                 raise not_the_same()
@@ -249,9 +268,10 @@ class _Search:
             passing,
             sample,
             self.interrupted,
-            not random,
+            not random and not (self.reduced and failure is not None and failure.switches),
             tuple(found.explored),
             self._workers.note(self.here),
+            self.reduced,
         )
 
     def _simpler(self, tape: tuple[int, ...]) -> tuple[int, ...]:

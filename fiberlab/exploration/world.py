@@ -23,6 +23,8 @@ from ..simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket
 from ..trace.trace import Trace
 from .choices import Choices, ChosenQueue
 from .faults import possible
+from .footprints import Cell, WatchedFiber, WatchedNetwork
+from .sharing import check_shared
 
 MOST_STEPS = 10_000
 """After so many steps a run counts as one that has no end."""
@@ -56,7 +58,8 @@ class World:
     def __init__(
         self, choices: Choices, faults: Sequence[str] = (), trace: Trace | None = None
     ) -> None:
-        self._network = SimulatedNetwork()
+        footprints = choices.footprints
+        self._network = SimulatedNetwork() if footprints is None else WatchedNetwork(footprints)
         self._network._events.choose = self._which_client
         self.clock: SimulatedClock = self._network.clock
         self._choices = choices
@@ -88,6 +91,10 @@ class World:
         """Return two sockets that are connected to each other."""
         return self._network.socketpair(latency, bandwidth)
 
+    def cell(self, value: Any = None) -> Cell:
+        """Return a value that fibers share, as ``cell.value``: see ``explore(reduce=True)``."""
+        return Cell(value, self._choices.footprints)
+
     def at_end(self, check: Check) -> None:
         """Have `check` called when all fibers have ended: it must not raise nor return false.
 
@@ -97,6 +104,8 @@ class World:
 
     def always(self, check: Check) -> None:
         """Have `check` called after each step too; as for `at_end`."""
+        if self._choices.footprints is not None:
+            check_shared(check)
         self._scheduler.checks.append(check)
         self._last.append(check)
 
@@ -135,19 +144,35 @@ class _Stepper(Scheduler):
             file=_NOWHERE,
         )
         self.checks: list[Check] = []
+        self.checking = False  # whether they are being called
+        self.footprints = choices.footprints
         self.acceptors: set[int] = set()
         self.begun: set[int] = set()
         self._choices = choices
         self._network = network
         self._faults = faults  # those that may still happen
 
+    def add(self, generator: FiberGenerator, name: str | None = None) -> Fiber:
+        """Make a fiber of `generator`; see Scheduler."""
+        fiber = super().add(generator, name)
+        if self.footprints is not None:
+            check_shared(generator)
+            self.footprints.write("fibers")  # its number depends on the order of the steps
+            fiber.__class__ = WatchedFiber
+        return fiber
+
     def run_once(self) -> None:
         """Resume one fiber, look at what must hold, poll, expire deadlines."""
         try:
             if self._faults:
                 self._maybe_a_fault()
+            parked, now = bool(self._parked), self._network.clock.now_ns()
             self.ready.passing = True
             self.run_ready()
+            if self.footprints is not None:
+                self._network.catch_up()  # closes what the step has dropped
+                if parked or self._parked or now != self._network.clock.now_ns():
+                    self.footprints.everything()  # each step wakes whatever is parked
             self._look()
             self.poll()
             self.expire()
@@ -166,8 +191,12 @@ class _Stepper(Scheduler):
         error = None if fiber is None else fiber.error
         if error is not None and not isinstance(error, (FiberCancelled, GeneratorExit)):
             raise Failed(error)
-        if self.checks and (broken := _first_broken(self.checks, "always")) is not None:
-            raise Failed(broken)
+        if self.checks:
+            self.checking = True
+            broken = _first_broken(self.checks, "always")
+            self.checking = False
+            if broken is not None:
+                raise Failed(broken)
         if self.ready.steps >= MOST_STEPS:
             raise Failed(RuntimeError(f"the program has not ended after {MOST_STEPS:,} steps"))
         if self._faults and fiber is not None:
