@@ -19,7 +19,8 @@ Where each word of that line lives. At the top, what a student reads, in this or
 Then a folder for each noun:
 
     io/            when a socket is ready: clock.py, poller.py, descriptors.py
-    simulation/    the same, computed: network.py, socket.py, connection.py, delivery.py, clock.py
+    simulation/    the same, computed: network.py, socket.py, connection.py, delivery.py, clock.py,
+                   trouble.py
     recording/     from the scheduler to a trace: reporter.py, watchdog.py, culprit_line.py,
                    data_age.py
     trace/         what happened: events.py, trace.py, file.py, line.py, packed.py
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
     from .report import compare, summarize, write_perfetto
     from .scheduler import Scheduler
     from .server import spawn
-    from .simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket
+    from .simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket, Trouble
     from .sockets import accept, connect, in_thread, recv_exactly, recv_until, send_all
     from .spans import Span, build_spans
     from .states import LEGAL_TRANSITIONS, FiberState
@@ -115,7 +116,7 @@ _HOMES = {
     "report": ("compare", "summarize", "write_perfetto"),
     "scheduler": ("Scheduler",),
     "server": ("spawn",),
-    "simulation": ("SimulatedClock", "SimulatedNetwork", "SimulatedSocket"),
+    "simulation": ("SimulatedClock", "SimulatedNetwork", "SimulatedSocket", "Trouble"),
     "sockets": ("accept", "connect", "in_thread", "recv_exactly", "recv_until", "send_all"),
     "spans": ("Span", "build_spans"),
     "states": ("LEGAL_TRANSITIONS", "FiberState"),
@@ -150,6 +151,7 @@ __all__ = [
     "Trace",
     "TraceError",
     "TraceEvent",
+    "Trouble",
     "__version__",
     "accept",
     "as_fiber",

@@ -19,7 +19,7 @@ from ..errors import Deadlock, FiberCancelled
 from ..fiber import Fiber, FiberGenerator, Handler
 from ..io import Address
 from ..scheduler import Scheduler
-from ..simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket
+from ..simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket, Trouble
 from ..trace.trace import Trace
 from .choices import Choices, ChosenQueue
 from .faults import possible
@@ -90,6 +90,10 @@ class World:
     ) -> tuple[SimulatedSocket, SimulatedSocket]:
         """Return two sockets that are connected to each other."""
         return self._network.socketpair(latency, bandwidth)
+
+    def suffer(self, trouble: Trouble) -> None:
+        """Let connections that are made from now on, and the clock, have trouble."""
+        self._network.suffer(trouble)
 
     def cell(self, value: Any = None) -> Cell:
         """Return a value that fibers share, as ``cell.value``: see ``explore(reduce=True)``."""

@@ -9,5 +9,6 @@ This folder knows no scheduler and no trace.
 from .clock import SimulatedClock
 from .network import SimulatedNetwork
 from .socket import SimulatedSocket
+from .trouble import Trouble
 
-__all__ = ["SimulatedClock", "SimulatedNetwork", "SimulatedSocket"]
+__all__ = ["SimulatedClock", "SimulatedNetwork", "SimulatedSocket", "Trouble"]

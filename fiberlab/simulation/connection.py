@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .delivery import Action, Events, Link, os_error
+from .trouble import Fate
 
 Address = tuple[str, int]
 
@@ -41,6 +42,7 @@ class End:
     receiver, sender: the fibers that wait to receive and to send here, or None.
     open: whether a socket, or a listener's queue, still holds this end. connected: whether
     the peer has answered. broken: reset or refused. error: an errno not yet reported, or 0.
+    fate: what befalls what it sends; None: nothing does.
     """
 
     _events: Events
@@ -55,6 +57,7 @@ class End:
     connected: bool = False
     broken: bool = False
     error: int = 0
+    fate: Fate | None = None
     # Receiving
     _inbox: bytearray = field(default_factory=bytearray)
     _received: int = 0  # bytes since the beginning
@@ -171,6 +174,8 @@ class End:
         if not self.open:
             self.abort(moment)
             return
+        if self.broken:
+            return  # it was on its way when the connection broke
         self._inbox += data
         self._received += len(data)
         if self._arrivals and self._arrivals[-1][1] == moment:
@@ -199,6 +204,8 @@ class End:
 
     def on_connected(self, moment: int, _: None) -> None:
         """Learn that the peer has taken the connection."""
+        if self.broken:
+            return
         self.connected = True
         self._events.notify(self.sender)
         self._pump(moment)
@@ -227,8 +234,14 @@ class End:
         return os_error(error)
 
     def _travel(self, now: int, action: Action, argument: Any) -> None:
-        """Call `action` at the peer, after the latency."""
-        if self.link.latency:
+        """Call `action` at the peer, after the latency and whatever befalls it."""
+        if self.fate is not None:
+            moment, arrives = self.fate.arrival(now, self.link.latency)
+            if arrives:
+                self._events.schedule(moment, action, argument)
+            else:
+                self._events.schedule(moment, self.on_reset, errno.ETIMEDOUT)
+        elif self.link.latency:
             self._events.schedule(now + self.link.latency, action, argument)
         else:
             action(now, argument)
@@ -270,6 +283,10 @@ class End:
         assert self.peer is not None
         self._room += len(segment)
         self._events.notify(self.sender)
+        if self.fate is not None and self.fate.breaks():
+            self.on_reset(now, errno.ECONNRESET)
+            self.peer.on_reset(now, errno.ECONNRESET)
+            return
         self._travel(now, self.peer.on_data, segment)
 
 

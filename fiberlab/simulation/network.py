@@ -10,7 +10,8 @@ spins on WAIT(0) until some moment comes holds the clock still for ever.
 
 Sockets behave as non-blocking TCP sockets on Linux do, with these simplifications: a connection
 is there for the server one latency after connect(), and for the client after two; a listener's
-queue has no bound; no packet is ever lost. How bytes travel stands in ``connection``.
+queue has no bound; nothing is lost unless ``trouble`` is asked for. How bytes travel stands in
+``connection``.
 
 What this module does not know: schedulers, and other threads (only `wake` may be called there).
 """
@@ -30,6 +31,7 @@ from .clock import SimulatedClock, check_number, nanoseconds_of
 from .connection import Address, End, Listener, pair
 from .delivery import Events, Link, os_error
 from .socket import SimulatedSocket
+from .trouble import Fate, Trouble, Weather
 
 __all__ = ["SimulatedClock", "SimulatedNetwork", "SimulatedSocket"]
 
@@ -40,11 +42,12 @@ FIRST_LISTEN_PORT, FIRST_CLIENT_PORT, END_OF_PORTS = 32_768, 49_152, 65_536
 class SimulatedNetwork:
     """Sockets in simulated time, and the poller that knows when they are ready.
 
-    buffer_bytes: the size of each send buffer and of each receive buffer.
+    buffer_bytes: the size of each send buffer and of each receive buffer. trouble: what goes wrong
+    with connections; None: nothing does.
     `clock` is the time by which it delivers; give both to the Scheduler.
     """
 
-    def __init__(self, *, buffer_bytes: int = 65_536) -> None:
+    def __init__(self, *, buffer_bytes: int = 65_536, trouble: Trouble | None = None) -> None:
         if not isinstance(buffer_bytes, int) or buffer_bytes < 1:
             raise ValueError(f"buffer_bytes is a whole number of bytes > 0, got {buffer_bytes!r}")
         self.clock = SimulatedClock()
@@ -59,6 +62,15 @@ class SimulatedNetwork:
         self._listeners: dict[Address, Listener] = {}
         self._filenos = count(FIRST_FILENO)
         self._clients = _client_addresses()
+        self._weather: Weather | None = None
+        if trouble is not None:
+            self.suffer(trouble)
+
+    def suffer(self, trouble: Trouble) -> None:
+        """Let the clock, and the connections that are made from now on, have `trouble`."""
+        if not isinstance(trouble, Trouble):
+            raise TypeError(f"trouble= needs a Trouble(seed=...), got {trouble!r}")
+        self._weather = Weather(trouble)
 
     # -- Sockets --------------------------------------------------------------
 
@@ -71,8 +83,7 @@ class SimulatedNetwork:
         limit.
         """
         link, first, second = _link(latency, bandwidth), next(self._clients), next(self._clients)
-        left = End(self._events, link, self._buffer_bytes, first, second)
-        right = End(self._events, link, self._buffer_bytes, second, first)
+        left, right = self._end(link, first, second), self._end(link, second, first)
         pair(left, right)
         left.connected = True
         return self.socket_of(left), self.socket_of(right)
@@ -103,13 +114,23 @@ class SimulatedNetwork:
         """
         now = self.catch_up()
         place, link = _check_address(address), _link(latency, bandwidth)
-        client = End(self._events, link, self._buffer_bytes, next(self._clients), place)
+        client = self._end(link, next(self._clients), place)
         sock = self.socket_of(client)
-        if link.latency:
+        if client.fate is not None:
+            moment, arrives = client.fate.arrival(now, link.latency)
+            if arrives:
+                self._events.schedule(moment, self._on_connect, client, place)
+            else:
+                self._events.schedule(moment, client.on_reset, errno.ETIMEDOUT)
+        elif link.latency:
             self._events.schedule(now + link.latency, self._on_connect, client, place)
         else:
             self._on_connect(now, client)
         return sock
+
+    def _end(self, link: Link, address: Address, peer: Address) -> End:
+        fate = None if self._weather is None else Fate(self._weather, address, peer)
+        return End(self._events, link, self._buffer_bytes, address, peer, fate=fate)
 
     def _on_connect(self, moment: int, client: End) -> None:
         """Let `client` reach the listener at its peer's address."""
@@ -118,7 +139,7 @@ class SimulatedNetwork:
         place = client.peer_address
         listener, server = self._listeners.get(place), None
         if listener is not None:
-            server = End(self._events, client.link, self._buffer_bytes, place, client.address)
+            server = self._end(client.link, place, client.address)
             listener.add(moment, server)
         client.answer(moment, server)
 
@@ -174,6 +195,8 @@ class SimulatedNetwork:
         """
         now = self.catch_up()
         end = None if timeout is None else now + max(0, timeout)
+        if timeout and self._weather is not None:
+            end = now + timeout + self._weather.late()
         while not (ready := self._take_ready()) and not self._woken:
             if not self.advance(end):
                 raise Deadlock.on_sockets(self._waiters)
