@@ -108,7 +108,12 @@ def program_of(fibers, world, states):
         first.append(
             world.add(body(number, tuple(operations), world.clock, parent), f"fiber {number}")
         )
-    states.append(lambda: ([c.value for c in (a, b, *seen)], list(listed.value), left_in(theirs)))
+
+    def state():
+        assert ours.fileno() > 0  # it must live on: else the end of the stream comes some day
+        return [cell.value for cell in (a, b, *seen)], list(listed.value), left_in(theirs)
+
+    states.append(state)
 
 
 def left_in(sock):

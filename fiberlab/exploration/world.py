@@ -170,13 +170,11 @@ class _Stepper(Scheduler):
         try:
             if self._faults:
                 self._maybe_a_fault()
-            parked, now = bool(self._parked), self._network.clock.now_ns()
+            now = self._network.clock.now_ns()
             self.ready.passing = True
             self.run_ready()
             if self.footprints is not None:
-                self._network.catch_up()  # closes what the step has dropped
-                if parked or self._parked or now != self._network.clock.now_ns():
-                    self.footprints.everything()  # each step wakes whatever is parked
+                self._note_what_was_touched(now)
             self._look()
             self.poll()
             self.expire()
@@ -188,6 +186,18 @@ class _Stepper(Scheduler):
         except BaseException:
             self.ready.over = True
             raise
+
+    def _note_what_was_touched(self, now: int) -> None:
+        """Note what the step, which began at `now`, has touched besides what fibers name."""
+        assert self.footprints is not None
+        self._network.catch_up()  # closes what the step has dropped
+        if now != self._network.clock.now_ns():
+            self.footprints.everything()
+        # Each step wakes whatever is parked, so these change places with each other: after either
+        # one all are awake. A step that parks cannot change places with any.
+        self.footprints.read("parked")
+        if self.ready.last in self._parked:
+            self.footprints.write("parked")
 
     def _look(self) -> None:
         """Raise Failed if the step has shown a failure."""
