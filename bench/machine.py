@@ -12,7 +12,7 @@ import resource
 import time
 from pathlib import Path
 
-PEERS = ("uvloop", "trio", "curio", "gevent")
+PEERS = ("uvloop", "trio", "curio", "gevent", "viztracer")
 """The packages of the extra ``bench``."""
 
 

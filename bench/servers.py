@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from fiberlab import RECV, SEND, Scheduler, Trace
+from fiberlab.elsewhere.asyncio_ import run as run_asyncio
 from fiberlab.sockets import accept_all
 
 from .client import RESPONSE
@@ -276,6 +277,40 @@ def asyncio_streams(listener: socket.socket, http: bool) -> None:
     _run_streams(asyncio.new_event_loop(), listener, http)
 
 
+def asyncio_recorded(listener: socket.socket, http: bool) -> None:
+    """asyncio's streams, recorded by fiberlab."""
+    _record_streams(listener, http, Trace())
+
+
+def asyncio_recorded_cpu(listener: socket.socket, http: bool) -> None:
+    """asyncio's streams, recorded by fiberlab with the processor time of each step."""
+    _record_streams(listener, http, Trace(cpu=True))
+
+
+def _record_streams(listener: socket.socket, http: bool, trace: Trace) -> None:
+    async def serve() -> None:
+        streams = _stream_http if http else _stream_echo
+        server = await asyncio.start_server(streams, sock=listener, backlog=4096)
+        await server.serve_forever()
+
+    run_asyncio(serve(), trace)
+
+
+def asyncio_debug(listener: socket.socket, http: bool) -> None:
+    """asyncio's streams in asyncio's debug mode, which names steps of 100 ms."""
+    loop = asyncio.new_event_loop()
+    loop.set_debug(True)
+    _run_streams(loop, listener, http)
+
+
+def viztracer(listener: socket.socket, http: bool) -> None:
+    """asyncio's streams under viztracer, which records each call."""
+    from viztracer import VizTracer
+
+    with VizTracer(log_async=True, verbose=0):
+        _run_streams(asyncio.new_event_loop(), listener, http)
+
+
 def uvloop_protocol(listener: socket.socket, http: bool) -> None:
     """uvloop, in C, with a Protocol."""
     import uvloop
@@ -393,4 +428,13 @@ SERVERS: dict[str, Server] = {
 }
 """By name, in the order of the tables; the limit first."""
 
-ALL_SERVERS = {**SERVERS, "no-sites": no_sites}
+WATCHED: dict[str, Server] = {
+    "asyncio-streams": asyncio_streams,
+    "asyncio-recorded": asyncio_recorded,
+    "asyncio-recorded-cpu": asyncio_recorded_cpu,
+    "asyncio-debug": asyncio_debug,
+    "viztracer": viztracer,
+}
+"""One server, watched by nobody and by others; the first is what they cost beside."""
+
+ALL_SERVERS = {**SERVERS, **WATCHED, "no-sites": no_sites}

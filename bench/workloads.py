@@ -15,7 +15,7 @@ from . import kinds
 from .fibers import ALL_SWITCHERS, SLEEPERS, SWITCHERS
 from .kinds import Bench, Sample
 from .machine import PEERS
-from .servers import ALL_SERVERS, SERVERS
+from .servers import ALL_SERVERS, SERVERS, WATCHED
 
 Measure = Callable[[Bench, str, int], Sample]
 
@@ -113,6 +113,14 @@ WORKLOADS: dict[str, Workload] = {
         ),
         _cases("switch, {:,} fibers", kinds.switch, 1000),
         limit="no-sites",
+    ),
+    "watched": Workload(
+        "what it costs to watch an asyncio server",
+        MICROSECONDS,
+        tuple(WATCHED),
+        _cases("echo, {:,} connections", kinds.echo, 100),
+        _cases("echo, {:,} connections", kinds.echo, 10),
+        limit="asyncio-streams",
     ),
     "events": Workload(
         "memory of an event in a trace",
