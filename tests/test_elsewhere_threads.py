@@ -87,6 +87,14 @@ def test_a_thread_in_a_known_call_waits_there_at_its_own_line():
     assert f"test_elsewhere_threads.py:{first + 1}" in {e.src for e in trace if e.ev == "yield"}
 
 
+def test_a_call_that_was_made_often_is_seen_like_the_first():
+    def sleeps():
+        for seconds in (*[0] * 50, 0.1):
+            time.sleep(seconds)
+
+    assert time_in(sampled(sleeps), "sleeps")[0] is FiberState.SLEEP
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a thread's processor time")
 def test_threads_that_compute_ran_and_may_run_at_once():
     def computes():

@@ -135,7 +135,8 @@ def _real(filename: str) -> str:
 
 # -- What it was calling -------------------------------------------------------
 
-_CALLS = {number for name, number in dis.opmap.items() if name.startswith("CALL")}
+# In Python 3.11 a call that was made often is under way in the instruction before, PRECALL.
+_CALLS = {number for name, number in dis.opmap.items() if name.startswith(("CALL", "PRECALL"))}
 
 
 def _call(line: Line) -> str:
