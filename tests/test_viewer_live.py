@@ -210,12 +210,11 @@ def test_the_stall_is_in_the_next_picture_after_the_watchdog_has_seen_it():
     ):
         client.sendall(b"x")
         try:
-            while (ahead := trace.under_way) is None or not ahead()[1]:
+            while (ahead := trace.under_way) is None or not ahead().stalls:
                 time.sleep(0.001)
             header, columns = unpacked(ask(server.live_url, "run")[1])
         finally:
             release.set()
-        client.shutdown(socket.SHUT_WR)
 
     [held] = columns["heldSpan"]
     assert header["fibers"][columns["row"][held]]["name"] == "blocker-2"
@@ -228,3 +227,27 @@ def test_only_a_trace_can_be_shown_live():
 
     with pytest.raises(TypeError, match="shows a Trace"), serving(quiet, trace=print, live=True):
         pass
+
+
+@pytest.mark.posix
+def test_a_step_that_computes_is_blamed_while_it_computes():
+    def hog(sock, _address):
+        yield RECV(sock)
+        while not ended.is_set():
+            pass
+
+    ended, trace = threading.Event(), Trace(stall_after=0.02, cpu=True)
+    with (
+        serving(hog, trace=trace, live=True) as server,
+        socket.create_connection(server.address, timeout=20) as client,
+    ):
+        client.sendall(b"x")
+        try:
+            findings, given_up = [], time.monotonic() + 20
+            while not any("computing at" in each["text"] for each in findings):
+                findings = unpacked(ask(server.live_url, "run")[1])[0]["findings"]
+                assert time.monotonic() < given_up, findings
+        finally:
+            ended.set()
+
+    assert [each["row"] for each in findings][:1] == [1]

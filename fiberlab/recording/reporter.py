@@ -11,6 +11,7 @@ scheduler has no reporter at all: then each place that would report costs one te
 from __future__ import annotations
 
 import platform
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -23,7 +24,7 @@ from ..io.clock import Clock, RealClock
 from ..io.descriptors import number_of
 from ..trace.events import EV, FID, SCHEMA, Row, TraceEvent
 from ..trace.line import plain
-from ..trace.trace import Trace
+from ..trace.trace import Trace, UnderWay
 from ..waits import RECV, SEND, WAIT, Wait
 from .data_age import waited_ns
 from .watchdog import Watchdog
@@ -50,7 +51,7 @@ class Reporter:
         self._steps = 0
         self._step_began: int | None = None
         self._stepping = 0  # the id of the fiber whose step it is
-        self._cpu_began = 0
+        self._cpu_began = self._thread = 0
         self._cpu = self._trace is not None and self._trace.cpu
         self._watchdog: Watchdog | None = None
         # If `hidden` is asked for: what each fiber waits for, by id, until its wake.
@@ -77,6 +78,7 @@ class Reporter:
             self._watchdog = Watchdog(self._running, self._trace.stall_after)
             self._watchdog.start()
         self._begun, self._stopped = self._now(), False
+        self._thread = threading.get_ident()
         if self._trace is not None and watched:
             self._trace.under_way = self.under_way
         wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
@@ -194,22 +196,27 @@ class Reporter:
         """The poller has answered: `n` fibers can go on."""
         self._record((self._t(), "polled", 0, n))
 
-    def under_way(self) -> tuple[int, list[Row]]:
-        """Return the time since the run began, and what was seen of the step that still runs.
-
-        The latter are rows of `stall` that will be recorded when the step ends. From any thread.
-        """
+    def under_way(self) -> UnderWay:
+        """Tell what is not recorded yet, as `Trace.under_way` promises; from any thread."""
         step, began, dog = self._stepping, self._step_began, self._watchdog
-        rows: list[Row] = []
-        if began is not None and dog is not None:
-            rows = [
-                (each.seen - self._begun, "stall", step, each.src, each.func, each.seen - began)
-                for each in dog.sightings()
-                if each.seen >= began
-            ]
-        # Another step may have begun meanwhile.
-        same = step == self._stepping and began == self._step_began
-        return self._now() - self._begun, rows if same else []
+        if began is None or dog is None:
+            return UnderWay(self._now() - self._begun, [], None)
+        stalls: list[Row] = [
+            (each.seen - self._begun, "stall", step, each.src, each.func, each.seen - began)
+            for each in dog.sightings()
+            if each.seen >= began
+        ]
+        cpu = self._cpu_so_far() if self._cpu else None
+        if began != self._step_began:  # another step has begun meanwhile
+            stalls, cpu = [], None
+        return UnderWay(self._now() - self._begun, stalls, cpu)
+
+    def _cpu_so_far(self) -> int | None:
+        """Return the processor time of the step that runs, where a thread can ask for another's."""
+        if not hasattr(time, "pthread_getcpuclockid"):
+            return None
+        clock = time.pthread_getcpuclockid(self._thread)
+        return time.clock_gettime_ns(clock) - self._cpu_began
 
     # -- What was recorded, for `endings` --------------------------------------
 

@@ -40,16 +40,18 @@ _LEGAL = [{after.code for after in LEGAL_TRANSITIONS[before]} for before in STAT
 _RECV = FiberState.RECV.code
 
 
-def build_spans(trace: Story, *, until: int = 0) -> Spans:
+def build_spans(trace: Story, *, until: int = 0, cpu: int | None = None) -> Spans:
     """Make spans of a Trace, or of any events in order; Spans are returned as they are.
 
     A span that is open when the trace ends is closed there and is `unfinished`. until: a run that
-    goes on has come so far, in nanoseconds, even if its last event was before. Raises TraceError
-    if a fiber does what no fiber can do, such as running when it is done.
+    goes on has come so far, in nanoseconds, even if its last event was before; cpu: the processor
+    time of the step that it is in. Raises TraceError if a fiber does what no fiber can do, such as
+    running when it is done.
     """
     if isinstance(trace, Spans):
         return trace
     builder = _Builder(rows_of(trace), until)
+    builder.spans.cpu_so_far = cpu
     builder.spans.dropped = trace.dropped if isinstance(trace, Trace) else 0
     try:
         return builder.build()

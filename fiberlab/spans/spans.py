@@ -101,6 +101,7 @@ class Spans:
     what was measured: what came before the wait, its own fiber had left there.
     handed: the numbers of the rows in which a fiber woke another one.
     begin, finish: the first and last time recorded. dropped: how many events are missing.
+    cpu_so_far: the processor time of the step that has not ended, None if it is not known.
     origin: the moment of the run, in nanoseconds, from which all these times count; events
     themselves count from the run's beginning.
     """
@@ -118,6 +119,7 @@ class Spans:
         self.hidden: Table[tuple[int, int]] = Table(2, tuple)
         self.handed = array("i")
         self.begin = self.finish = self.dropped = self.origin = 0
+        self.cpu_so_far: int | None = None
         self.header: dict[str, Any] = {}
         self._of_row: list[array[int]] | None = None
         self._annotations: array[int] | None = None
@@ -133,7 +135,8 @@ class Spans:
         state = self.state[index]
         known: dict[str, Any] = {}
         if state == RUNNING:
-            known = {"src": ended.get("src"), "step": begun.get("step"), "cpu": ended.get("cpu")}
+            cpu = ended.get("cpu") if self.last[index] >= 0 else self.cpu_so_far
+            known = {"src": ended.get("src"), "step": begun.get("step"), "cpu": cpu}
         elif state == READY:
             known = {key: begun.get(key) for key in ("why", "by", "late", "hidden")}
         else:

@@ -14,7 +14,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from .events import (
     EV,
@@ -27,6 +27,18 @@ from .file import FileLimits, Progress, read_rows, write_rows
 from .packed import PackedRows
 
 _time_of = itemgetter(T)
+
+
+class UnderWay(NamedTuple):
+    """What is not recorded yet of a run that goes on.
+
+    now: nanoseconds since it began. stalls: rows of the step that still runs, to be recorded when
+    it ends. cpu: nanoseconds of processor time of that step so far; None: not known.
+    """
+
+    now: int
+    stalls: list[Row]
+    cpu: int | None
 
 
 class Trace:
@@ -67,9 +79,8 @@ class Trace:
         self.unfinished = False
         self.cost: int | None = None
         """Nanoseconds that recording took, estimated at the end of the run; None: not known."""
-        self.under_way: Callable[[], tuple[int, list[Row]]] | None = None
-        """While a run in real time goes on, tells what is not recorded yet: the time since the run
-        began, and the `stall` rows of the step that still runs. Any thread may call it."""
+        self.under_way: Callable[[], UnderWay] | None = None
+        """While a run in real time goes on, tells what is not recorded yet; from any thread."""
         self.rows: list[Row] | PackedRows = []
         self._kept: list[Row] = []
 

@@ -81,7 +81,7 @@ class Feed:
     def spans(self) -> Spans:
         """Return the spans of what is shown now."""
         ahead = self.trace.under_way
-        now, stalls = (0, []) if ahead is None else ahead()
+        now, stalls, cpu = (0, [], None) if ahead is None else ahead()
         self._catch_up()
         # A step that has ended meanwhile has its stalls recorded.
         stalls = [row for row in stalls if row not in self.recent]
@@ -89,7 +89,7 @@ class Feed:
         parts = chain(first, self.named.values(), self.moved.values(), self.recent, stalls)
         shown = Trace()
         shown.rows = sorted(parts, key=itemgetter(T))
-        return build_spans(shown, until=now)
+        return build_spans(shown, until=now, cpu=cpu)
 
     def _catch_up(self) -> None:
         """Take the events that are new."""
