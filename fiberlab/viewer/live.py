@@ -48,7 +48,7 @@ const look = async () => {
   if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
   return new Uint8Array(await answer.arrayBuffer());
 };
-window.viewer = await mount(document.querySelector("#viewer"), [await look()], { live: true });
+window.viewer = await mount(document.querySelector("#run"), [await look()], { live: true });
 for (let alive = true; alive; ) {
   const asked = performance.now();
   try {

@@ -39,7 +39,7 @@ body {{ margin: 0; }}
 </style>
 </head>
 <body>
-<main id="viewer">This page needs a browser of 2023 or later, with JavaScript.</main>
+<main id="run">This page needs a browser of 2023 or later, with JavaScript.</main>
 {pictures}
 <script type="module">
 {script}
@@ -52,7 +52,7 @@ _ALLOWED = "script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 _START = """\
 const unpack = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 const pictures = [...document.querySelectorAll("script[type='application/octet-stream']")];
-const root = document.querySelector("#viewer");
+const root = document.querySelector("#run");
 window.viewer = await mount(root, pictures.map((each) => unpack(each.textContent)));
 """
 
