@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,19 @@ DATA = Path(__file__).resolve().parent.parent / "data"
 
 
 def unpacked(picture: bytes) -> tuple[dict, dict[str, tuple]]:
-    """Return the header and the columns of a picture, as the format is described."""
-    raw = zlib.decompress(picture)
-    length = int.from_bytes(raw[:4], "little")
-    header = json.loads(raw[4 : 4 + length])
-    at, columns = 4 + length, {}
-    for name, kind, count in header["columns"]:
-        at += -at % 8
-        size = struct.calcsize(kind) * count
-        columns[name] = struct.unpack(f"{count}{kind}", raw[at : at + size])
-        at += size
+    """Return the headers and the columns of a picture, as the format is described."""
+    length = int.from_bytes(picture[:4], "little")
+    header, columns = {}, {}
+    for part in (picture[4 : 4 + length], picture[4 + length :]):
+        raw = zlib.decompress(part)
+        at = 4 + int.from_bytes(raw[:4], "little")
+        header.update(json.loads(raw[4:at]))
+        for name, kind, count, steps in header["columns"]:
+            at += -at % 8
+            size = struct.calcsize(kind) * count
+            numbers = struct.unpack(f"{count}{kind}", raw[at : at + size])
+            columns[name] = tuple(accumulate(numbers)) if steps else numbers
+            at += size
     return header, columns
 
 
@@ -151,7 +155,7 @@ def test_a_picture_holds_the_columns_of_the_spans(path):
     assert rows == [spans.lives[row].id for row in spans.row]
     assert columns["state"] == tuple(spans.state)
     assert columns["start"] == tuple(spans.start)
-    assert columns["end"] == tuple(spans.end)
+    assert columns["first"] == tuple(spans.first)
     assert columns["eventTime"] == tuple(row[0] for row in spans.rows)
 
 

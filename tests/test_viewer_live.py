@@ -217,7 +217,7 @@ def test_the_stall_is_in_the_next_picture_after_the_watchdog_has_seen_it():
 
     [held] = columns["heldSpan"]
     assert header["fibers"][columns["row"][held]]["name"] == "blocker-2"
-    assert header["texts"][columns["heldLabel"][0]].startswith("test_viewer_live.py:")
+    assert header["heldLabels"][0].startswith("test_viewer_live.py:")
 
 
 def test_only_a_trace_can_be_shown_live():

@@ -276,6 +276,17 @@ def test_after_each_event_the_page_knows_what_the_stepper_knows(page, name):
     assert seen == known
 
 
+def test_each_span_ends_where_python_says(page):
+    trace = recorded("replicator-joined")
+    browser = page(trace)
+
+    ends = browser.execute_script(
+        "const run = viewer.runs[0]; return [...run.place].map((place) => run.end[place])"
+    )
+
+    assert ends == list(build_spans(trace).end)
+
+
 @pytest.mark.parametrize("name", ["blocker", "crash", "deadlock", "late-timers", "slow-reader"])
 def test_the_page_says_of_each_event_what_python_says(page, name):
     trace = recorded(name)

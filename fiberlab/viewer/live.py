@@ -52,7 +52,7 @@ window.viewer = await mount(document.querySelector("#run"), [await look()], { li
 for (let alive = true; alive; ) {
   const asked = performance.now();
   try {
-    viewer.renew(await readRun(await look()));
+    viewer.renew(await (await readRun(await look())).complete());
   } catch {
     alive = false;
     viewer.ended();

@@ -50,7 +50,8 @@ body {{ margin: 0; }}
 """
 _ALLOWED = "script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 _START = """\
-const unpack = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+const byHand = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+const unpack = (text) => Uint8Array.fromBase64?.(text) ?? byHand(text);
 const pictures = [...document.querySelectorAll("script[type='application/octet-stream']")];
 const root = document.querySelector("#run");
 window.viewer = await mount(root, pictures.map((each) => unpack(each.textContent)));

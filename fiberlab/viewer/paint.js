@@ -33,7 +33,8 @@ export class Inks {
     this.dark = dark;
     this.looks = looks;
     this.states = states.slice(0, -1).map((name) => ({ ...looks[name], ink: this.ink(looks[name]) }));
-    this.packed = this.states.map((look) => pack(look.ink === "none" ? this.edge(look) : look.ink));
+    const solid = (look) => pack(look.ink === "none" ? this.edge(look) : look.ink);
+    this.packed = Uint32Array.from(this.states, solid);
     this.text = dark ? "#e8e8e8" : "#222222";
     this.faint = dark ? "#555555" : "#bbbbbb";
     this.patterns = new Map();
@@ -43,6 +44,18 @@ export class Inks {
   }
   edge(look) {
     return this.dark ? look.dark[1] : look.edge;
+  }
+
+  /** Return an empty sheet of pixels, with a row to spare above and below; it is used again. */
+  sheet(width, height) {
+    if (this.last?.width !== width || this.last.height !== height) {
+      const canvas = new OffscreenCanvas(width, height + 2 * ROW);
+      const picture = new ImageData(width, height + 2 * ROW);
+      const pixels = new Uint32Array(picture.data.buffer);
+      this.last = { width, height, canvas, context: canvas.getContext("2d"), picture, pixels };
+    }
+    this.last.pixels.fill(0);
+    return this.last;
   }
 
   /** Return the hatch of a look as a pattern to fill with. */
@@ -73,18 +86,17 @@ export class Inks {
 export function paintHead(context, run, scale, inks) {
   context.clearRect(0, 0, scale.width, QUEUE + POLLS);
   const { depthTime, depthLength, pollStart, pollEnd } = run.columns;
+  const shown = upper(depthTime, scale.end, 0, depthTime.length) - upper(depthTime, scale.begin, 0, depthTime.length);
+  const [times, lengths] = run.depth(shown > 100 * scale.width);
   run.deepest ??= depthLength.reduce((a, b) => Math.max(a, b), 1);
   const high = new Float64Array(scale.width);
-  let now = 0;
-  for (let i = 0; i < depthTime.length; i++) {
-    const from = scale.x(depthTime[i]), to = i + 1 < depthTime.length ? scale.x(depthTime[i + 1]) : scale.x(run.finish);
-    if (to < 0) continue;
-    if (from >= scale.width) break;
-    now = depthLength[i];
-    if (now) {
-      const last = Math.min(scale.width - 1, Math.max(from | 0, Math.ceil(to) - 1));
-      for (let x = Math.max(0, from | 0); x <= last; x++) if (high[x] < now) high[x] = now;
-    }
+  const count = times.length;
+  const { begin, width } = scale, share = 1 / scale.pixel;
+  let from = 0; // the first pixel of a stretch in which the queue keeps its length
+  for (let i = Math.max(0, upper(times, begin, 0, count) - 1); i < count && from < width; i++) {
+    from = Math.max(0, (times[i] - begin) * share) | 0;
+    const length = lengths[i], to = ((i + 1 < count ? times[i + 1] : run.finish) - begin) * share;
+    for (let x = from; x < width && (x === from || x < to); x++) if (high[x] < length) high[x] = length;
   }
   context.fillStyle = inks.states[run.ready].ink;
   for (let x = 0; x < scale.width; x++) {
@@ -93,7 +105,7 @@ export function paintHead(context, run, scale, inks) {
   }
   context.fillStyle = inks.ink(run.looks.polling);
   let drawn = -1; // neighbours with less than a pixel between them are one bar
-  for (let i = 0; i < pollStart.length; i++) {
+  for (let i = upper(pollEnd, scale.begin, 0, pollEnd.length); i < pollStart.length; i++) {
     const from = scale.x(pollStart[i]), to = scale.x(pollEnd[i]);
     if (to < 0 || to <= drawn) continue;
     if (from > scale.width) break;
@@ -140,19 +152,22 @@ export function paintRows(context, run, scale, inks, top, height, marked) {
 
 function paintSpans(context, view) {
   const { run, scale, inks } = view, width = scale.width;
+  // Here a million spans are looked at in each frame: no calls, and nothing is looked up twice.
+  const { start, end, state: states, running } = run, { begin } = scale, share = 1 / scale.pixel;
   const kinds = inks.states.length;
   const bars = inks.states.map(() => []);
   const shares = new Float64Array(width * kinds);
-  let picture = null;
+  let sheet = null;
   for (let row = view.from; row < view.to; row++) {
     const y = view.middle(row);
     let merged = false;
-    for (let i = run.firstAfter(row, scale.begin - 1); i < run.from[row + 1]; i++) {
-      let a = scale.x(run.start[i]);
+    const last = run.from[row + 1];
+    for (let i = run.firstAfter(row, begin - 1); i < last; i++) {
+      let a = (start[i] - begin) * share;
       if (a >= width) break;
-      const state = run.state[i];
+      const state = states[i];
       // A step that took no time, since the clock was simulated, is seen all the same.
-      let b = scale.x(run.end[i] + (state === run.running ? 1 : 0));
+      const b = (end[i] - begin) * share + (state === running ? share : 0);
       if (b <= 0 || b <= a) continue;
       if (b - a >= 1) {
         bars[state].push(Math.max(a, -4), y, Math.min(b, width + 4));
@@ -165,41 +180,35 @@ function paintSpans(context, view) {
       if (b > pixel + 1 && pixel + 1 < width) shares[(pixel + 1) * kinds + state] += b - pixel - 1;
     }
     if (merged) {
-      picture ??= new ImageData(width, view.height);
-      stack(picture, shares, run.looks.stacked, inks.packed, Math.round(y));
+      sheet ??= inks.sheet(width, view.height);
+      stack(sheet, shares, run.looks.stacked, inks.packed, Math.round(y));
       shares.fill(0);
     }
   }
-  if (picture !== null) blend(context, picture);
+  if (sheet !== null) {
+    sheet.context.putImageData(sheet.picture, 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(sheet.canvas, 0, -ROW);
+  }
   inks.states.forEach((look, state) => paintBars(context, bars[state], look, look.ink, inks));
 }
 
-/** Put pixels under what is drawn later, whatever the canvas is scaled by. */
-function blend(context, picture) {
-  const sheet = new OffscreenCanvas(picture.width, picture.height);
-  sheet.getContext("2d").putImageData(picture, 0, 0);
-  context.imageSmoothingEnabled = false;
-  context.drawImage(sheet, 0, 0);
-}
-
 /** Colour each pixel of a row by the shares of the states in it, the tallest states lowest. */
-function stack(picture, shares, order, packed, y) {
-  const pixels = new Uint32Array(picture.data.buffer), kinds = packed.length;
-  const bottom = y + MERGED / 2 - 1;
-  for (let x = 0; x < picture.width; x++) {
+function stack({ pixels, width }, shares, order, packed, y) {
+  const kinds = packed.length, bottom = (y + MERGED / 2 - 1 + ROW) * width;
+  for (let x = 0; x < width; x++) {
+    const first = x * kinds;
     let total = 0;
-    for (let state = 0; state < kinds; state++) total += shares[x * kinds + state];
-    if (!total) continue;
-    let sum = 0, level = 0;
-    for (const state of order) {
-      const share = shares[x * kinds + state];
-      if (!share) continue;
+    for (let state = 0; state < kinds; state++) total += shares[first + state];
+    if (total === 0) continue;
+    let sum = 0, level = 0, at = bottom + x;
+    for (let k = 0; k < kinds; k++) {
+      const state = order[k], share = shares[first + state];
+      if (share === 0) continue;
       sum += share;
-      const upto = Math.min(MERGED, Math.max(level + 1, Math.round((sum / total) * MERGED)));
-      for (; level < upto; level++) {
-        const line = bottom - level;
-        if (line >= 0 && line < picture.height) pixels[line * picture.width + x] = packed[state];
-      }
+      // A state that is there at all has a level.
+      const upto = Math.min(MERGED, Math.max(level + 1, (sum / total) * MERGED + 0.5) | 0);
+      for (const ink = packed[state]; level < upto; level++, at -= width) pixels[at] = ink;
     }
   }
 }
@@ -300,7 +309,7 @@ function paintHeld(context, view) {
     context.strokeStyle = ink;
     context.lineWidth = 1.4;
     context.strokeRect(a, y - half, b - a, 2 * half);
-    view.held.push({ a, b, y, ink, text: run.texts[c.heldLabel[i]], length: run.end[span] - run.start[span] });
+    view.held.push({ a, b, y, ink, text: run.heldLabels[i], length: run.end[span] - run.start[span] });
   }
 }
 
@@ -335,6 +344,7 @@ function paintMarks(context, view) {
 /** Draw who woke whom: of all if they are few, else of one row. Returns how many are not drawn. */
 function paintArrows(context, view, chosen) {
   const { run, scale, inks } = view, c = run.columns, wanted = [];
+  if (!run.events) return 0;
   const from = run.eventAt(scale.begin), to = run.eventAt(scale.end);
   const wakes = chosen < 0 ? c.handed : c.wakes, limit = chosen < 0 ? MOST_ARROWS : MOST_OF_ONE;
   let count = 0;

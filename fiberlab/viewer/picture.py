@@ -3,9 +3,12 @@
 The rule kept here: what is shown is found here, by the code that figures and sentences use. The
 page only draws it. Text of a trace is text in it, never markup.
 
-The bytes are compressed with zlib. Inside: the length of a header (4 bytes, little-endian), the
-header as JSON, zeros up to a multiple of 8, and the columns, each from a multiple of 8 on. The
-header says which columns there are; times are floats of nanoseconds, exact up to 104 days.
+The bytes are the length of a first part (4 bytes, little-endian), that part, and a second one. The
+first has what is drawn, so that a page can draw it before it reads the second, the events. Each
+part is compressed with zlib. Inside: the length of a header (4 bytes), the header as JSON, zeros up
+to a multiple of 8, and the columns, each from a multiple of 8 on. The header says which columns
+there are. Times are nanoseconds, exact up to 104 days. The spans of a fiber tile its
+life, so each ends where the next one starts.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import json
 import zlib
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from operator import sub
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,15 +44,34 @@ _MOST = 1 << 62  # of a number that came from a file, and may be of any size
 
 
 class Column(NamedTuple):
-    """Numbers of one kind: their name, and an array of i (4 bytes), d (8 bytes) or B (one)."""
+    """Numbers of one kind: their name, and an array of i (4 bytes), d (8 bytes) or B (one).
+
+    steps: each but the first is the difference to the one before.
+    """
 
     name: str
     numbers: Any
+    steps: bool = False
+
+    @classmethod
+    def of(cls, name: str, numbers: Iterable[int], steps: bool = False) -> Column:
+        """Choose the smaller kind that holds whole numbers."""
+        kept = list(numbers)
+        try:
+            return cls(name, array("i", kept), steps)
+        except OverflowError:
+            return cls(name, array("d", kept), steps)
+
+    @classmethod
+    def of_times(cls, name: str, times: Sequence[int]) -> Column:
+        """Keep times that follow each other closely: their differences are small."""
+        return cls.of(name, map(sub, times, chain([0], times)), steps=True)
 
     @property
-    def kind(self) -> str:
-        """The typecode of its array."""
-        return "B" if isinstance(self.numbers, (bytes, bytearray)) else self.numbers.typecode
+    def head(self) -> list[Any]:
+        """Its name, the typecode of its array, its length and whether it has steps."""
+        kind = "B" if isinstance(self.numbers, bytes) else self.numbers.typecode
+        return [self.name, kind, len(self.numbers), self.steps]
 
 
 def pack(
@@ -56,23 +80,24 @@ def pack(
     title: str = "",
     source: bool = False,
     folders: Sequence[Path] = (),
-    level: int = 6,
+    level: int = 1,
 ) -> bytes:
     """Return the bytes that the viewer reads.
 
     title: what the run is called. source: put the lines that the trace names into it; folders:
-    where those of a trace from disk are looked for. level: how hard zlib tries.
+    where those of a trace from disk are looked for. level: how hard zlib tries, 1 to 9.
     """
-    spans = build_spans(trace)
-    picture = _Picture(spans)
-    columns = picture.columns()
-    header = {**picture.header(), "title": printable(title), "texts": list(picture.numbers)}
-    header["source"] = quoted(spans, picture.lines, folders) if source else {}
-    return _bytes(header, columns, level)
+    picture = _Picture(build_spans(trace))
+    first = _part({**picture.header(), "title": printable(title)}, picture.columns(), level)
+    events = picture.events()
+    told: dict[str, Any] = {"texts": list(picture.numbers), "source": {}}
+    if source:
+        told["source"] = quoted(picture.spans, picture.lines, folders)
+    return len(first).to_bytes(4, "little") + first + _part(told, events, level)
 
 
-def _bytes(header: dict[str, Any], columns: list[Column], level: int) -> bytes:
-    header["columns"] = [[each.name, each.kind, len(each.numbers)] for each in columns]
+def _part(header: dict[str, Any], columns: list[Column], level: int) -> bytes:
+    header["columns"] = [each.head for each in columns]
     text = json.dumps(header, separators=(",", ":")).encode()
     parts: list[Any] = [len(text).to_bytes(4, "little"), text, bytes(-(4 + len(text)) % _ALIGNED)]
     for column in columns:
@@ -89,11 +114,13 @@ class _Picture:
         self.order = list(self.depths)
         self.place_of = {row: place for place, row in enumerate(self.order)}
         self.places = {spans.lives[row].id: place for row, place in self.place_of.items()}
+        self.held, unblamed = long_steps_shown(spans, _STALLED)
+        self.marked = {**self.held, **unblamed}  # step -> what stands beside it
         self.numbers: dict[str, int] = {}  # text -> its number
         self.lines: set[str] = set()  # the places in sources that are named
 
     def header(self) -> dict[str, Any]:
-        """Return what is no column."""
+        """Return what is drawn and is no column."""
         spans = self.spans
         return {
             "version": VERSION,
@@ -107,29 +134,25 @@ class _Picture:
             "running": RUNNING,
             "templates": list(TEMPLATES.values()),
             "fibers": [self._fiber(row) for row in self.order],
+            "heldLabels": list(self.marked.values()),
             "findings": self._findings(),
             "marks": self._marks(),
             "description": self._description(),
         }
 
     def columns(self) -> list[Column]:
-        """Return the columns; what they name as texts is in `numbers` afterwards."""
+        """Return the columns of what is drawn."""
         spans = self.spans
         return [
             Column("row", array("i", map(self.place_of.__getitem__, spans.row))),
             Column("state", bytes(spans.state)),
-            Column("start", array("d", spans.start)),
-            Column("end", array("d", spans.end)),
-            Column("first", spans.first),
-            Column("last", spans.last),
-            Column("depthTime", array("d", spans.depth[0])),
-            Column("depthLength", array("d", spans.depth[1])),
-            Column("handed", spans.handed),
+            Column.of_times("start", spans.start),
+            Column.of_times("depthTime", spans.depth[0]),
+            Column.of("depthLength", spans.depth[1]),
             *self._polls(),
             *self._unwatched(),
             *self._hidden(),
             *self._held(),
-            *self._events(),
         ]
 
     def _fiber(self, row: int) -> dict[str, Any]:
@@ -178,8 +201,8 @@ class _Picture:
     def _polls(self) -> list[Column]:
         polls = self.spans.polls
         return [
-            Column("pollStart", array("d", (poll.start for poll in polls))),
-            Column("pollEnd", array("d", (poll.end for poll in polls))),
+            Column.of_times("pollStart", [poll.start for poll in polls]),
+            Column.of_times("pollEnd", [poll.end for poll in polls]),
         ]
 
     def _unwatched(self) -> list[Column]:
@@ -187,33 +210,32 @@ class _Picture:
         waits = (i for i, state in enumerate(spans.state) if state in UNTIL_POLLED)
         parts = spans.unwatched(_UNWATCHED, among=waits, steps=steps) if steps else []
         return [
-            Column("unwatchedRow", array("i", (self.places[each.fiber] for each in parts))),
-            Column("unwatchedBy", array("i", (self.places[each.by] for each in parts))),
-            Column("unwatchedStart", array("d", (each.start for each in parts))),
-            Column("unwatchedEnd", array("d", (each.end for each in parts))),
+            Column.of("unwatchedRow", (self.places[each.fiber] for each in parts)),
+            Column.of("unwatchedBy", (self.places[each.by] for each in parts)),
+            Column.of("unwatchedStart", (each.start for each in parts)),
+            Column.of("unwatchedEnd", (each.end for each in parts)),
         ]
 
     def _hidden(self) -> list[Column]:
         spans, found = self.spans, list(self.spans.hidden)
         return [
-            Column("hiddenRow", array("i", (self.place_of[spans.row[i]] for i, _ in found))),
-            Column("hiddenStart", array("d", (spans.end[i] - length for i, length in found))),
-            Column("hiddenEnd", array("d", (spans.end[i] for i, _ in found))),
+            Column.of("hiddenRow", (self.place_of[spans.row[i]] for i, _ in found)),
+            Column.of("hiddenStart", (spans.end[i] - length for i, length in found)),
+            Column.of("hiddenEnd", (spans.end[i] for i, _ in found)),
         ]
 
     def _held(self) -> list[Column]:
-        held, unblamed = long_steps_shown(self.spans, _STALLED)
-        both = {**held, **unblamed}
         return [
-            Column("heldSpan", array("i", both)),
-            Column("heldLabel", array("i", map(self._number, both.values()))),
-            Column("heldBlamed", bytes(step in held for step in both)),
+            Column("heldSpan", array("i", self.marked)),
+            Column("heldBlamed", bytes(step in self.held for step in self.marked)),
         ]
 
-    def _events(self) -> list[Column]:
-        """Return what steps need: for each event, its time and its sentence."""
-        time, row, by, number, text, line = (array(kind) for kind in "diddii")
-        took, template, wakes = array("d"), bytearray(), array("i")
+    def events(self) -> list[Column]:
+        """Return what steps need: for each event, its time and its sentence.
+
+        What they name is in `numbers` and in `lines` afterwards.
+        """
+        time, row, by, took, number, text, line, template, wakes = ([] for _ in range(9))
         rank = {name: number for number, name in enumerate(NAMES)}
         origin = self.spans.origin
         for event, told in zip(self.spans.rows, tell(self.spans), strict=True):
@@ -230,11 +252,20 @@ class _Picture:
             if event[EV] == "wake" and event[WAKE.WHY] not in ("yield", "cancel"):
                 wakes.append(len(time) - 1)
         return [
-            Column("eventTime", time), Column("eventRow", row), Column("eventBy", by),
-            Column("eventTook", took), Column("eventNumber", number), Column("eventText", text),
-            Column("eventLine", line), Column("eventTemplate", bytes(template)),
-            Column("wakes", wakes), Column("passes", array("i", passes(self.spans))),
-        ]  # fmt: skip
+            Column.of_times("eventTime", time),
+            Column.of("eventRow", row),
+            Column.of("eventBy", by),
+            Column.of("eventTook", took),
+            Column.of("eventNumber", number),
+            Column.of("eventText", text),
+            Column.of("eventLine", line),
+            Column("eventTemplate", bytes(template)),
+            Column("first", self.spans.first),
+            Column("last", self.spans.last),
+            Column("handed", self.spans.handed),
+            Column.of("wakes", wakes),
+            Column.of("passes", passes(self.spans)),
+        ]
 
     def _number(self, text: str) -> int:
         return self.numbers.setdefault(text, len(self.numbers))

@@ -5,59 +5,93 @@
 
 const KINDS = { i: Int32Array, d: Float64Array, B: Uint8Array };
 const ALIGNED = 8;
+const COARSE = 64;
 
-/** Read one run; bytes: as picture.py packs them. */
+/** Read what is drawn of one run; bytes: as picture.py packs them. The events come later. */
 export async function readRun(bytes) {
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const run = new Run(await readPart(bytes.subarray(4, 4 + length)));
+  run.unread = bytes.subarray(4 + length);
+  return run;
+}
+
+/** Return the header of a part, with its columns in place of their description. */
+async function readPart(bytes) {
   const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Run(await new Response(inflated).arrayBuffer());
+  const buffer = await new Response(inflated).arrayBuffer();
+  const length = new DataView(buffer).getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  let at = aligned(4 + length);
+  const columns = {};
+  for (const [name, kind, count, steps] of header.columns) {
+    const numbers = new KINDS[kind](buffer, at, count);
+    at = aligned(at + numbers.byteLength);
+    columns[name] = steps ? sums(numbers) : numbers;
+  }
+  return { ...header, columns };
 }
 
 export class Run {
-  constructor(buffer) {
-    const length = new DataView(buffer).getUint32(0, true);
-    Object.assign(this, JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length))));
-    let at = aligned(4 + length);
-    const columns = {};
-    for (const [name, kind, count] of this.columns) {
-      columns[name] = new KINDS[kind](buffer, at, count);
-      at = aligned(at + columns[name].byteLength);
-    }
-    this.columns = columns;
+  constructor(part) {
+    Object.assign(this, part);
     this.sortByRow();
   }
 
   /** Put the spans of each row side by side; `from[row]` is where those of a row begin. */
   sortByRow() {
-    const { row, state, start, end, first, last } = this.columns;
-    const count = row.length;
+    const { row, state, start } = this.columns, count = row.length;
     this.from = new Int32Array(this.fibers.length + 1);
     for (let i = 0; i < count; i++) this.from[row[i] + 1]++;
     for (let r = 0; r < this.fibers.length; r++) this.from[r + 1] += this.from[r];
     const next = this.from.slice();
     this.place = new Int32Array(count); // of each span, as Python numbers it
-    for (let i = 0; i < count; i++) this.place[i] = next[row[i]]++;
     this.state = new Uint8Array(count);
     this.start = new Float64Array(count);
     this.end = new Float64Array(count);
-    this.first = new Int32Array(count);
-    this.last = new Int32Array(count);
     for (let i = 0; i < count; i++) {
-      const to = this.place[i];
+      const to = this.place[i] = next[row[i]]++;
       this.state[to] = state[i];
       this.start[to] = start[i];
-      this.end[to] = end[i];
-      this.first[to] = first[i];
-      this.last[to] = last[i];
+      // Spans tile a life. So this is where the one before it has ended.
+      if (to > this.from[row[i]]) this.end[to - 1] = start[i];
     }
+    this.fibers.forEach((life, r) => {
+      if (this.from[r] < this.from[r + 1]) this.end[this.from[r + 1] - 1] = life.died ?? this.finish;
+    });
   }
 
+  /** Read the events too; return this run. */
+  async complete() {
+    const { texts, source, columns } = await readPart(this.unread);
+    Object.assign(this, { texts, source, unread: null });
+    Object.assign(this.columns, columns);
+    this.first = new Int32Array(this.place.length);
+    this.last = new Int32Array(this.place.length);
+    for (let i = 0; i < this.place.length; i++) {
+      this.first[this.place[i]] = columns.first[i];
+      this.last[this.place[i]] = columns.last[i];
+    }
+    return this;
+  }
+
+  /** How many events there are; none before they are read. */
   get events() {
-    return this.columns.eventTime.length;
+    return this.columns.eventTime?.length ?? 0;
   }
 
   /** Return the first span of a row that ends after a time; `from[row + 1]` if there is none. */
   firstAfter(row, time) {
     return upper(this.end, time, this.from[row], this.from[row + 1]);
+  }
+
+  /** Return times, and how long the run queue was from then on; coarse: at most, for 64 at once. */
+  depth(coarse) {
+    const { depthTime, depthLength } = this.columns;
+    if (!coarse) return [depthTime, depthLength];
+    const most = (_, i) => Math.max(...depthLength.subarray(COARSE * i, COARSE * (i + 1)));
+    const count = Math.ceil(depthTime.length / COARSE);
+    this.coarse ??= [depthTime.filter((_, i) => i % COARSE === 0), Array.from({ length: count }, most)];
+    return this.coarse;
   }
 
   /** Return the span of a row at a time, -1 if its state is not known then. */
@@ -196,6 +230,13 @@ export function upper(numbers, value, low, high) {
     else low = middle + 1;
   }
   return low;
+}
+
+/** Return the sums up to each number. */
+function sums(steps) {
+  const found = new Float64Array(steps.length);
+  for (let i = 0, sum = 0; i < steps.length; i++) found[i] = sum += steps[i];
+  return found;
 }
 
 function aligned(at) {

@@ -15,26 +15,30 @@ const SHORTEST = 10; // nanoseconds that are shown at least
 const GLIDE = 180; // milliseconds of a jump
 const FOLLOWED = 5e9; // nanoseconds that are shown at least of a run that goes on
 
-/** Put a viewer into an element; pictures: bytes as picture.py packs them, one for each run. */
-export async function mount(root, pictures, options = {}) {
-  return new Viewer(root, await Promise.all(pictures.map(readRun)), options);
+/**
+ * Put a viewer into an element; pictures: bytes as picture.py packs them, one for each run.
+ * stepping: whether the stepper is open. live: whether the run goes on.
+ */
+export async function mount(root, pictures, { stepping = false, live = false } = {}) {
+  const viewer = new Viewer(root, await Promise.all(pictures.map(readRun)), live);
+  // It is seen before the events are read: of a million, they take longer.
+  await new Promise((seen) => requestAnimationFrame(() => setTimeout(seen)));
+  performance.mark("first picture");
+  await Promise.all(viewer.runs.map((run) => run.complete()));
+  if (stepping) viewer.openSteps(true);
+  viewer.soon();
+  return viewer;
 }
 
 export class Viewer {
-  /**
-   * options: stepping: whether the stepper is open. live: whether the run goes on. dark: null asks
-   * the page.
-   */
-  constructor(root, runs, { stepping = false, live = false, dark = null } = {}) {
+  constructor(root, runs, live) {
     this.root = root;
     this.runs = runs;
-    this.forced = dark;
     this.live = live;
     this.chosen = { track: 0, row: -1, span: -1 };
     this.cursor = null; // the track and the time of the event that is stepped to
     this.build();
     this.whole();
-    if (stepping) this.openSteps(true);
     new ResizeObserver(() => this.paint()).observe(root);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
   }
@@ -50,7 +54,6 @@ export class Viewer {
     return Math.max(...this.runs.map((run) => run.finish), this.begin + SHORTEST);
   }
   get dark() {
-    if (this.forced !== null) return this.forced;
     const lab = document.body.dataset.jpThemeLight;
     return lab ? lab === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
   }
@@ -311,9 +314,9 @@ export class Viewer {
   describeSpan(run, span) {
     const row = run.rowOf(span), life = run.fibers[row], state = run.states[run.state[span]];
     const ms = (time) => `${(time / 1e6).toFixed(3)} ms`;
-    const first = run.first[span], last = run.last[span];
+    const first = run.first?.[span] ?? -1, last = run.last?.[span] ?? -1;
     const lines = [`#${life.id} ${life.name} was ${state} for ${readable(run.end[span] - run.start[span])},`
-      + ` from ${ms(run.start[span])} to ${ms(run.end[span])}${last < 0 ? ", and the trace ends" : ""}.`];
+      + ` from ${ms(run.start[span])} to ${ms(run.end[span])}${last < 0 && run.events ? ", and the trace ends" : ""}.`];
     if (first >= 0) {
       lines.push(`It began: ${run.sentence(first)}${run.line(first) ? ` (${run.line(first)})` : ""}`);
     }
@@ -378,6 +381,7 @@ export class Viewer {
   // -- Stepping ---------------------------------------------------------------------------
 
   openSteps(open) {
+    if (!this.runs.every((run) => run.first)) return; // the events are not read yet
     this.steps.root.hidden = !open;
     this.toggle.setAttribute("aria-pressed", String(open));
     if (open) {
