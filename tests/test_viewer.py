@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import linecache
 import struct
 import zlib
 from itertools import accumulate
@@ -184,7 +185,7 @@ def test_a_trace_cannot_ask_for_another_file_than_the_folders_python(tmp_path, n
 
     header, _ = unpacked(pack(events, source=True, folders=[tmp_path / "inner"]))
 
-    assert header["source"] == {}
+    assert [quoted for _, quoted in header["lines"]] == [[], []]
 
 
 def test_the_source_is_in_the_picture_only_if_asked_for(tmp_path):
@@ -194,8 +195,8 @@ def test_the_source_is_in_the_picture_only_if_asked_for(tmp_path):
     without, _ = unpacked(pack(events, folders=[tmp_path]))
     with_it, _ = unpacked(pack(events, source=True, folders=[tmp_path]))
 
-    assert without["source"] == {}
-    assert with_it["source"] == {"own.py:2": [[1, "first = 1"], [2, "second = 2"]]}
+    assert without["lines"] == [["", []], ["own.py:2", []]]
+    assert with_it["lines"] == [["", []], ["own.py:2", [[1, "first = 1"], [2, "second = 2"]]]]
 
 
 def test_the_source_of_a_run_of_this_process_needs_no_folder():
@@ -204,7 +205,26 @@ def test_the_source_of_a_run_of_this_process_needs_no_folder():
 
     header, _ = unpacked(pack(simulated(here), source=True))
 
-    assert any("this line" in text for lines in header["source"].values() for _, text in lines)
+    assert any("this line" in text for _, lines in header["lines"] for _, text in lines)
+
+
+def test_two_cells_of_a_notebook_are_told_apart():
+    made = {}
+    for number in (1, 2):
+        name, text = (
+            f"/tmp/ipykernel_1/{number}.py",
+            f"def cell(_):\n    yield WAIT(0)  # {number}\n",
+        )
+        linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+        exec(compile(text, name, "exec"), {"WAIT": WAIT}, made)
+        made[number] = made["cell"]
+
+    header, _ = unpacked(pack(simulated(made[1], made[2]), source=True))
+
+    quoted = [
+        [text for _, text in lines] for place, lines in header["lines"] if place == "<cell>:2"
+    ]
+    assert [lines[1].strip() for lines in quoted] == ["yield WAIT(0)  # 1", "yield WAIT(0)  # 2"]
 
 
 def test_a_page_holds_no_text_of_a_trace_but_packed(tmp_path):

@@ -32,7 +32,7 @@ from ..spans.spans import Spans
 from ..states import READY, RUNNING, STATES, UNTIL_POLLED
 from ..trace.events import EV, FID, MARK, OUTPUT, WAKE, T, printable
 from .sentences import NAMES, TEMPLATES, passes, tell
-from .source import quoted
+from .source import Line, Quotes
 
 VERSION = 1
 _ALIGNED = 8
@@ -90,9 +90,9 @@ def pack(
     picture = _Picture(build_spans(trace))
     first = _part({**picture.header(), "title": printable(title)}, picture.columns(), level)
     events = picture.events()
-    told: dict[str, Any] = {"texts": list(picture.numbers), "source": {}}
-    if source:
-        told["source"] = quoted(picture.spans, picture.lines, folders)
+    quotes = Quotes(folders)
+    lines = [[line.place, quotes.around(line) if source else []] for line in picture.lines]
+    told = {"texts": list(picture.texts), "lines": lines}
     return len(first).to_bytes(4, "little") + first + _part(told, events, level)
 
 
@@ -116,8 +116,8 @@ class _Picture:
         self.places = {spans.lives[row].id: place for row, place in self.place_of.items()}
         self.held, unblamed = long_steps_shown(spans, _STALLED)
         self.marked = {**self.held, **unblamed}  # step -> what stands beside it
-        self.numbers: dict[str, int] = {}  # text -> its number
-        self.lines: set[str] = set()  # the places in sources that are named
+        self.texts: dict[str, int] = {}  # text -> its number
+        self.lines: dict[Line, int] = {Line(""): 0}  # likewise; the first stands for none
 
     def header(self) -> dict[str, Any]:
         """Return what is drawn and is no column."""
@@ -233,7 +233,7 @@ class _Picture:
     def events(self) -> list[Column]:
         """Return what steps need: for each event, its time and its sentence.
 
-        What they name is in `numbers` and in `lines` afterwards.
+        What they name is in `texts` and in `lines` afterwards.
         """
         time, row, by, took, number, text, line, template, wakes = ([] for _ in range(9))
         rank = {name: number for number, name in enumerate(NAMES)}
@@ -244,11 +244,10 @@ class _Picture:
             by.append(self.places.get(told.by, -1))
             took.append(min(told.time, _MOST))
             number.append(min(told.number, _MOST))
-            text.append(self._number(told.text))
-            line.append(self._number(told.line or ""))
+            text.append(self.texts.setdefault(told.text, len(self.texts)))
+            at = told.line
+            line.append(0 if at is None else self.lines.setdefault(at, len(self.lines)))
             template.append(rank[told.template])
-            if told.line is not None:
-                self.lines.add(told.line)
             if event[EV] == "wake" and event[WAKE.WHY] not in ("yield", "cancel"):
                 wakes.append(len(time) - 1)
         return [
@@ -266,9 +265,6 @@ class _Picture:
             Column.of("wakes", wakes),
             Column.of("passes", passes(self.spans)),
         ]
-
-    def _number(self, text: str) -> int:
-        return self.numbers.setdefault(text, len(self.numbers))
 
 
 def _looks() -> dict[str, Any]:

@@ -62,8 +62,8 @@ export class Run {
 
   /** Read the events too; return this run. */
   async complete() {
-    const { texts, source, columns } = await readPart(this.unread);
-    Object.assign(this, { texts, source, unread: null });
+    const { texts, lines, columns } = await readPart(this.unread);
+    Object.assign(this, { texts, lines, unread: null });
     Object.assign(this.columns, columns);
     this.first = new Int32Array(this.place.length);
     this.last = new Int32Array(this.place.length);
@@ -159,7 +159,12 @@ export class Run {
 
   /** Return the line a fiber was at after an event, as file:line; "" if it is not known. */
   line(event) {
-    return this.texts[this.columns.eventLine[event]];
+    return this.lines[this.columns.eventLine[event]][0];
+  }
+
+  /** Return the lines of source around it, each with its number. */
+  quoted(event) {
+    return this.lines[this.columns.eventLine[event]][1];
   }
 
   nameOf(row) {

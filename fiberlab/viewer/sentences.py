@@ -27,9 +27,9 @@ from ..trace.events import (
     YIELD,
     Row,
     T,
-    place,
     printable,
 )
+from .source import Line
 
 TEMPLATES = {
     "start": "The run begins.",
@@ -91,7 +91,7 @@ class Told(NamedTuple):
     """One event told: the template's name and its values.
 
     fiber, by: ids. time: nanoseconds. number: of things, or of a socket. text: from the program.
-    line: where the fiber is, as file:line; None where the trace does not say.
+    line: where the fiber is; None where the trace does not say.
     """
 
     template: str
@@ -100,7 +100,7 @@ class Told(NamedTuple):
     time: int = 0
     number: int = 0
     text: str = ""
-    line: str | None = None
+    line: Line | None = None
 
 
 def tell(spans: Spans) -> Iterator[Told]:
@@ -125,7 +125,8 @@ class _Teller:
         self.queue: dict[int, None] = {}  # the fibers in the run queue, the front first
         self.last: dict[int, Row] = {}  # fiber -> its last yield
         self.resumed: dict[int, int] = {}  # fiber -> when its step began
-        self.place: dict[int, str | None] = {}  # fiber -> the line it is at
+        self.place: dict[int, Line] = {}  # fiber -> the line it is at
+        self.known: dict[tuple[int, int], Line | None] = {}  # code and offset -> its line
         self.before: Row = (0, "", 0)
 
     def told(self, row: Row) -> Told:
@@ -146,7 +147,7 @@ class _Teller:
 
     def _spawn(self, row: Row, _fid: int) -> Told:
         by = row[SPAWN.BY] or 0
-        return Told("started" if by else "added", by=by, line=place(row[SPAWN.SRC]))
+        return Told("started" if by else "added", by=by, line=self._line(row[SPAWN.SRC]))
 
     def _wake(self, row: Row, fid: int) -> Told:
         self.queue[fid] = None
@@ -173,7 +174,7 @@ class _Teller:
     def _yield(self, row: Row, fid: int) -> Told:
         self.last[fid] = row
         took, op, duration = self._took(row, fid), row[YIELD.OP], row[YIELD.DT]
-        line = place(row[YIELD.SRC])
+        line = self._line(row[YIELD.SRC])
         if op in ("RECV", "SEND"):
             return Told(op, time=took, number=row[YIELD.FD] or 0, line=line)
         if op != "WAIT":
@@ -186,7 +187,7 @@ class _Teller:
 
     def _exit(self, row: Row, fid: int) -> Told:
         template = {"return": "returned", "error": "failed"}.get(row[EXIT.HOW], "ended")
-        line = place(row[EXIT.SRC]) or self.place.get(fid)
+        line = self._line(row[EXIT.SRC]) or self.place.get(fid)
         took, why = self._took(row, fid), _cut(row[EXIT.ERR])
         return Told(template, fiber=fid, time=took, text=why, line=line)
 
@@ -203,8 +204,7 @@ class _Teller:
 
     def _stall(self, row: Row, _fid: int) -> Told:
         _t, _ev, _id, src, func, ran = row
-        line = place(src)
-        return Told("stall", time=ran or 0, text=_cut(func or line or "?"), line=line)
+        return Told("stall", time=ran or 0, text=_cut(func or src or "?"), line=self._line(src))
 
     def _output(self, row: Row, _fid: int) -> Told:
         return Told("output", text=_cut(row[OUTPUT.TEXT]))
@@ -215,6 +215,15 @@ class _Teller:
 
     def _stop(self, row: Row, _fid: int) -> Told:
         return Told("stop", text=_cut(row[STOP.REASON]))
+
+    def _line(self, src: Any) -> Line | None:
+        """Return a place as a line; the search for one of a code object is not done twice."""
+        if src is None or isinstance(src, str):
+            return Line.of(src)
+        key = id(src[0]), src[1]
+        if key not in self.known:
+            self.known[key] = Line.of(src)
+        return self.known[key]
 
     def _took(self, row: Row, fid: int) -> int:
         began = self.resumed.get(fid)

@@ -8,62 +8,58 @@ its files at hand.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from ..spans.spans import Spans
-from ..trace.events import EV, EXIT, SPAWN, YIELD, place, printable
+from ..trace.events import place, printable
 
 AROUND = 4  # lines before and after the one that is named
 _LONGEST = 200  # characters of a line
-_IN_ROW = {"spawn": SPAWN.SRC, "yield": YIELD.SRC, "exit": EXIT.SRC}
 
 
-def quoted(
-    spans: Spans, places: Iterable[str], folders: Sequence[Path]
-) -> dict[str, list[list[Any]]]:
-    """Return, for each of `places` whose file is found, the lines around it with their numbers.
+class Line(NamedTuple):
+    """A line that a trace names: as file:line, and the file it was in if it ran in this process.
 
-    places: as file:line. folders: where the files of a trace from disk are looked for.
+    Two cells of a notebook have one short name; the file tells them apart.
     """
-    loaded = _loaded(spans)
-    files: dict[str, list[str]] = {}
-    found = {}
-    for each in sorted(places):
-        name, _, number = each.rpartition(":")
-        if name not in files:
-            files[name] = loaded.get(name) or _read(name, folders)
-        if number.isdecimal() and len(number) < 10 and files[name]:
-            found[each] = _around(files[name], int(number))
-    return found
+
+    place: str
+    file: str = ""
+
+    @classmethod
+    def of(cls, src: Any) -> Line | None:
+        """Read a place as rows hold it; None if there is none."""
+        told = place(src)
+        if told is None:
+            return None
+        return cls(told) if isinstance(src, str) else cls(told, src[0].co_filename)
 
 
-def _around(lines: list[str], number: int) -> list[list[Any]]:
-    first = max(1, number - AROUND)
-    chosen = lines[first - 1 : number + AROUND]
-    return [[at, printable(line.rstrip()[:_LONGEST])] for at, line in enumerate(chosen, first)]
+class Quotes:
+    """Quotes lines; folders: where the files of a trace from disk are looked for."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = folders
+        self._files: dict[str, list[str]] = {}
+
+    def around(self, line: Line) -> list[list[Any]]:
+        """Return the lines around one, each with its number; none if the file is not found."""
+        name, _, digits = line.place.rpartition(":")
+        lines = linecache.getlines(line.file) if line.file else self._read(name)
+        if not (digits.isdecimal() and len(digits) < 10 and lines):
+            return []
+        first = max(1, int(digits) - AROUND)
+        chosen = lines[first - 1 : int(digits) + AROUND]
+        return [[at, printable(each.rstrip()[:_LONGEST])] for at, each in enumerate(chosen, first)]
+
+    def _read(self, name: str) -> list[str]:
+        if name not in self._files:
+            self._files[name] = _lines_of(name, self.folders)
+        return self._files[name]
 
 
-def _loaded(spans: Spans) -> dict[str, list[str]]:
-    """Return the lines of the files whose code ran in this process, by their short names.
-
-    Of two files with one short name neither is taken: the trace does not tell them apart.
-    """
-    codes = {}
-    for row in spans.rows:
-        at = _IN_ROW.get(row[EV])
-        src = None if at is None else row[at]
-        if src is not None and not isinstance(src, str):
-            codes[src[0].co_filename] = src
-    found: dict[str, list[str]] = {}
-    for filename, src in codes.items():
-        name = (place(src) or "").rpartition(":")[0]
-        found[name] = [] if name in found else linecache.getlines(filename)
-    return found
-
-
-def _read(name: str, folders: Sequence[Path]) -> list[str]:
+def _lines_of(name: str, folders: Sequence[Path]) -> list[str]:
     """Return the lines of the Python file of that bare name in the first folder that has one."""
     bare = Path(name).name == name == PureWindowsPath(name).name
     if not bare or not name.endswith(".py"):

@@ -136,12 +136,11 @@ export class Steps {
       list("sleepers", now.sleeping.map(asleep)),
       list("polled sockets", now.sockets.map(polled)),
     );
-    this.quote(run.line(event));
+    this.quote(run.line(event), run.quoted(event));
   }
 
   /** Show the lines of source around a place, with its own marked. */
-  quote(line) {
-    const lines = this.run.source[line] ?? [];
+  quote(line, lines) {
     const number = Number(line.slice(line.lastIndexOf(":") + 1));
     this.source.replaceChildren(element("div", "fl-file", line || "line not known"));
     for (const [at, text] of lines) {

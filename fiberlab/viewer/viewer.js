@@ -63,6 +63,7 @@ export class Viewer {
   build() {
     const root = this.root;
     root.classList.add("fl-viewer");
+    root.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not commands of JupyterLab
     root.setAttribute("role", "region");
     root.setAttribute("aria-label", "timeline viewer");
     root.replaceChildren();
