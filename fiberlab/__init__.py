@@ -33,8 +33,9 @@ Then a folder for each noun:
     figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
                    draw_timeline.py, draw_charts.py, canvas.py and window.py; palette.py has the
                    colours, alternative.py the words for readers who do not see them
-    viewer/        a run to zoom and step through: picture.py, sentences.py, source.py; as page.py,
-                   notebook.py or live.py; in the browser run.js, paint.js, steps.js, viewer.js
+    viewer/        a run to zoom and step through: picture.py, sentences.py, source.py, feed.py;
+                   shown by page.py, notebook.py or live.py; and in the browser by run.js,
+                   paint.js, steps.js and viewer.js
     exploration/   a program in every schedule: search.py, world.py, choices.py, faults.py,
                    tape.py, result.py; on many cores: pieces.py, workers.py; progress.py;
                    in fewer runs: footprints.py, sharing.py, sleep_sets.py

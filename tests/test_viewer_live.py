@@ -16,7 +16,8 @@ from test_viewer import unpacked
 from fiberlab import RECV, WAIT, Scheduler, SimulatedNetwork, Trace, build_spans
 from fiberlab.lab import serving
 from fiberlab.spans.spans import Spans
-from fiberlab.viewer.live import Feed, LivePage
+from fiberlab.viewer.feed import Feed
+from fiberlab.viewer.live import LivePage
 
 pytestmark = pytest.mark.live
 

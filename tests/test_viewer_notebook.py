@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
+import threading
+import time
 from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
 from chromium import complaints, until
+from test_viewer import unpacked
 
-from fiberlab import Trace, show, step
+from fiberlab import RECV, Trace, show, step
+from fiberlab.lab import serving
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -57,7 +62,7 @@ def test_the_widget_shows_the_run_and_steps(chromium, tmp_path):
         ".buffer);"
         f"const values = {{stepping: true, pictures: {pictures}.map(bytes)}};"
         "await widget.render({el: document.querySelector('#cell'),"
-        "model: {get: (name) => values[name]}});"
+        "model: {get: (name) => values[name], on: () => {}}});"
         "window.rendered = true;</script>",
         "utf-8",
     )
@@ -71,3 +76,32 @@ def test_the_widget_shows_the_run_and_steps(chromium, tmp_path):
     assert said == "accept-1 was added to the scheduler."
     assert len(chromium.find_elements("css selector", ".fl-track")) == 2
     assert complaints(chromium) == []
+
+
+@pytest.mark.live
+def test_the_widget_of_a_run_that_goes_on_grows_while_its_loop_is_blocked():
+    pytest.importorskip("anywidget", reason="needs anywidget: the extra `lessons`")
+    release, given_up = threading.Event(), time.monotonic() + 20
+
+    def blocker(sock, _address):
+        yield RECV(sock)
+        release.wait(20)
+
+    with (
+        serving(blocker, trace=Trace(stall_after=0.02)) as server,
+        socket.create_connection(server.address, timeout=20) as client,
+    ):
+        client.sendall(b"x")
+        widget = show(server.trace).widget()
+        try:
+            labels: list[str] = []
+            while not labels and time.monotonic() < given_up:
+                time.sleep(0.01)
+                labels = unpacked(widget.pictures[0])[0]["heldLabels"]
+        finally:
+            release.set()
+    while widget.live and time.monotonic() < given_up:
+        time.sleep(0.01)
+
+    assert labels[0].startswith("test_viewer_notebook.py:")
+    assert not widget.live

@@ -15,22 +15,15 @@ import hmac
 import io
 import secrets
 import threading
-from collections import deque
 from collections.abc import Generator
-from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 from ..scheduler import Scheduler
 from ..sockets import recv_until, send_all
-from ..spans.build import build_spans
-from ..spans.spans import Spans
-from ..trace.events import EV, FID, Row, T
 from ..trace.trace import Trace
+from .feed import Feed
 from .page import page
-from .picture import pack
 
-MOST_EVENTS = 4_000  # that are shown; packing them takes some 20 ms
 _HEAD = 8_192  # bytes of a request
 _PATIENCE = 10.0  # seconds for a request to come whole
 _REFUSED = {400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
@@ -62,60 +55,6 @@ for (let alive = true; alive; ) {
   await new Promise((done) => setTimeout(done, pause));
 }
 """
-
-
-class Feed:
-    """What of a run is shown: its newest events, and where each fiber was before them."""
-
-    def __init__(self, trace: Trace, most: int = MOST_EVENTS) -> None:
-        self.trace = trace
-        self.most = most
-        self._forget()
-
-    def _forget(self) -> None:
-        self.recent: deque[Row] = deque()
-        self.began: Row | None = None
-        self.named: dict[int, Row] = {}  # fiber -> its spawn, if that is not among the recent
-        self.moved: dict[int, Row] = {}  # fiber -> its last change of state, likewise
-
-    def spans(self) -> Spans:
-        """Return the spans of what is shown now."""
-        ahead = self.trace.under_way
-        now, stalls, cpu = (0, [], None) if ahead is None else ahead()
-        self._catch_up()
-        # A step that has ended meanwhile has its stalls recorded.
-        stalls = [row for row in stalls if row not in self.recent]
-        first = [] if self.began is None else [self.began]
-        parts = chain(first, self.named.values(), self.moved.values(), self.recent, stalls)
-        shown = Trace()
-        shown.rows = sorted(parts, key=itemgetter(T))
-        return build_spans(shown, until=now, cpu=cpu)
-
-    def _catch_up(self) -> None:
-        """Take the events that are new."""
-        rows = self.trace.all_rows()
-        seen = self.recent[-1] if self.recent else None
-        at = len(rows)
-        while at and rows[at - 1] is not seen:
-            at -= 1
-        if not at:  # nothing was seen yet, or what was seen is dropped
-            self._forget()
-        self.recent.extend(rows[at:])
-        while len(self.recent) > self.most:
-            self._settle(self.recent.popleft())
-
-    def _settle(self, row: Row) -> None:
-        """Keep of an event that is no longer shown what the others depend on."""
-        ev, fid = row[EV], row[FID]
-        if ev == "start":
-            self.began = row
-        elif ev == "spawn":
-            self.named[fid] = row
-        elif ev in ("wake", "resume", "yield"):
-            self.moved[fid] = row
-        elif ev == "exit":
-            self.named.pop(fid, None)
-            self.moved.pop(fid, None)
 
 
 class LivePage:
@@ -178,12 +117,9 @@ class LivePage:
         if words[0] != "GET":
             return _refusal(405)
         if name == "run":
-            return 200, "application/octet-stream", self._picture()
+            return 200, "application/octet-stream", self._feed.picture(self.title)
         text = page(self.title, [], _START, "connect-src 'self'")
         return 200, "text/html; charset=utf-8", text.encode()
-
-    def _picture(self) -> bytes:
-        return pack(self._feed.spans(), title=self.title, source=True, level=1)
 
 
 def _refusal(status: int) -> tuple[int, str, bytes]:

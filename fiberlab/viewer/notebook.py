@@ -10,12 +10,16 @@ anywidget is loaded when a run is shown; without it the picture and the words ar
 from __future__ import annotations
 
 import importlib.util
+import threading
+import time
 from base64 import b64encode
 from functools import cache
 from typing import Any
 
 from ..figures.timeline import describe_timeline, timeline_png
 from ..spans.build import Story, build_spans
+from ..trace.trace import Trace
+from .feed import Feed
 from .page import part, script
 from .picture import pack
 
@@ -23,14 +27,20 @@ _RENDER = """
 async function render({ model, el }) {
   // A picture comes as a view into a message.
   const bytes = (each) => new Uint8Array(each.buffer, each.byteOffset, each.byteLength);
+  const options = { stepping: model.get("stepping"), live: model.get("live") };
   const root = document.createElement("div");
   el.append(root);
-  await mount(root, model.get("pictures").map(bytes), { stepping: model.get("stepping") });
+  const viewer = await mount(root, model.get("pictures").map(bytes), options);
+  model.on("change:pictures", async () => {
+    viewer.renew(await (await readRun(bytes(model.get("pictures")[0]))).complete());
+  });
+  model.on("change:live", () => viewer.ended());
 }
 export default { render };
 """
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PICTURE = "image/png"
+_PAUSE = 0.1  # seconds between two pictures of a run that goes on
 
 
 class Shown:
@@ -40,6 +50,7 @@ class Shown:
     """
 
     def __init__(self, trace: Story, other: Story | None, stepping: bool) -> None:
+        self.trace = trace
         self.runs = [build_spans(each) for each in (trace, other) if each is not None]
         self.stepping = stepping
 
@@ -60,16 +71,25 @@ class Shown:
         return data, {_PICTURE: {"alt": str(self)}}
 
     def widget(self) -> Any:
-        """Return the widget: an anywidget, in which the runs are."""
+        """Return the widget, an anywidget with the runs in it; it grows with one that goes on."""
         pictures = [pack(spans, source=True) for spans in self.runs]
-        return _widget_class()(pictures=pictures, stepping=self.stepping)
+        trace = self.trace
+        live = isinstance(trace, Trace) and trace.under_way is not None and len(self.runs) == 1
+        widget = _widget_class()(pictures=pictures, stepping=self.stepping, live=live)
+        if live:
+            follow = threading.Thread(
+                target=_follow, args=(widget, trace), name="fiberlab live widget", daemon=True
+            )
+            follow.start()
+        return widget
 
 
 def show(trace: Story, other: Story | None = None) -> Shown:
     """Show a run in a notebook, to zoom, search and step through; the last value of a cell.
 
     other: a second run, below on the same axis. Where no widget can be shown, and without
-    anywidget, it is the picture of `plot_timeline`. The lines of source that the run names are in
+    anywidget, it is the picture of `plot_timeline`. A run that goes on, such as the trace of a
+    server in the background, is shown live. The lines of source that the run names are in
     the widget.
     """
     return Shown(trace, other, stepping=False)
@@ -78,6 +98,17 @@ def show(trace: Story, other: Story | None = None) -> Shown:
 def step(trace: Story, other: Story | None = None) -> Shown:
     """Show a run in a notebook as `show` does, with the stepper open."""
     return Shown(trace, other, stepping=True)
+
+
+def _follow(widget: Any, trace: Trace) -> None:
+    """Give a widget new pictures until the run ends; at most a third of the time is spent on it."""
+    feed, goes_on = Feed(trace), True
+    while goes_on:
+        began = time.monotonic()
+        goes_on = trace.under_way is not None
+        widget.pictures = [feed.picture()]
+        threading.Event().wait(max(_PAUSE, 2 * (time.monotonic() - began)))
+    widget.live = False
 
 
 @cache
@@ -90,5 +121,6 @@ def _widget_class() -> Any:
         "_css": part("viewer.css"),
         "pictures": traitlets.List().tag(sync=True),
         "stepping": traitlets.Bool().tag(sync=True),
+        "live": traitlets.Bool().tag(sync=True),
     }
     return type("Viewer", (anywidget.AnyWidget,), parts)
