@@ -38,7 +38,8 @@ Then a folder for each noun:
                    paint.js, steps.js and viewer.js
     exploration/   a program in every schedule: search.py, world.py, choices.py, faults.py,
                    tape.py, result.py; on many cores: pieces.py, workers.py; progress.py;
-                   in fewer runs: footprints.py, sharing.py, sleep_sets.py
+                   in fewer runs: footprints.py, sharing.py, sleep_sets.py;
+                   a function for many cases: sweep.py
     commands/      the command line: cli.py, arguments.py; console.py beside it says how each
                    command line of the package writes and fails
     lab/           what notebooks use; lab/lessons/ has a folder for each lesson, lab/shared/ what
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
         SocketClosed,
         TraceError,
     )
-    from .exploration import assert_holds, explore, replay
+    from .exploration import assert_holds, explore, replay, sweep
     from .fiber import Fiber, join, mark, start
     from .figures import (
         plot_comparison,
@@ -103,7 +104,7 @@ _HOMES = {
         "SocketClosed",
         "TraceError",
     ),
-    "exploration": ("assert_holds", "explore", "replay"),
+    "exploration": ("assert_holds", "explore", "replay", "sweep"),
     "fiber": ("Fiber", "join", "mark", "start"),
     "figures": (
         "plot_comparison",
@@ -182,6 +183,7 @@ __all__ = [
     "start",
     "step",
     "summarize",
+    "sweep",
     "write_html",
     "write_perfetto",
 ]

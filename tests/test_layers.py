@@ -39,14 +39,14 @@ ROOMS = {
         *("io", "recording", "output"),
     },
     "server": {"fiber", "recording", "scheduler"},
-    "exploration": {
-        *("errors", "waits", "alarms", "fiber", "scheduler"),
-        *("io", "simulation", "trace"),
-    },
     # what is made of a trace; no scheduler is needed for it
     "spans": {"errors", "states", "trace"},
     "report": {"states", "trace", "spans"},
     "diagnosis": {"states", "trace", "spans"},
+    "exploration": {
+        *("errors", "waits", "alarms", "fiber", "scheduler"),
+        *("io", "simulation", "trace", "report"),
+    },
     "figures": {"waits", "states", "alarms", "trace", "spans", "report", "diagnosis"},
     "viewer": {"states", "trace", "spans", "diagnosis", "figures", "scheduler", "sockets"},
     # what uses it all
@@ -81,7 +81,8 @@ LIBRARIES = {
     "nbformat": {"lab.notebooks"},
     "h11": {"replicator"},
     "trio": {"elsewhere"},
-    "greenlet": {"lab", "elsewhere"},
+    "greenlet": {"lab"},
+    "pandas": {"exploration"},
 }
 ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio", "greenlet"}
 # Through and through for a library: `timeline` and `charts` import it inside a function.

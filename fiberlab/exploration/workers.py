@@ -16,6 +16,9 @@ from ..errors import one_line
 AHEAD = 256
 """So many pieces may be with the executor at a time."""
 
+LOST = 3
+"""After so many pieces in a row without a result the executor is not asked any more."""
+
 Piece = tuple[Any, ...]
 
 
@@ -29,6 +32,7 @@ class Workers:
         """Try to send `sent`, which `what` names; TypeError if the executor does not take it."""
         self._executor = executor
         self._why = ""
+        self._lost = 0  # so many pieces in a row
         if executor is None:
             return
         if not callable(getattr(executor, "submit", None)):
@@ -82,6 +86,8 @@ class Workers:
     def _submit(
         self, executor: Executor, function: Callable[..., Any], piece: Piece
     ) -> Future[Any] | None:
+        if self._lost >= LOST:
+            return None
         try:
             return executor.submit(_try, function, piece)
         except Exception as error:
@@ -92,7 +98,11 @@ class Workers:
         self, waiting: deque[tuple[Piece, Future[Any] | None]], function: Callable[..., Any]
     ) -> tuple[Any, bool]:
         piece, future = waiting[0]
+        if future is not None and self._lost >= LOST:
+            future.cancel()
+            future = None
         done = None if future is None else self._result(future)
+        self._lost = self._lost + 1 if done is None else 0
         result = function(*piece) if done is None else done[0]
         waiting.popleft()
         return result, done is None

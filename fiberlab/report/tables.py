@@ -7,6 +7,7 @@ characters are written out, HTML is escaped, and a spreadsheet takes no cell for
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from html import escape
 from io import StringIO
@@ -16,6 +17,13 @@ from ..trace.events import printable
 Cell = str | int | float | None
 Cells = Sequence[Sequence[Cell]]
 
+_WORDS: dict[str, Cell] = {
+    "": None,
+    "True": True,
+    "False": False,
+    **{text: float(text) for text in ("inf", "-inf", "nan")},
+}
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?", re.ASCII)
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
@@ -62,6 +70,24 @@ def csv_text(head: Sequence[str], rows: Cells) -> str:
     writer.writerow(map(_harmless, head))
     writer.writerows([_harmless(cell) for cell in row] for row in rows)
     return file.getvalue()
+
+
+def read_csv(text: str) -> list[list[Cell]]:
+    """Return the cells of what `csv_text` has written, its head among them.
+
+    What reads as a number is one, whatever it was; True and False stay, nothing is None.
+    """
+    return [[_value(cell) for cell in row] for row in csv.reader(StringIO(text), strict=True)]
+
+
+def _value(text: str) -> Cell:
+    if text in _WORDS:
+        return _WORDS[text]
+    if _NUMBER.fullmatch(text):
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    if text.startswith("'") and text[1:].lstrip().startswith(_FORMULA):
+        return text[1:]
+    return text
 
 
 def _harmless(cell: Cell) -> Cell:
