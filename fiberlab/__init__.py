@@ -30,9 +30,10 @@ Then a folder for each noun:
                    perfetto.py
     diagnosis/     from spans to sentences: diagnose.py, limits.py, evidence.py, finding.py, and
                    rules/ with long_steps.py, delays.py, conduct.py
-    figures/       from spans to pictures: timeline.py, charts.py; what needs matplotlib is in
-                   draw_timeline.py, draw_charts.py, canvas.py and window.py; palette.py has the
-                   colours, alternative.py the words for readers who do not see them
+    figures/       from spans to pictures: timeline.py, charts.py, schedules.py; what needs
+                   matplotlib is in draw_timeline.py, draw_charts.py, draw_schedules.py, canvas.py
+                   and window.py; palette.py has the colours, alternative.py the
+                   words for readers who do not see them
     viewer/        a run to zoom and step through: picture.py, sentences.py, source.py, feed.py;
                    shown by page.py, notebook.py or live.py; and in the browser by run.js,
                    paint.js, steps.js and viewer.js
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
         plot_comparison,
         plot_latency,
         plot_queue,
+        plot_schedules,
         plot_starvation,
         plot_states,
         plot_steps,
@@ -110,6 +112,7 @@ _HOMES = {
         "plot_comparison",
         "plot_latency",
         "plot_queue",
+        "plot_schedules",
         "plot_starvation",
         "plot_states",
         "plot_steps",
@@ -170,6 +173,7 @@ __all__ = [
     "plot_comparison",
     "plot_latency",
     "plot_queue",
+    "plot_schedules",
     "plot_starvation",
     "plot_states",
     "plot_steps",

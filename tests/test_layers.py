@@ -47,7 +47,9 @@ ROOMS = {
         *("errors", "waits", "alarms", "fiber", "scheduler"),
         *("io", "simulation", "trace", "report"),
     },
-    "figures": {"waits", "states", "alarms", "trace", "spans", "report", "diagnosis"},
+    "figures": {
+        *("waits", "states", "alarms", "trace", "spans", "report", "diagnosis", "exploration"),
+    },
     "viewer": {"states", "trace", "spans", "diagnosis", "figures", "scheduler", "sockets"},
     # what uses it all
     "console": {"errors", "trace"},
@@ -64,7 +66,10 @@ ROOMS = {
 # Generators only: they yield to whatever runs them.
 NEVER = {"replicator.proxy": {"scheduler", "server"}}
 
-DRAWING = {"figures.draw_timeline", "figures.draw_charts", "figures.canvas", "figures.window"}
+DRAWING = {
+    *("figures.draw_timeline", "figures.draw_charts", "figures.draw_schedules"),
+    *("figures.canvas", "figures.window"),
+}
 
 # Each library has its rooms or modules; "inside functions" keeps `import fiberlab` free of it.
 LIBRARIES = {

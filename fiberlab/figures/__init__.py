@@ -1,6 +1,7 @@
 """Figures: spans as pictures, each with its text alternative.
 
-`timeline` and `charts` have the public functions; they load matplotlib when a figure is drawn.
+`timeline`, `charts` and `schedules` have the public functions; they load matplotlib when a figure
+is drawn.
 `palette` says how states look, `canvas` has the rows, and `window` finds what can be seen.
 `alternative` says what a figure shows.
 
@@ -16,14 +17,17 @@ from .charts import (
     plot_states,
     plot_steps,
 )
+from .schedules import describe_schedules, plot_schedules
 from .timeline import describe_timeline, plot_timeline
 
 __all__ = [
     "alternative",
+    "describe_schedules",
     "describe_timeline",
     "plot_comparison",
     "plot_latency",
     "plot_queue",
+    "plot_schedules",
     "plot_starvation",
     "plot_states",
     "plot_steps",
