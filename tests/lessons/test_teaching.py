@@ -37,6 +37,7 @@ PLANNED = [
     "13 Overload and policy",
     "14 Other coats",
     "15 The replicator",
+    "16 Every schedule",
 ]
 
 
