@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, compare, figures
+from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, compare, explore, figures
 from fiberlab.figures.alternative import alternative
 from fiberlab.lab.alternatives import show_alternatives_in
 
@@ -83,3 +83,26 @@ def test_a_notebook_stores_the_text_with_the_figure():
 
 def test_without_ipython_nothing_is_done():
     assert show_alternatives_in(None) is None
+
+
+def test_a_figure_of_schedules_tells_of_all_its_parts_once():
+    def program(world):
+        log = []
+
+        def step(name):
+            log.append(name)
+            yield WAIT(0)
+
+        world.add(step("a"), "a")
+        world.add(step("b"), "b")
+
+        def hold():
+            assert log == ["a", "b"]
+
+        return hold
+
+    result = explore(program)
+    figure = figures.plot_schedules(result).figure
+
+    assert len(figure.axes) > 1
+    assert alternative(figure) == figures.describe_schedules(result)

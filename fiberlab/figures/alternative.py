@@ -29,7 +29,8 @@ def with_words(ax: Axes, words: Callable[[], str]) -> Axes:
 
 def alternative(figure: Figure) -> str:
     """Return what `figure` shows, one paragraph for each of its Axes."""
-    return "\n\n".join(_WORDS[ax]() if ax in _WORDS else _seen(ax) for ax in figure.axes)
+    told = (_WORDS[ax]() if ax in _WORDS else _seen(ax) for ax in figure.axes)
+    return "\n\n".join(filter(None, told))
 
 
 def _seen(ax: Axes) -> str:

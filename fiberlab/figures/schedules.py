@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..trace.events import TraceEvent, printable
 from ..trace.trace import Trace
+from .alternative import with_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +46,11 @@ def plot_schedules(result: Result, ax: Axes | None = None) -> Axes:
     """
     from .draw_schedules import draw
 
-    return draw(result, grown(result), ax)
+    drawn = draw(result, grown(result), ax)
+    if ax is None:
+        for beside in drawn.figure.axes[1:]:
+            with_words(beside, str)  # the words of the tree tell of them too
+    return with_words(drawn, partial(describe_schedules, result))
 
 
 def describe_schedules(result: Result) -> str:
