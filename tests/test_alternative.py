@@ -95,11 +95,7 @@ def test_a_figure_of_schedules_tells_of_all_its_parts_once():
 
         world.add(step("a"), "a")
         world.add(step("b"), "b")
-
-        def hold():
-            assert log == ["a", "b"]
-
-        return hold
+        world.at_end(lambda: log == ["a", "b"])
 
     result = explore(program)
     figure = figures.plot_schedules(result).figure

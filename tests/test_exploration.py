@@ -855,3 +855,13 @@ def test_an_interrupt_gives_what_was_found_so_far():
     assert (result.schedules, result.complete, result.interrupted) == (499, False, True)
     assert "of the first 499 of more schedules" in str(result)
     assert isinstance(result.failure.error, AssertionError)
+
+
+def test_a_check_that_a_program_returns_is_refused_not_forgotten():
+    def program(world):
+        return lambda: False
+
+    with pytest.raises(
+        TypeError, match=r"returned <function .*: say what must hold by world\.at_end"
+    ):
+        explore(program)

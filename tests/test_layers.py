@@ -86,7 +86,7 @@ LIBRARIES = {
     "nbformat": {"lab.notebooks"},
     "h11": {"replicator"},
     "trio": {"elsewhere"},
-    "greenlet": {"lab"},
+    "greenlet": {"lab", "elsewhere"},
     "pandas": {"exploration"},
 }
 ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio", "greenlet"}

@@ -260,6 +260,11 @@ def run(
             f"explore() needs a function that builds a program, and {program!r} is a fiber's own: "
             "write def program(world): world.add(...)"
         )
+    if made is not None:
+        raise TypeError(
+            f"{program!r} returned {made!r}: say what must hold by world.at_end(...), and return "
+            "nothing"
+        )
     error = world._run()
     return Played(error, world._scheduler.ready.steps, world._scheduler._count)
 
