@@ -38,7 +38,7 @@ def until(browser: Any, script: str) -> Any:
     from selenium.webdriver.support.wait import WebDriverWait
 
     message = f"never true: {script}"
-    wait = WebDriverWait(browser, PATIENCE, 0.02)
+    wait = WebDriverWait(browser, PATIENCE, 0.05)
     return wait.until(lambda page: page.execute_script(f"return {script}"), message)
 
 

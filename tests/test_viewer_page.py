@@ -201,6 +201,22 @@ def test_keys_alone_zoom_pan_choose_and_tell(page):
     )
 
 
+def test_keys_pressed_in_the_viewer_are_its_own(page):
+    browser = page(recorded("blocker"))
+    browser.execute_script(
+        "window.taken = [];document.addEventListener('keydown', (key) => taken.push(key.key), true)"
+    )
+
+    for place in (".fl-rows", ".fl-bar input", ".fl-bar button"):
+        focus(browser, place)
+        press(browser, "0", "0", "a", "ARROW_DOWN")
+    browser.execute_script("document.activeElement.blur()")
+    press(browser, "x")
+
+    assert browser.execute_script("return taken") == ["x"]
+    assert browser.execute_script("return viewer.search.value") == "00a"
+
+
 def test_a_click_on_a_step_tells_which_fibers_it_kept_waiting(page):
     from selenium.webdriver.common.action_chains import ActionChains
 

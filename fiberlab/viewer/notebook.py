@@ -35,6 +35,7 @@ async function render({ model, el }) {
     viewer.renew(await (await readRun(bytes(model.get("pictures")[0]))).complete());
   });
   model.on("change:live", () => viewer.ended());
+  return () => viewer.close();
 }
 export default { render };
 """

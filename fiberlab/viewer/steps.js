@@ -54,7 +54,6 @@ export class Steps {
     this.lists = element("div", "fl-lists");
     this.source = element("pre", "fl-source");
     this.root.append(this.buttons, this.where, this.says, this.question, this.lists, this.source);
-    this.root.addEventListener("keydown", (key) => this.pressed(key));
   }
 
   /** Show an event of a run. */
@@ -86,6 +85,7 @@ export class Steps {
     if (next >= 0) this.show(this.run, next, row);
   }
 
+  /** Do what an arrow stands for; return whether the key stands for anything. */
   pressed(key) {
     const moves = {
       ArrowLeft: () => (key.shiftKey ? this.byPass(-1) : this.byEvent(-1)),
@@ -93,10 +93,8 @@ export class Steps {
       ArrowUp: () => this.ofFiber(-1),
       ArrowDown: () => this.ofFiber(1),
     };
-    if (!moves[key.key] || key.target === this.asks) return;
-    moves[key.key]();
-    key.preventDefault();
-    key.stopPropagation();
+    moves[key.key]?.();
+    return key.key in moves;
   }
 
   /** Ask which fiber runs next, if the next event resumes one; the answer is a click. */

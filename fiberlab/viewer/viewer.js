@@ -63,7 +63,6 @@ export class Viewer {
   build() {
     const root = this.root;
     root.classList.add("fl-viewer");
-    root.dataset.lmSuppressShortcuts = "true"; // keys pressed here are not commands of JupyterLab
     root.setAttribute("role", "region");
     root.setAttribute("aria-label", "timeline viewer");
     root.replaceChildren();
@@ -71,9 +70,6 @@ export class Viewer {
     this.search.type = "search";
     this.search.placeholder = "find a fiber";
     this.search.setAttribute("aria-label", "find a fiber by its name or number; Enter goes to the next");
-    this.search.addEventListener("keydown", (key) => {
-      if (key.key === "Enter") this.find(this.search.value, key.shiftKey ? -1 : 1);
-    });
     this.found = element("span", "fl-found");
     this.found.setAttribute("aria-live", "polite");
     this.toggle = button("step", "step through the events", () => this.openSteps(this.steps.root.hidden));
@@ -104,7 +100,13 @@ export class Viewer {
     root.append(this.words);
     this.tell();
     this.dragOverview();
-    root.addEventListener("keydown", (key) => this.pressed(key));
+    // Before all others: a notebook takes keys for its cells, and 0 twice for a restart.
+    this.keys = (key) => {
+      if (!root.contains(key.target) || key.ctrlKey || key.metaKey || key.altKey) return;
+      if (this.pressed(key)) key.preventDefault();
+      key.stopImmediatePropagation();
+    };
+    addEventListener("keydown", this.keys, true);
   }
 
   /** Fill in what depends on the runs and not on the window. */
@@ -274,8 +276,13 @@ export class Viewer {
     this.overview.addEventListener("pointermove", (event) => event.buttons && to(event));
   }
 
+  /** Do what a key stands for, where it was pressed; return whether it stands for anything. */
   pressed(key) {
-    if (key.target === this.search || key.ctrlKey || key.metaKey || key.altKey) return;
+    if (key.target === this.search) {
+      if (key.key === "Enter") this.find(this.search.value, key.shiftKey ? -1 : 1);
+      return key.key === "Enter";
+    }
+    if (this.steps.root.contains(key.target) && this.steps.pressed(key)) return true;
     const moves = {
       "+": () => this.zoom(ZOOM), "=": () => this.zoom(ZOOM), "-": () => this.zoom(1 / ZOOM),
       0: () => this.glide(this.begin, this.finish),
@@ -288,9 +295,14 @@ export class Viewer {
       Escape: () => this.choose(this.chosen.track, -1, -1),
     };
     // A button is pressed by Enter, and a list of details opens by it.
-    if (!moves[key.key] || (key.key === "Enter" && !key.target.classList.contains("fl-rows"))) return;
+    if (!moves[key.key] || (key.key === "Enter" && !key.target.classList.contains("fl-rows"))) return false;
     moves[key.key]();
-    key.preventDefault();
+    return true;
+  }
+
+  /** Let go of the page's keys: the viewer is no longer shown. */
+  close() {
+    removeEventListener("keydown", this.keys, true);
   }
 
   /** Choose a fiber, or one of its spans, and say what it is; -1: none. */
@@ -490,6 +502,7 @@ class Track {
       rows.scrollTop = from.top - down;
     });
     this.canvas.addEventListener("pointerup", (event) => {
+      rows.focus({ preventScroll: true }); // a notebook takes the focus for its cell
       if (from && !from.moved) this.clicked(x(event), event.clientY - this.canvas.getBoundingClientRect().top);
       from = null;
     });
