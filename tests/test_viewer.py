@@ -77,23 +77,22 @@ def test_each_event_is_told_with_its_reason():
         "ping-1 was added to the scheduler.",
         "ping-1 is new, so it joins the run queue, which now holds 1.",
         "ping-1 was first in the run queue, so it runs; still in the queue: 0.",
-        "ping-1 ran for 0 µs and yielded WAIT(0): the other ready fibers go first.",
+        "ping-1 ran for 0 µs, and lets the other ready fibers go first.",
         "ping-1 stands behind the fibers that were ready before it; the run queue now holds 1.",
         "ping-1 was first in the run queue, so it runs; still in the queue: 0.",
         "ping-1 has started sender-2.",
         "sender-2 is new, so it joins the run queue, which now holds 1.",
-        "ping-1 ran for 0 µs and yielded RECV: it waits until data comes on socket 1000000001.",
+        "ping-1 ran for 0 µs, and waits until data comes on socket 1000000001.",
         "Some fibers are ready, so the scheduler only looks at the sockets: 1 of them.",
         "The scheduler has asked its sockets. Fibers that can go on: 0.",
         "sender-2 was first in the run queue, so it runs; still in the queue: 0.",
-        "sender-2 yielded WAIT: it sleeps for 1.0 ms.",
+        "sender-2 sleeps for 1.0 ms from now on.",
         "No fiber is ready: the scheduler waits for its sockets, 1 of them, until the next"
         " deadline, at most 1.0 ms.",
         "The scheduler has asked its sockets. Fibers that can go on: 0.",
         "The sleep of sender-2 is over: it joins the run queue, which now holds 1.",
         "sender-2 was first in the run queue, so it runs; still in the queue: 0.",
-        "sender-2 ran for 1.0 ms and yielded SEND: it may go on when there is room on socket"
-        " 1000000000.",
+        "sender-2 ran for 1.0 ms, and waits until there is room to send on socket 1000000000.",
         "There is room already, but nothing is resumed in place: sender-2 goes to the end of the"
         " run queue, which now holds 1.",
         "Some fibers are ready, so the scheduler only looks at the sockets: 1 of them.",
@@ -108,6 +107,26 @@ def test_each_event_is_told_with_its_reason():
         "ping-1 ran for 0 µs and returned: it is done.",
         "The run ends: done.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("wait", "said"),
+    [
+        ({"op": "SLEEP"}, "a sleeps from now on; for how long is not known."),
+        ({"op": "unknown"}, "a ran for 1 µs; what it waits for could not be told."),
+        ({"op": "invalid"}, "a ran for 1 µs and yielded what no fiber may: its wait was refused."),
+        ({"op": "WAIT"}, "a ran for 1 µs, and is parked until another fiber has run."),
+    ],
+)
+def test_what_other_schedulers_record_is_told_too(wait, said):
+    events = [
+        TraceEvent(0, EventKind.SPAWN, 1, {"name": "a", "by": 0}),
+        TraceEvent(0, EventKind.WAKE, 1, {"by": 0, "why": "spawn", "q": 1}),
+        TraceEvent(0, EventKind.RESUME, 1, {"step": 1, "q": 0}),
+        TraceEvent(1000, EventKind.YIELD, 1, wait),
+    ]
+
+    assert told(events)[3] == said
 
 
 def test_a_fiber_that_overtakes_the_first_was_chosen():

@@ -227,7 +227,7 @@ def test_a_click_on_a_step_tells_which_fibers_it_kept_waiting(page):
 
     assert told[0].startswith("#3 echo-3 was running for 400 ms, from ")
     assert told[1].startswith("It began: echo-3 was first in the run queue")
-    assert told[2].startswith("It ended: echo-3 ran for 400 ms and yielded SEND")
+    assert told[2].startswith("It ended: echo-3 ran for 400 ms, and waits until there is room")
     paid = "It kept waiting: echo-4 (400 ms), echo-5 (400 ms), echo-6 (400 ms), echo-2 (376 ms)."
     assert told[3] == paid
     assert told[4] == "Meanwhile the scheduler did not look for: accept-1, echo-2."

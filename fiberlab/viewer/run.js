@@ -119,7 +119,7 @@ export class Run {
 
   /** Return what was so after an event: who runs, the run queue in order, and who waits for what. */
   moment(event) {
-    const found = { running: -1, queue: [], parked: [], sleeping: [], sockets: [] };
+    const found = { running: -1, queue: [], parked: [], sleeping: [], sockets: [], unknown: [] };
     const time = this.columns.eventTime[event];
     for (let row = 0; row < this.fibers.length; row++) {
       const span = this.spanAfterEvent(row, event);
@@ -128,6 +128,7 @@ export class Run {
       switch (this.states[this.state[span]]) {
         case "running": found.running = row; break;
         case "ready": found.queue.push({ row, asked }); break;
+        case "unknown": found.unknown.push({ row }); break;
         case "parked": found.parked.push({ row, asked }); break;
         case "sleep":
           found.sleeping.push({ row, left: this.start[span] + this.columns.eventTook[asked] - time });

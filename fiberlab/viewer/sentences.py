@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..spans.spans import Spans, readable
+from ..states import FiberState, state_after
 from ..trace.events import (
     EV,
     EXIT,
@@ -44,8 +45,8 @@ TEMPLATES = {
     "slept": "The sleep of {fiber} is over: it joins the run queue, which now holds {number}.",
     "overslept": "The sleep of {fiber} is over, and it is {time} late: it joins the run queue,"
     " which now holds {number}.",
-    "timed out": "{fiber} waited in vain, and its deadline has passed: it joins the run queue,"
-    " which now holds {number}, and gets FiberTimeout.",
+    "timed out": "{fiber} waited in vain until its deadline: it joins the run queue, which now"
+    " holds {number}, with a time-out.",
     "turn": "{fiber} stands behind the fibers that were ready before it; the run queue now holds"
     " {number}.",
     "unparked": "{by} has run, so what {fiber} waits for may be true now: it joins the run queue,"
@@ -55,14 +56,14 @@ TEMPLATES = {
     "woken": "{fiber} was made ready: it joins the run queue, which now holds {number}.",
     "first": "{fiber} was first in the run queue, so it runs; still in the queue: {number}.",
     "chosen": "{fiber} was chosen from the run queue, so it runs; still in the queue: {number}.",
-    "RECV": "{fiber} ran for {time} and yielded RECV: it waits until data comes on socket"
-    " {socket}.",
-    "SEND": "{fiber} ran for {time} and yielded SEND: it may go on when there is room on socket"
-    " {socket}.",
-    "sleeps": "{fiber} yielded WAIT: it sleeps for {time}.",
-    "parks": "{fiber} ran for {time} and yielded WAIT(None): it parks until another fiber has run.",
-    "pauses": "{fiber} ran for {time} and yielded WAIT(0): the other ready fibers go first.",
+    "receives": "{fiber} ran for {time}, and waits until data comes on socket {socket}.",
+    "sends": "{fiber} ran for {time}, and waits until there is room to send on socket {socket}.",
+    "sleeps": "{fiber} sleeps for {time} from now on.",
+    "sleeps on": "{fiber} sleeps from now on; for how long is not known.",
+    "parks": "{fiber} ran for {time}, and is parked until another fiber has run.",
+    "pauses": "{fiber} ran for {time}, and lets the other ready fibers go first.",
     "invalid": "{fiber} ran for {time} and yielded what no fiber may: its wait was refused.",
+    "unknown": "{fiber} ran for {time}; what it waits for could not be told.",
     "returned": "{fiber} ran for {time} and returned: it is done.",
     "failed": "{fiber} ran for {time} and failed with {text}.",
     "ended": "{fiber} was closed by a cancel: it is done.",
@@ -160,7 +161,7 @@ class _Teller:
                 template = "sent at once"
         elif why == "timer":
             slept = "overslept" if (row[WAKE.LATE] or 0) >= 1_000 else "slept"
-            template = slept if op in ("WAIT", None) else "timed out"
+            template = "timed out" if op in ("RECV", "SEND") else slept
         elif why == "cancel":
             template = "cancelled" if by else "cancelled by none"
         return Told(template, by=by, time=row[WAKE.LATE] or 0, number=self._length(row[WAKE.Q]))
@@ -174,16 +175,21 @@ class _Teller:
     def _yield(self, row: Row, fid: int) -> Told:
         self.last[fid] = row
         took, op, duration = self._took(row, fid), row[YIELD.OP], row[YIELD.DT]
-        line = self._line(row[YIELD.SRC])
-        if op in ("RECV", "SEND"):
-            return Told(op, time=took, number=row[YIELD.FD] or 0, line=line)
-        if op != "WAIT":
-            return Told("invalid", time=took, line=line)
-        if duration is None:
-            return Told("parks", time=took, line=line)
-        if duration:
-            return Told("sleeps", time=duration, line=line)
-        return Told("pauses", time=took, line=line)
+        line, socket = self._line(row[YIELD.SRC]), row[YIELD.FD] or 0
+        match state_after("yield", op, duration):
+            case FiberState.RECV:
+                return Told("receives", time=took, number=socket, line=line)
+            case FiberState.SEND:
+                return Told("sends", time=took, number=socket, line=line)
+            case FiberState.SLEEP:
+                template = "sleeps" if duration else "sleeps on"
+                return Told(template, time=duration or 0, line=line)
+            case FiberState.PARKED:
+                return Told("parks", time=took, line=line)
+            case FiberState.UNKNOWN:
+                return Told("unknown", time=took, line=line)
+            case _:
+                return Told("invalid" if op == "invalid" else "pauses", time=took, line=line)
 
     def _exit(self, row: Row, fid: int) -> Told:
         template = {"return": "returned", "error": "failed"}.get(row[EXIT.HOW], "ended")

@@ -125,7 +125,7 @@ export class Steps {
     this.where.textContent = `event ${(event + 1).toLocaleString("en")} of ${run.events.toLocaleString("en")}`
       + ` at ${(run.columns.eventTime[event] / 1e6).toLocaleString("en", { maximumFractionDigits: 3 })} ms`;
     this.says.textContent = run.sentence(event);
-    const asleep = ({ row, left }) => `${run.nameOf(row)} for ${readable(Math.max(0, left))} more`;
+    const asleep = ({ row, left }) => run.nameOf(row) + (left > 0 ? ` for ${readable(left)} more` : "");
     const polled = ({ row, state, number }) => `${run.nameOf(row)}: ${state} on ${number}`;
     this.lists.replaceChildren(
       list("running", now.running < 0 ? [] : [run.nameOf(now.running)]),
@@ -133,6 +133,7 @@ export class Steps {
       list("parked", names(now.parked)),
       list("sleepers", now.sleeping.map(asleep)),
       list("polled sockets", now.sockets.map(polled)),
+      ...(now.unknown.length ? [list("waiting, not known for what", names(now.unknown))] : []),
     );
     this.quote(run.line(event), run.quoted(event));
   }
