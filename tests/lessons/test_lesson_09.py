@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import statistics
+from collections import deque
 
 import pytest
 from misconceptions import Wrong
@@ -13,6 +15,7 @@ from fiberlab import FiberState, build_spans
 from fiberlab.lab import examine
 from fiberlab.lab.lessons.l09_queues_and_tails import experiment, percentile, recorded, simulate
 from fiberlab.lab.lessons.l09_queues_and_tails.question import which_truth
+from fiberlab.lab.shared.overloaded_server import overload
 
 # -- The simulation --------------------------------------------------------------------
 
@@ -40,6 +43,26 @@ def test_latency_since_sending_makes_an_open_loop_look_closed():
 )
 def test_a_percentile_is_the_value_at_the_nearest_rank(percent, value):
     assert percentile([5, 1, 4, 2, 3], percent) == value
+
+
+# -- Poisson arrivals ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("load", "mean_ms", "p99_ms"), [(0.6, 17.5, 55), (0.82, 32.8, 123)])
+def test_the_simulated_latency_is_that_of_theory_and_of_an_independent_computation(
+    load, mean_ms, p99_ms
+):
+    requests = [1000 * each.latency for each in overload(deque(), load, seconds=300)]
+    theory = 10 * (1 + load / (2 * (1 - load)))  # Pollaczek and Khinchine
+    chance, waited, alone = random.Random(1), 0.0, []
+    for _ in range(100_000):  # Lindley: who comes waits for what is left of the work before it
+        alone.append(waited + 10)
+        waited = max(0.0, waited + 10 - chance.expovariate(load / 10))
+
+    assert theory == pytest.approx(mean_ms, rel=0.01)
+    for latencies in (requests, alone):
+        assert statistics.mean(latencies) == pytest.approx(theory, rel=0.05)
+        assert percentile(latencies, 99) == pytest.approx(p99_ms, rel=0.06)
 
 
 # -- Traces in data --------------------------------------------------------------------

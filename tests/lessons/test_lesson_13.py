@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 from misconceptions import Wrong
 
+from fiberlab import RECV, WAIT, Scheduler, SimulatedNetwork, send_all
 from fiberlab.lab import examine
 from fiberlab.lab.lessons.l13_overload_and_policy import overload, share_in_time
 from fiberlab.lab.lessons.l13_overload_and_policy.question import which_policy
@@ -22,14 +23,44 @@ class LastCome(deque):
 def test_first_come_fails_in_overload_and_last_come_does_not():
     shares = [share_in_time(overload(policy(), 1.25)) for policy in (deque, LastCome)]
 
-    assert [round(share, 2) for share in shares] == [0.04, 0.78]
+    assert [round(share, 2) for share in shares] == [0.08, 0.77]
 
 
 def test_a_bound_refuses_who_would_wait_too_long():
     requests = overload(deque(), 1.25, bound=8)
 
-    assert round(share_in_time(requests), 2) == 0.79
+    assert round(share_in_time(requests), 2) == 0.81
     assert {each.in_time for each in requests if each.latency is not None} == {True}
+
+
+def test_at_90_percent_the_policy_matters_since_users_come_in_crowds():
+    waiting, bounded = (overload(deque(), 0.9, bound, seconds=60) for bound in (None, 8))
+
+    assert [round(share_in_time(each), 2) for each in (waiting, bounded)] == [0.87, 0.98]
+
+
+def test_a_slow_reader_reaches_back_to_the_maker():
+    network, sent = SimulatedNetwork(buffer_bytes=1000), []
+    sender, receiver = network.socketpair()
+
+    def maker():
+        for _ in range(5):
+            yield from send_all(sender, bytes(1000))
+            sent.append(network.clock.now())
+        sender.close()
+
+    def reader():
+        yield RECV(receiver)
+        while receiver.recv(1000):
+            yield WAIT(1)
+            yield RECV(receiver)
+
+    scheduler = Scheduler(clock=network.clock, poller=network)
+    scheduler.add(maker())
+    scheduler.add(reader())
+    scheduler.run()
+
+    assert sent == [0, 0, 0, 1, 2]
 
 
 def test_a_simulation_is_the_same_each_time():

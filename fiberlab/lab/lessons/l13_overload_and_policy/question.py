@@ -22,8 +22,8 @@ QUESTIONS = (
         id="l13-q1",
         text="Load 125 %, clients give up after 100 ms. Which policy answers more in time?",
         choices={
-            "a": "first-come: about four of five; last-come lets too many wait",
-            "b": "last-come: about four of five; first-come almost none",
+            "a": "first-come: about three of four; last-come lets too many wait",
+            "b": "last-come: about three of four; first-come almost none",
             "c": "both the same: the server does as much work either way",
             "d": "last-come by a little; both lose about half",
         },
