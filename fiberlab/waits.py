@@ -8,7 +8,8 @@
 | ``WAIT(0)``         | in the next pass: every other ready fiber runs, the sockets are    |
 |                     | polled, then it goes on                                            |
 | ``WAIT(None)``      | as soon as another fiber has been resumed, behind those that are   |
-|                     | ready by then; ``WAIT()`` is the same                              |
+|                     | ready by then; not by one that was woken so itself and parks again |
+|                     | (it only looked); ``WAIT()`` is the same                           |
 
 The rule kept here: a wait is data. It is checked where it is written, never changes, compares
 by value, and may be made once and yielded as often as you like. In an ``async def`` it is

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
+from cells import defined_in
 from matplotlib.figure import Figure
 from misconceptions import Wrong
 
-from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, TraceEvent
+from fiberlab import WAIT, Deadlock, Scheduler, SimulatedNetwork, Trace, TraceEvent
 from fiberlab.lab import examine
 from fiberlab.lab.lessons.l06_wait import (
     OldLoop,
@@ -49,6 +51,51 @@ def test_an_asker_is_resumed_when_the_table_of_waits_says():
     assert returns(run(WAIT(None))) == [100]
     assert returns(run(WAIT(None), WAIT(None))) == [100, 200]
     assert returns(run(WAIT(0.25))) == [250]
+
+
+# -- The toy -------------------------------------------------------------------------
+
+
+def looking(name, looks, flag):
+    while not flag and len(looks) < 50:
+        looks.append(name)
+        yield WAIT(None)
+
+
+def setting(flag, pauses):
+    for _ in range(pauses):
+        yield WAIT(0)
+    flag.append("set")
+
+
+def looks_under(scheduler, waiters, pauses):
+    """Return who looked, in order, until the flag was set; pauses: None, it is never set."""
+    looks, flag = [], []
+    for number in range(waiters):
+        scheduler.add(looking(number, looks, flag))
+    if pauses is not None:
+        scheduler.add(setting(flag, pauses))
+    with contextlib.suppress(Deadlock):
+        scheduler.run()
+    return looks
+
+
+@pytest.mark.parametrize("waiters", [1, 2, 3])
+@pytest.mark.parametrize("pauses", [None, 0, 1, 3])
+def test_the_toy_of_step_6_wakes_parked_fibers_as_the_scheduler_does(waiters, pauses):
+    toy = defined_in("06", "ParkingToy").ParkingToy
+    network = SimulatedNetwork()
+    real = Scheduler(clock=network.clock, poller=network)
+    looks = looks_under(real, waiters, pauses)
+
+    assert looks_under(toy(SimulatedNetwork().clock), waiters, pauses) == looks
+    assert len(looks) < 50
+
+
+def test_without_the_exception_two_fibers_wake_each_other_for_ever():
+    toy = defined_in("06", "ParkingToy", "AnybodyWakes").AnybodyWakes
+
+    assert len(looks_under(toy(SimulatedNetwork().clock), 2, None)) == 50
 
 
 # -- The question ----------------------------------------------------------------------

@@ -221,12 +221,16 @@ CONCEPTS: tuple[Concept, ...] = (
     ),
     _concept(
         "A fiber yields `WAIT(None)`. When does it go on?",
-        "It is parked, and looks again whenever something may have changed.",
+        "It is parked, and looks again whenever something may have changed: when another fiber has "
+        "run, unless that one was parked, too, and only looked.",
         "06 WAIT",
         ("Never.", "None means no time is given; it does not mean that nothing wakes it."),
-        "When another fiber has run.",
+        "When another fiber has run, and not only looked.",
         ("At once, as after `WAIT(0)`.", "If no other fiber can ever run, that is a deadlock."),
-        ("When data has come.", "Which socket should that be? Data is waited for by `RECV`."),
+        (
+            "When data has come for it, on any of its sockets.",
+            "Which socket should that be? Data is waited for by `RECV`.",
+        ),
     ),
     _concept(
         "A socket is *readable*. What does that promise?",
