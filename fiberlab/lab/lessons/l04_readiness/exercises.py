@@ -80,32 +80,37 @@ def _listed(names: set[str]) -> str:
 
 # -- Exercise 2: send it all --------------------------------------------------
 
-DATA = bytes(range(97, 123)) * 4
+DATA = bytes(range(97, 123)) * 400
 
 
 def judge_sending(function: Callable[[Any, bytes], object]) -> Judgement:
     """Judge a loop that sends all through a socket which takes a few bytes at a time."""
-    sock = NarrowSocket(rooms=(7, 30, 1, 12))
     expected = f"all {len(DATA)} bytes, once and in order"
-    try:
-        function(sock, DATA)
-    except Spinning:
-        hint = "the buffer is full until the other end reads: wait_until_writable(sock), then go on"
-        return Judgement(False, "100 sends in a row were refused", expected, hint)
-    except BlockingIOError:
-        hint = (
-            "sendall gives up in the middle when it would block, and does not say how far it came"
-            if sock.tried_all
-            else "a full buffer raises BlockingIOError: catch it, or wait until there is room first"
-        )
-        return Judgement(False, "BlockingIOError left your function", expected, hint)
-    sock.drain()
-    if sock.received == DATA:
+    with NarrowSocket() as sock:
+        try:
+            function(sock, DATA)
+        except Spinning:
+            hint = "the buffer is full until the other end reads: wait_until_writable(sock) first"
+            return Judgement(False, "100 sends in a row were refused", expected, hint)
+        except BlockingIOError:
+            hint = (
+                "sendall gives up in the middle when it would block, and does not say how far "
+                "it came"
+                if sock.tried_all
+                else "a full buffer raises BlockingIOError: catch it, or wait until there is room"
+            )
+            return Judgement(False, "BlockingIOError left your function", expected, hint)
+        blocking = sock.fileno() >= 0 and sock.getblocking()
+        received = sock.received()
+    if blocking:
+        hint = "in a server all other clients would wait, too: leave it non-blocking, and poll"
+        return Judgement(False, "the socket was made to block", expected, hint)
+    if received == DATA:
         return Judgement(True, f"{expected}, in pieces")
-    seen = f"{len(sock.received)} bytes were received"
-    if DATA.startswith(sock.received):
+    seen = f"{len(received)} bytes were received"
+    if DATA.startswith(received):
         hint = "send returns how many bytes the kernel took; the rest is still yours to send"
-    elif len(sock.received) > len(DATA):
+    elif len(received) >= len(DATA):
         hint = "what was taken must not be sent again: go on behind it, with data[sent:]"
     else:
         hint = "some bytes are missing in the middle: a refused send has taken nothing"
@@ -117,7 +122,7 @@ def judge_sending(function: Callable[[Any, bytes], object]) -> Judgement:
 
 def judge_pass(one_pass: Pass) -> Judgement:
     """Judge a pass that accepts at the listener and receives from connections, at any number."""
-    for number in (205, 305):
+    for number in (205, 1305):
         judgement = _judge_accepting(one_pass, number)
         if judgement is not None:
             return judgement
@@ -139,12 +144,12 @@ def _judge_accepting(one_pass: Pass, number: int) -> Judgement | None:
 
 
 def _judge_receiving(one_pass: Pass) -> Judgement:
-    with listening(305) as (listener, client), at_number(listener.accept()[0], 306) as connection:
+    with listening(1305) as (listener, client), at_number(listener.accept()[0], 1306) as connection:
         connection.setblocking(False)
         client.sendall(b"hello")
-        seen, expected = "", "hello received from the connection at number 306"
+        seen, expected = "", "hello received from the connection at number 1306"
         try:
-            one_pass(listener, {306: connection})
+            one_pass(listener, {1306: connection})
         except KeyError as error:
             seen = f"KeyError: {error}"
         except BlockingIOError:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import select
+import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ....simulation.network import SimulatedNetwork
@@ -164,6 +165,9 @@ class _Growth:
 # -- Numbers ------------------------------------------------------------------
 
 
+MOST_FOR_SELECT = 1023
+
+
 class _Numbered(socket.socket):
     """A socket that says another number than it has, a new object each time."""
 
@@ -177,7 +181,7 @@ def at_number(sock: socket.socket, number: int) -> socket.socket:
     """Return `sock` again under another number, and close the old one.
 
     If the system does not give that number (it is taken, or above the limit that may be asked
-    for), the socket only says that it has it.
+    for) or cannot poll it, the socket only says that it has it.
     """
     given = _duplicate(sock.fileno(), number)
     if given == number:
@@ -190,7 +194,9 @@ def at_number(sock: socket.socket, number: int) -> socket.socket:
 
 
 def _duplicate(fileno: int, number: int) -> int | None:
-    if fcntl is None:
+    selector: object = selectors.DefaultSelector
+    only_select = selector is selectors.SelectSelector
+    if fcntl is None or (only_select and number > MOST_FOR_SELECT):
         return None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = number + 1
@@ -211,11 +217,16 @@ def _duplicate(fileno: int, number: int) -> int | None:
 
 def readable_numbers(*socks: socket.socket) -> list[int]:
     """Ask the kernel, and return the descriptor numbers of those that are readable."""
-    readable = select.select([socket.socket.fileno(sock) for sock in socks], [], [], 1)[0]
-    return [sock.fileno() for sock in socks if socket.socket.fileno(sock) in readable]
+    with selectors.DefaultSelector() as selector:  # select() refuses high numbers
+        for sock in socks:
+            selector.register(socket.socket.fileno(sock), selectors.EVENT_READ, sock)
+        return [key.data.fileno() for key, _ in selector.select(1)]
 
 
 # -- Little room --------------------------------------------------------------
+
+
+MOST_AT_ONCE = 1000
 
 
 class Spinning(BaseException):
@@ -225,53 +236,62 @@ class Spinning(BaseException):
     """
 
 
-class NarrowSocket:
-    """A non-blocking socket, simulated: its send buffer has room for a few bytes only.
+class NarrowSocket(socket.socket):
+    """A real non-blocking socket with little room; its other end reads now and then.
 
-    received: what the other end has. waits: how often a caller waited until it was writable.
+    It can be given to select, selectors or a poll, as any socket. Use it in a ``with``.
     tried_all: whether sendall was called.
     """
 
-    def __init__(self, rooms: Sequence[int]) -> None:
-        self._rooms = rooms
-        self._buffer = b""
-        self._refused = 0
-        self.received = b""
-        self.waits = 0
+    def __init__(self) -> None:
+        ours, self._theirs = socket.socketpair()
+        super().__init__(fileno=ours.detach())
+        self.setblocking(False)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_AT_ONCE)
         self.tried_all = False
+        self._refused = 0
+        self._received = bytearray()
+        self._reader = threading.Thread(target=self._read, name="slow reader", daemon=True)
+        self._reader.start()
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: Any, *flags: int) -> int:
         """Take what there is room for, and return how much; BlockingIOError if there is none."""
-        room = self._rooms[self.waits % len(self._rooms)] - len(self._buffer)
-        if room <= 0:
+        try:
+            taken = super().send(memoryview(data)[:MOST_AT_ONCE], *flags)
+        except BlockingIOError:
             self._refused += 1
             if self._refused > 100:
-                raise Spinning
-            raise BlockingIOError("the send buffer is full")
-        taken = bytes(data[:room])
-        self._buffer += taken
-        return len(taken)
-
-    def sendall(self, data: bytes) -> None:
-        """Send until there is no room, then raise, as a real non-blocking socket does."""
-        self.tried_all = True
-        while data:
-            data = data[self.send(data) :]
-
-    def drain(self) -> None:
-        """Let the other end receive all that is in the buffer."""
-        self.received += self._buffer
-        self._buffer = b""
+                raise Spinning from None
+            raise
         self._refused = 0
+        return taken
+
+    def sendall(self, data: Any, *flags: int) -> None:
+        """Send until there is no room, then raise, as any non-blocking socket does."""
+        self.tried_all = True
+        super().sendall(data, *flags)
+
+    def received(self) -> bytes:
+        """End the connection, and return all that the other end has received."""
+        with contextlib.suppress(OSError):  # it may have been closed already
+            self.shutdown(socket.SHUT_WR)
+        self.close()
+        self._reader.join(SECONDS)
+        return bytes(self._received)
+
+    def __exit__(self, *_: object) -> None:
+        self.received()
+
+    def _read(self) -> None:
+        with self._theirs:
+            while part := self._theirs.recv(MOST_AT_ONCE):
+                self._received += part
+                time.sleep(0.000_002 * len(part))
 
 
 def wait_until_writable(sock: Any) -> None:
     """Return when there is room in the send buffer of `sock`, after 5 s at the latest."""
-    if isinstance(sock, NarrowSocket):
-        sock.drain()
-        sock.waits += 1
-    else:
-        select.select([], [sock], [], SECONDS)
+    select.select([], [sock], [], SECONDS)
 
 
 # -- Ready sets, and a transfer in pieces -------------------------------------
