@@ -23,6 +23,29 @@ def test_what_ran_at_the_call_follows_from_the_log(log, choice):
     assert what_ran_at_the_call(log) == choice
 
 
+def test_finally_runs_at_the_end_and_neither_at_a_send_nor_at_an_error_that_was_caught():
+    log = []
+
+    def work():
+        try:
+            while True:
+                try:
+                    yield
+                except ValueError:
+                    log.append("caught")
+        finally:
+            log.append("cleaned up")
+
+    worker = work()
+    next(worker)
+    worker.send("a word")
+    worker.throw(ValueError("no paper"))
+    before = list(log)
+    worker.close()
+
+    assert (before, log) == (["caught"], ["caught", "cleaned up"])
+
+
 def test_steps_are_drawn_in_a_row_for_each_name():
     fig, ax = plt.subplots()
     draw_steps(ax, ["ann", "ben", "ann"])

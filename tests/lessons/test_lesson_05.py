@@ -83,6 +83,34 @@ def test_seven_clients_are_silent_when_the_eighth_asks_for_its_nap():
 
 
 @pytest.mark.live
+@pytest.mark.parametrize(("handler", "whole"), [("send", False), ("send_all", True)])
+def test_a_send_after_SEND_may_take_a_part_and_send_all_sends_the_rest(handler, whole):
+    network = SimulatedNetwork(buffer_bytes=1000)
+    sender, receiver = network.socketpair()
+    came = []
+
+    def echo():
+        if handler == "send_all":
+            yield from send_all(sender, bytes(5000))
+        else:
+            yield SEND(sender)
+            sender.send(bytes(5000))
+        sender.close()
+
+    def client():
+        yield RECV(receiver)
+        while data := receiver.recv(4096):
+            came.append(len(data))
+            yield RECV(receiver)
+
+    scheduler = Scheduler(clock=network.clock, poller=network)
+    scheduler.add(echo())
+    scheduler.add(client())
+    scheduler.run()
+
+    assert (sum(came) == 5000) is whole
+
+
 def test_a_meeting_keeps_the_answers_in_the_order_of_the_words():
     with meeting(b"ann", b"ben") as (listener, answers):
         for _ in range(2):

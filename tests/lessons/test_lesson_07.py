@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import gc
+import inspect
 from pathlib import Path
 
 import pytest
 from misconceptions import Wrong
 
-from fiberlab import RECV, SEND, WAIT
-from fiberlab.lab import examine, record
+from fiberlab import RECV, SEND, WAIT, Scheduler, SimulatedNetwork, Trace
+from fiberlab.lab import examine, record, story
 from fiberlab.lab.lessons.l07_blocking_pitfalls import (
     chain_length,
     check_spelling,
@@ -62,6 +63,29 @@ def test_naps_that_begin_together_add_up(nap, nappers, worst_ms, late):
     assert len(latencies) == 80
     assert round(max(latencies) * 1000) == worst_ms
     assert sum(latency > 0.05 for latency in latencies) == late
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("yield WAIT(0.12)", "recv sleep send"), ("WAIT(0.12)", "recv send")],
+)
+def test_without_the_yield_no_fiber_sleeps(line, words):
+    cell = inspect.cleandoc(f"""
+        def patient(sock):
+            yield RECV(sock)
+            {line}
+            yield SEND(sock)
+        """)
+    space = {"RECV": RECV, "SEND": SEND, "WAIT": WAIT}
+    exec(cell, space)
+    network, trace = SimulatedNetwork(), Trace()
+    near, far = network.socketpair()
+    far.send(b"nap")
+    scheduler = Scheduler(clock=network.clock, poller=network, trace=trace)
+    scheduler.add(space["patient"](near), "patient")
+    scheduler.run()
+
+    assert story(trace, "patient") == [*words.split(), "return"]
 
 
 # -- Exercise 1: find the culprit ------------------------------------------------------
