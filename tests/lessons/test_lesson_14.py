@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import types
 
 import pytest
@@ -120,6 +121,26 @@ def test_a_server_that_fails_is_told():
 
 
 @pytest.mark.live
+@pytest.mark.live
+def test_asyncios_write_sends_at_once_and_keeps_only_what_finds_no_room():
+    async def main():
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        with theirs:
+            _, writer = await asyncio.open_connection(sock=ours)
+            writer.write(b"now")
+            at_once = theirs.recv(10)
+            writer.write(bytes(10_000_000))
+            kept = writer.transport.get_write_buffer_size()
+            writer.transport.abort()
+        return at_once, kept
+
+    at_once, kept = asyncio.run(main())
+
+    assert at_once == b"now"
+    assert 0 < kept < 10_000_000
+
+
 def test_the_costs_are_measured_for_every_coat():
     switch, memory = switch_costs(), memory_costs()
 
