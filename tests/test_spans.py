@@ -458,3 +458,25 @@ def test_a_trace_cut_anywhere_still_gives_spans(events, length):
     spans = build_spans(cut)
 
     assert [span.end for span in spans if span.unfinished and span.end != spans.finish] == []
+
+
+@given(stories(), st.integers(0, 40))
+def test_a_step_began_where_its_fiber_had_yielded_last(events, dropped):
+    """Also where the beginning of the trace is missing, and the fiber's first line is known."""
+    events = [
+        each._replace(fields=each.fields | {"src": f"a.py:{line}"})
+        if each.ev in ("spawn", "yield")
+        else each
+        for line, each in enumerate(events)
+    ]
+    named = [each for each in events[:dropped] if each.ev in ("start", "spawn")]
+    spans = build_spans(named + events[dropped:])
+    said = {event.fid: event.src for event in named + events if event.ev == "spawn"}
+    began: dict[int, str | None] = {}
+    for i in spans.steps():
+        before = list(spans.rows[: spans.first[i]])
+        fiber = spans[i].fiber
+        yields = [row[6] for row in before if row[2] == fiber and row[1] == "yield"]
+        began[i] = yields[-1] if yields else said.get(fiber)
+
+    assert {i: spans.resumed_at(i) for i in spans.steps()} == began

@@ -202,12 +202,16 @@ class Spans:
 
     def resumed_at(self, index: int) -> str | None:
         """Return the line at which the step at `index` began: where its fiber had yielded."""
-        fiber = self.lives[self.row[index]].id
-        for number in range(self.first[index], -1, -1):
-            row = self.rows[number]
-            if row[FID] == fiber and row[EV] == "yield":
+        life = self.lives[self.row[index]]
+        mine = self.indexes(life.id)
+        at = bisect_left(mine, index)
+        # That yield began the wait before, or ended the step before; a WAIT(0) precedes its wake.
+        before = mine[max(0, at - 2) : at]
+        numbers = {n for i in before for n in (self.first[i] - 1, self.first[i], self.last[i])}
+        for row in (self.rows[number] for number in sorted(numbers, reverse=True) if number >= 0):
+            if row[FID] == life.id and row[EV] == "yield":
                 return place(row[YIELD.SRC])
-        return self.life(fiber).src
+        return life.src
 
     def looks(self, index: int) -> list[Stall]:
         """Return the looks into the step at `index`, the longest-running last."""
