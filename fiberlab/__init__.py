@@ -30,6 +30,7 @@ Then a folder for each noun:
                    perfetto.py
     diagnosis/     from spans to sentences: diagnose.py, limits.py, evidence.py, finding.py, and
                    rules/ with long_steps.py, delays.py, conduct.py
+    billing/       from spans to bills, what each latency consists of: bill.py, account.py
     figures/       from spans to pictures: timeline.py, charts.py, schedules.py; what needs
                    matplotlib is in draw_timeline.py, draw_charts.py, draw_schedules.py, canvas.py
                    and window.py; palette.py has the colours, alternative.py the
@@ -60,6 +61,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .billing import Bill, bill
     from .coroutines import as_fiber
     from .diagnosis import Diagnosis, Finding, Limits, assert_no_stall, diagnose
     from .errors import (
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from .exploration import assert_holds, explore, replay, sweep
     from .fiber import Fiber, join, mark, start
     from .figures import (
+        plot_bill,
         plot_comparison,
         plot_latency,
         plot_queue,
@@ -95,6 +98,7 @@ if TYPE_CHECKING:
     from .waits import RECV, SEND, WAIT
 
 _HOMES = {
+    "billing": ("Bill", "bill"),
     "coroutines": ("as_fiber",),
     "diagnosis": ("Diagnosis", "Finding", "Limits", "assert_no_stall", "diagnose"),
     "errors": (
@@ -109,6 +113,7 @@ _HOMES = {
     "exploration": ("assert_holds", "explore", "replay", "sweep"),
     "fiber": ("Fiber", "join", "mark", "start"),
     "figures": (
+        "plot_bill",
         "plot_comparison",
         "plot_latency",
         "plot_queue",
@@ -136,6 +141,7 @@ __all__ = [
     "RECV",
     "SEND",
     "WAIT",
+    "Bill",
     "Deadlock",
     "Diagnosis",
     "EventKind",
@@ -162,6 +168,7 @@ __all__ = [
     "as_fiber",
     "assert_holds",
     "assert_no_stall",
+    "bill",
     "build_spans",
     "compare",
     "connect",
@@ -170,6 +177,7 @@ __all__ = [
     "in_thread",
     "join",
     "mark",
+    "plot_bill",
     "plot_comparison",
     "plot_latency",
     "plot_queue",

@@ -31,7 +31,9 @@ def napping(*naps):
     return trace
 
 
-@pytest.mark.parametrize("kind", ["timeline", "latency", "steps", "queue", "states", "starvation"])
+@pytest.mark.parametrize(
+    "kind", ["timeline", "bill", "latency", "steps", "queue", "states", "starvation"]
+)
 def test_a_figure_of_the_package_tells_what_its_describe_function_tells(kind):
     trace = napping(1, 2)
     figure = getattr(figures, f"plot_{kind}")(trace).figure

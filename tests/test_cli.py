@@ -115,6 +115,16 @@ def test_a_saved_trace_is_diagnosed(folder, capsys):
     assert (code, "time.sleep(0.2)" in capsys.readouterr().out) == (0, True)
 
 
+def test_the_bill_of_a_saved_trace_is_told(capsys):
+    saved = str(Path(__file__).parent.parent / "data" / "blocker.fiber.jsonl")
+    codes = [main(["bill", saved]), main(["bill", saved, "--csv"])]
+
+    out = capsys.readouterr().out
+    assert codes == [0, 0]
+    assert out.startswith("5 requests: p50 530 ms")
+    assert out.count("echo-6") == 2 + 1  # of requests, of lines, and as CSV
+
+
 @pytest.mark.live
 def test_a_saved_trace_is_summed_up_and_compared_with_another(folder, capsys):
     main(["demo"])

@@ -43,12 +43,14 @@ ROOMS = {
     "spans": {"errors", "states", "trace"},
     "report": {"states", "trace", "spans"},
     "diagnosis": {"states", "trace", "spans"},
+    "billing": {"states", "trace", "spans", "report", "diagnosis"},
     "exploration": {
         *("errors", "waits", "alarms", "fiber", "scheduler"),
         *("io", "simulation", "trace", "report"),
     },
     "figures": {
-        *("waits", "states", "alarms", "trace", "spans", "report", "diagnosis", "exploration"),
+        *("waits", "states", "alarms", "trace", "spans", "report", "diagnosis"),
+        *("billing", "exploration"),
     },
     "viewer": {"states", "trace", "spans", "diagnosis", "figures", "scheduler", "sockets"},
     # what uses it all

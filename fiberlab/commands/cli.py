@@ -1,9 +1,8 @@
-"""The command line: serve, demo, attach, plot, view, diagnose, summary, compare, export.
+"""The command line: one function for each command, from serve to export.
 
 The rule kept here: what came from a client or a file, and the names of files too, are shown
 through `printable`, so that no terminal obeys them. What cannot be written, or would overwrite
-what is read, is reported before any work is done. Each command is one function of the parsed
-arguments; how it fails is said in ``console``.
+what is read, is reported before any work is done. How a command fails is said in ``console``.
 """
 
 from __future__ import annotations
@@ -98,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     summary.add_argument("file", metavar="FILE", type=Path)
     summary.add_argument("--csv", action="store_true", help="as comma-separated values")
     summary.set_defaults(command=summary_command)
+
+    bill = commands.add_parser("bill", help="say what the latency of each request consists of")
+    bill.add_argument("file", metavar="FILE", type=Path)
+    bill.add_argument("--csv", action="store_true", help="as comma-separated values")
+    bill.set_defaults(command=bill_command)
 
     view = commands.add_parser("view", help="make a page to zoom and step through saved traces")
     view.add_argument("file", metavar="FILE", type=Path)
@@ -226,6 +230,14 @@ def summary_command(options: argparse.Namespace) -> None:
     trace = _load(options.file, on_stdout=not options.csv)
     summary = summarize(trace)
     _say(summary.csv() if options.csv else str(summary))
+
+
+def bill_command(options: argparse.Namespace) -> None:
+    """Divide the latency of each request in a saved trace into its parts."""
+    from ..billing.bill import bill
+
+    billed = bill(_load(options.file, on_stdout=not options.csv))
+    _say(billed.csv() if options.csv else str(billed))
 
 
 def view_command(options: argparse.Namespace) -> None:

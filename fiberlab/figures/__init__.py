@@ -5,11 +5,12 @@ is drawn.
 `palette` says how states look, `canvas` has the rows, and `window` finds what can be seen.
 `alternative` says what a figure shows.
 
-This folder measures nothing of its own: numbers come from spans and reports.
+This folder measures nothing of its own: numbers come from spans, reports and bills.
 """
 
 from .alternative import alternative
 from .charts import (
+    plot_bill,
     plot_comparison,
     plot_latency,
     plot_queue,
@@ -24,6 +25,7 @@ __all__ = [
     "alternative",
     "describe_schedules",
     "describe_timeline",
+    "plot_bill",
     "plot_comparison",
     "plot_latency",
     "plot_queue",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..billing.bill import Bill, bill
 from ..report.comparison import compare, moment, shifted
 from ..report.tables import Cell, text_table
 from ..spans.build import Story, build_spans
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "describe_latency", "describe_queue", "describe_starvation", "describe_states",
-    "describe_steps", "plot_comparison", "plot_latency", "plot_queue", "plot_starvation",
-    "plot_states", "plot_steps",
+    "describe_bill", "describe_latency", "describe_queue", "describe_starvation",
+    "describe_states", "describe_steps", "plot_bill", "plot_comparison", "plot_latency",
+    "plot_queue", "plot_starvation", "plot_states", "plot_steps",
 ]  # fmt: skip
 
 
@@ -156,6 +157,31 @@ def describe_starvation(trace: Story, *, most: int = 15) -> str:
                 f"{names[fiber]} was ready for {readable(sum(culprits.values()))}: {causes}"
             )
     return "\n".join(lines) or "No fiber had to wait after it was ready."
+
+
+def plot_bill(trace: Story | Bill, ax: Axes | None = None, *, most: int = 15) -> Axes:
+    """Draw what the latencies of the slowest requests consist of: a bar for each, its parts.
+
+    trace: a run, or its `bill`. most: how many requests, at least 1. Beside each bar stands its
+    latency and what the line that held it up most took of it.
+    """
+    from .draw_charts import parts
+
+    billed = _billed(trace, most)
+    return with_words(parts(billed.slowest(most), ax), partial(describe_bill, billed, most=most))
+
+
+def describe_bill(trace: Story | Bill, *, most: int = 15) -> str:
+    """Tell in words what `plot_bill` shows: a sentence for each request."""
+    billed = _billed(trace, most)
+    told = [billed.sentence(each) for each in billed.slowest(most)]
+    return "\n".join(told) or "No request began and ended."
+
+
+def _billed(trace: Story | Bill, most: int) -> Bill:
+    if most < 1:
+        raise ValueError(f"plot_bill(most=) must show at least one request, got {most!r}")
+    return trace if isinstance(trace, Bill) else bill(trace)
 
 
 def plot_comparison(

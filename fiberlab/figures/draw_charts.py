@@ -14,13 +14,14 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from ..billing.bill import Billed
 from ..report.comparison import Comparison, paired
 from ..spans.numbers import Quantiles, starved_by
 from ..spans.spans import Spans, readable
 from ..states import DONE, READY, STATES
 from .canvas import cut, in_order, swatch
 from .draw_timeline import Drawing
-from .palette import FONT, LOOKS, PLAIN
+from .palette import BILLED, FONT, LOOKS, PLAIN
 from .window import Columns, totals_by_row
 
 LEAST = 1_000  # nanoseconds; shorter times are counted here on a logarithmic axis
@@ -129,10 +130,51 @@ def _states_axes(ax: Axes, spans: Spans, sums: Any, unit: str) -> None:
         for state, look in LOOKS.items()
         if sums[state]
     ]
+    _legend(ax, entries)
+
+
+def _legend(ax: Axes, entries: list[Any]) -> None:
+    """Write above the axes what each look stands for."""
     ax.legend(
         handles=entries, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=DONE, fontsize=FONT,
         frameon=False, handlelength=1.8, columnspacing=1.0,
     )  # fmt: skip
+
+
+def parts(requests: Sequence[Billed], ax: Axes | None) -> Axes:
+    """Draw what each request consists of, one part after another; the slowest on top."""
+    ax = _axes(ax, 10, min(14.0, 0.34 * len(requests) + 1.6))
+    if not requests:
+        ax.text(0.5, 0.5, "no request", transform=ax.transAxes, ha="center", fontsize=FONT)
+        ax.set_axis_off()
+        return ax
+    unit, scale = ("s", 1e9) if requests[0].latency >= 2e9 else ("ms", 1e6)
+    sums = {part.value: sum(each.parts[part] for each in requests) for part in requests[0].parts}
+    rows, left = np.arange(len(requests)), np.zeros(len(requests))
+    for part in (part for part, time in sums.items() if time):
+        times = np.array([getattr(each, part) for each in requests]) / scale
+        look = BILLED[part]
+        edge = look.edge if look.hatch else "black"
+        ax.barh(
+            rows, times, 0.7, left, color=look.colour, hatch=look.hatch, edgecolor=edge,
+            linewidth=0.4,
+        )  # fmt: skip
+        left += times
+    ax.set_yticks(rows, [cut(each.name) for each in requests], **PLAIN)
+    ax.set_ylim(len(requests) - 0.4, -0.6)
+    ax.set_xlim(0, max(1e-6, 1.65 * left.max()))  # room for the words beside the bars
+    ax.set_xlabel(f"latency ({unit})", fontsize=FONT + 1)
+    for row, each in enumerate(requests):
+        words = readable(each.latency)
+        for dearest in each.charges[:1]:
+            words += f", {readable(dearest.time)} of it behind {cut(dearest.src, 40)}"
+        ax.annotate(
+            words, (left[row], row), (5, 0), textcoords="offset points", va="center",
+            fontsize=FONT - 1, **PLAIN,
+        )  # fmt: skip
+    shown = ((part, time) for part, time in sums.items() if time)
+    _legend(ax, [swatch(BILLED[part], f"{part}: {readable(time)}") for part, time in shown])
+    return ax
 
 
 def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:

@@ -40,6 +40,17 @@ UNBLAMED = Look("none", 0.90, "", "#4D4D4D")  # as long, but the program cannot 
 UNWATCHED = Look("none", 0.35, "\\\\\\\\", "#E69F00")
 HIDDEN = Look("#E69F00", 0.35)  # ready, if the loop had looked
 POLLING = Look("#C4C4C4", 0.45)
+BILLED = {
+    "computing": LOOKS[FiberState.RUNNING.code],
+    "waiting": LOOKS[FiberState.SLEEP.code],
+    "ready": LOOKS[FiberState.READY.code],
+    "unwatched": Look("#FBE3B3", 0.55, "\\\\\\\\", "#B27A00"),
+    "late": Look("#F6CF73", 0.55, "ooo", "#7A5300"),
+    "machine": Look("#F0F0F0", 0.55, "---", "#606060"),
+    "unknown": LOOKS[FiberState.UNKNOWN.code],
+}
+"""How the parts of a bill look, by their names: what others took is orange, with its own hatch."""
+
 MERGED = 0.80  # the height of pixels that hold several spans
 
 MARKED = PRINTED = "#000000"  # signs differ by shape; black stands out from every bar
