@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from enum import Enum
 from functools import partial
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -409,6 +411,36 @@ def by_an_attribute(world):
     return take()
 
 
+class Shared:
+    count = 0
+
+    @staticmethod
+    def add():
+        Shared.count += 1
+
+
+class SharesAList:
+    box: list = []  # noqa: RUF012
+
+
+def through_a_class(world):
+    def add():
+        Shared.add()
+        yield WAIT(0)
+
+    return add()
+
+
+def through_a_class_s_list(world):
+    thing = SharesAList()
+
+    def add():
+        thing.box.append(1)
+        yield WAIT(0)
+
+    return add()
+
+
 def through_an_inner_generator(world):
     box = [0]
 
@@ -449,6 +481,8 @@ def through_an_inner_function_s_variable(world):
         (through_a_default, "'box' is a list"),
         (through_an_object, "'lock.held' is assigned"),
         (by_an_attribute, "'lock.held' is assigned"),
+        (through_a_class, "'Shared.count' is assigned"),
+        (through_a_class_s_list, "'SharesAList.box' is a list"),
         (through_an_inner_generator, "'box' is a list"),
         (through_an_inner_function_s_variable, "'count' is assigned"),
     ],
@@ -478,6 +512,12 @@ def test_constants_cells_functions_and_objects_of_cells_may_be_shared():
         def add(self):
             self.count.value += self.by
 
+    class Kind(Enum):
+        ONE = 1
+
+    class Named(NamedTuple):
+        kind: Kind
+
     def program(world):
         counter, names, ours = Counter(world), ("a", "b"), world.socketpair()[0]
 
@@ -486,6 +526,7 @@ def test_constants_cells_functions_and_objects_of_cells_may_be_shared():
                 counter.add()
                 yield WAIT(0)
             assert name in names
+            assert Named(Kind.ONE).kind is Kind.ONE
             assert ours.fileno() > 0
 
         world.add(add("a"))

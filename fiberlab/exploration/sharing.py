@@ -11,6 +11,7 @@ import dis
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -19,7 +20,8 @@ from ..simulation import SimulatedClock, SimulatedSocket
 from ..waits import Wait
 from .footprints import Cell, is_constant
 
-_KNOWN = (Cell, Fiber, SimulatedClock, SimulatedSocket, Wait, ModuleType, type)
+_KNOWN = (Cell, Fiber, SimulatedClock, SimulatedSocket, Wait, ModuleType, Enum)
+_CONSTANT_CLASSES = (tuple, Enum, BaseException)
 _STORES = {"STORE_DEREF", "DELETE_DEREF", "STORE_GLOBAL", "DELETE_GLOBAL"}
 _ELSEWHERE = sys.stdlib_module_names | {"fiberlab", "builtins"}
 
@@ -77,6 +79,12 @@ class _Check:
         elif isinstance(value, (tuple, frozenset)):
             for each in value:
                 self.value(path, each)
+        elif isinstance(value, (staticmethod, classmethod, property)):
+            for function in (getattr(value, "__func__", None), getattr(value, "fget", None)):
+                self.value(path, function)
+        elif isinstance(value, type):
+            if not _is_elsewhere(value) and not issubclass(value, _CONSTANT_CLASSES):
+                self._attributes(path, vars(value))
         elif _is_elsewhere(type(value)) or not hasattr(value, "__dict__"):
             self.refuse(f"{path!r} is a {type(value).__name__}")
         else:
@@ -88,15 +96,18 @@ class _Check:
                 self.value(name, each)
 
     def _object(self, path: str, thing: Any) -> None:
-        """Look at the attributes of an object, and at what its methods assign."""
-        for name, each in vars(thing).items():
+        """Look at the attributes of an object, and at its classes: at what their methods assign."""
+        self._attributes(path, vars(thing))
+        for cls in type(thing).__mro__[:-1]:
+            self.value(cls.__name__, cls)
+
+    def _attributes(self, path: str, named: Mapping[str, Any]) -> None:
+        for name, each in named.items():
+            if name.startswith("__"):
+                continue  # what Python keeps there; __init__ is called for a new object
             if is_constant(each):
                 self.constants[name] = f"{path}.{name}"
             self.value(f"{path}.{name}", each)
-        for cls in type(thing).__mro__[:-1]:
-            for name, function in vars(cls).items():
-                if isinstance(function, FunctionType) and name != "__init__":
-                    self.value(name, function)
 
     def _code(self, code: CodeType, names: Mapping[str, Any]) -> None:
         """Look at the globals that code names, and at what it assigns."""
