@@ -1,0 +1,212 @@
+"""Every small program in every schedule: no wake-up is lost, and no deadlock is unnamed.
+
+A program is up to three fibers with up to three waits each. FIBERLAB_EVERY=1 tries them all, which
+takes about fifteen minutes; else it is a share of the larger ones, the same share each time.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import partial
+from itertools import combinations_with_replacement, product
+
+import pytest
+
+from fiberlab import (
+    RECV,
+    SEND,
+    WAIT,
+    Deadlock,
+    FiberTimeout,
+    SocketBusy,
+    Trace,
+    explore,
+    in_thread,
+)
+from fiberlab.exploration.search import search
+from fiberlab.exploration.world import run
+
+EVERY = bool(os.environ.get("FIBERLAB_EVERY"))
+
+
+def some_of(programs, share):
+    """Return one in `share` programs; a prime, so that all kinds are among them."""
+    return programs[:: 1 if EVERY else share]
+
+
+# -- The law -------------------------------------------------------------------------------
+
+
+def stale_parking(trace):
+    """Return who was left parked though another fiber had run since, as the contract has it.
+
+    When a fiber has run, those that were parked before it ran are made ready; except when it had
+    itself been woken from WAIT(None) and parks again.
+    """
+    parked, woken_by_fiber, before, stale = set(), set(), set(), []
+    for event in trace:
+        match event.ev:
+            case "wake":
+                parked.discard(event.fid)
+                before.discard(event.fid)
+                (woken_by_fiber.add if event.why == "fiber" else woken_by_fiber.discard)(event.fid)
+            case "resume" | "poll" | "stop":
+                stale += before  # the fiber that ran before should have woken these
+                before = set()
+                runner, seen = event.fid, set(parked)
+            case "yield":
+                parks = event.op == "WAIT" and event.dt is None
+                if parks:
+                    parked.add(event.fid)
+                if not (parks and event.fid in woken_by_fiber):
+                    before = seen - {runner}
+            case "exit":
+                before = seen - {runner}
+    return stale
+
+
+def unexplained_errors(program, explains, *, reduce=False):
+    """Run `program(world)` in all schedules, hold each against the law; return other errors."""
+    errors = []
+
+    def play(choices, faults, _):
+        trace = Trace()
+        played = run(program, choices, faults, trace)
+        assert stale_parking(trace) == [], choices.taken
+        if played.error is not None and not explains(played.error, trace):
+            errors.append((choices.taken, played.error))
+        return played
+
+    assert search(play, None, None, (), None, reduce=reduce).complete
+    return errors
+
+
+# -- Programs of waits -----------------------------------------------------------------------
+
+
+def waiting(world, fibers):
+    """Each fiber is a tuple of seconds that it waits for."""
+
+    def fiber(waits):
+        for seconds in waits:
+            yield WAIT(seconds)
+
+    for waits in fibers:
+        world.add(fiber(waits))
+
+
+def all_are_parked(error, trace):
+    """Whether it is a deadlock of fibers that have parked."""
+    if not isinstance(error, Deadlock):
+        return False
+    waits = {event.fid: (event.op, event.dt) for event in trace if event.ev == "yield"}
+    return {waits[fiber.id] for fiber in error.fibers} == {("WAIT", None)}
+
+
+def sequences(alphabet, most):
+    return [each for count in range(most + 1) for each in product(alphabet, repeat=count)]
+
+
+@pytest.mark.parametrize(("count", "most", "share"), [(2, 3, 5), (3, 1, 1), (3, 2, 7), (3, 3, 499)])
+def test_of_fibers_that_wait_none_is_forgotten(count, most, share):
+    """So many fibers with so many waits at most; in a deadlock all are parked, and truly."""
+    programs = list(combinations_with_replacement(sequences([0, 1, None], most), count))
+
+    for fibers in some_of(programs, share):
+        found = unexplained_errors(partial(waiting, fibers=fibers), all_are_parked, reduce=True)
+        assert found == [], fibers
+
+
+# -- Programs that also use a connection, a lock and a time-out --------------------------------
+
+OPERATIONS = ["turn", "sleep", "park", "send", "receive", "receive in time", "lock"]
+
+
+class Shared:
+    """What the fibers of a program share, and what each is doing."""
+
+    def __init__(self, world):
+        self.ours, self.theirs = world.socketpair()
+        self.locked = False
+        self.doing = {}
+
+    def fiber(self, number, operations):
+        for operation in operations:
+            self.doing[number] = operation
+            match operation:
+                case "turn":
+                    yield WAIT(0)
+                case "sleep":
+                    yield WAIT(1)
+                case "park":
+                    yield WAIT(None)
+                case "send":
+                    yield SEND(self.ours)
+                    self.ours.send(b"x")
+                case "receive":
+                    yield RECV(self.theirs)
+                    while self.is_empty():  # another fiber was faster
+                        yield RECV(self.theirs)
+                case "receive in time":
+                    with suppress(FiberTimeout):
+                        yield RECV(self.theirs, timeout=1)
+                        while self.is_empty():
+                            yield RECV(self.theirs, timeout=1)
+                case "lock":
+                    while self.locked:
+                        yield WAIT(None)
+                    self.locked = True
+                    yield WAIT(0)
+                    self.locked = False
+
+    def explains(self, error, _):
+        """Whether the contract names this error.
+
+        Two receivers on one socket are refused. A deadlock is one if some fiber has parked of its
+        own accord, or waits for data that was never sent; not if all wait for a free lock.
+        """
+        if isinstance(error, SocketBusy):
+            return True
+        if not isinstance(error, Deadlock):
+            return False
+        doing = {self.doing[fiber.id] for fiber in error.fibers}
+        return bool(doing & {"park", "receive"}) and ("receive" not in doing or self.is_empty())
+
+    def is_empty(self):
+        try:
+            return not self.theirs.recv(1)
+        except BlockingIOError:
+            return True
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "share"), [(2, 1, 1), (2, 2, 5), (2, 3, 1009), (3, 1, 3), (3, 2, 1009)]
+)
+def test_of_fibers_that_share_things_none_is_forgotten(count, most, share):
+    programs = list(combinations_with_replacement(sequences(OPERATIONS, most), count))
+    made = []
+
+    def program(world, fibers):
+        made[:] = [Shared(world)]
+        for number, operations in enumerate(fibers, 1):
+            world.add(made[0].fiber(number, operations))
+
+    for fibers in some_of(programs, share):
+        found = unexplained_errors(
+            partial(program, fibers=fibers), lambda *each: made[0].explains(*each)
+        )
+        assert found == [], fibers
+
+
+# -- Time-outs, and threads as far as it can be -------------------------------------------------
+
+
+def test_in_thread_is_refused_since_no_thread_keeps_to_simulated_time():
+    def program(world):
+        def fiber():
+            yield from in_thread(print)
+
+        world.add(fiber())
+
+    assert "in_thread() needs real time" in str(explore(program))
