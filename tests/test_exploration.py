@@ -635,6 +635,16 @@ def test_both_traces_keep_the_laws_and_can_be_compared(program, faults):
     assert compare(result.failure.trace, result.passing).differences
 
 
+def test_a_failure_of_the_only_schedule_can_be_replayed():
+    def program(world):
+        world.add(iter_once())
+        world.at_end(lambda: False)
+
+    failure = explore(program).failure
+
+    assert list(replay(program, failure.tape)) == list(failure.trace)
+
+
 @pytest.mark.parametrize("text", ["7", "0.0.0.0.0.0.0.0.0.0.0.0.1"])
 def test_a_tape_of_another_program_is_refused(text):
     with pytest.raises(ValueError, match="it belongs to another program"):

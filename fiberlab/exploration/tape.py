@@ -42,6 +42,8 @@ def read(text: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
         if found is None:
             raise ValueError(f"a tape is numbers between dots, such as '0.2.1', got {text!r}")
         choices += [0] * int(found[1]) if found[1] else [int(part)]
+    while choices and not choices[-1]:
+        choices.pop()  # nothing need be asked there: what follows is 0 anyway
     return tuple(choices), checked_faults(head.split("+") if colon else ())
 
 
