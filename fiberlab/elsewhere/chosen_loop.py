@@ -30,6 +30,9 @@ from .asyncio_tasks import TaskNotes
 from .chosen_steps import ChosenSteps
 from .notes import Notes
 
+AGES = 1e12
+"""A timer after so many seconds is none: an endless sleep waits for something else."""
+
 _OUTSIDE = {
     "run_in_executor": "threads (to_thread, run_in_executor)",
     "subprocess_exec": "processes",
@@ -67,9 +70,10 @@ class ChosenLoop(asyncio.SelectorEventLoop):
         return self.network.clock.now()
 
     def next_timer(self) -> int | None:
-        """Return when the next timer is due, in ns; None: there is none."""
+        """Return when the next timer is due, in ns; None: there is none, or not for ages."""
         timers: Any = self._scheduled  # type: ignore[attr-defined]
-        return round(timers[0]._when * 1e9) if timers else None
+        seconds: float = timers[0]._when if timers else AGES
+        return max(round(seconds * 1e9), self.network.clock.now_ns()) if seconds < AGES else None
 
     def create_task(self, coro: Any, **options: Any) -> Any:
         """Make a task whose place in a set is the same in each run."""
@@ -212,8 +216,8 @@ class _Selector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return which sockets are ready; if there is nothing to do, let the clock jump.
 
-        timeout: seconds until the next timer; None: there is none. Raises Deadlock for None if
-        nothing is on its way either.
+        timeout: 0 if there is something. Raises Deadlock if there is no timer either, and nothing
+        is on its way.
         """
         loop, network, notes = self._loop, self._loop.network, self._loop.notes
         if loop.tasks is not None:
@@ -221,7 +225,8 @@ class _Selector(selectors.SelectSelector):
         if notes is not None and timeout != 0:
             notes.poll(timeout)
         now = network.catch_up()
-        end = None if timeout is None else now + round(timeout * 1e9)
+        # Not `timeout`: asyncio cuts it to a day.
+        end = now if timeout == 0 else loop.next_timer()
         while not (found := self._found()) and now != end:
             if not network.advance(end):
                 raise Deadlock.of_tasks(loop.queue.left())
