@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 
 from fiberlab import WAIT, explore, plot_schedules
 from fiberlab.exploration import Result
-from fiberlab.figures import describe_schedules
+from fiberlab.figures import alternative, describe_schedules
 from fiberlab.figures.schedules import MOST_ROWS, grown, steps_of
 
 
@@ -40,7 +40,7 @@ def texts(ax):
 def test_a_tree_is_told_with_what_fails():
     result = explore(partial(in_order, expected="ba"))
 
-    assert describe_schedules(result).splitlines()[2:14] == [
+    assert describe_schedules(result).splitlines()[1:13] == [
         "all choices: 3 of 6 fail",
         "  a: 2 of 3 fail",
         "    b: 1 of 2 fail",
@@ -60,7 +60,7 @@ def test_both_schedules_are_told_step_by_step_with_the_first_difference():
     result = explore(partial(in_order, expected="ba"))
     line = in_order.__code__.co_firstlineno + 6
 
-    assert describe_schedules(result).splitlines()[14:] == [
+    assert describe_schedules(result).splitlines()[13:] == [
         "The shortest that fails:",
         f"  step 1: a, to line {line}",
         f"  step 2: b, to line {line}",
@@ -72,7 +72,6 @@ def test_both_schedules_are_told_step_by_step_with_the_first_difference():
         f"  step 2: b, to line {line}",
         "  step 3: b, end",
         "  step 4: a, end",
-        "",
         "The first difference is step 3.",
     ]
 
@@ -87,6 +86,7 @@ def test_the_figure_shows_what_is_told():
     assert tree.get_title(loc="left") == "fails in 3 of 6 schedules"
     assert [text.isdigit() for text in texts(failing)] == [True, True, False, False]
     assert [line.get_xdata()[0] for line in passing.lines] == [2.5]  # before step 3
+    assert alternative(tree.figure) == describe_schedules(result)
 
 
 def test_a_result_that_holds_has_a_tree_alone():

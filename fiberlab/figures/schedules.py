@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,26 +45,31 @@ def plot_schedules(result: Result, ax: Axes | None = None) -> Axes:
     """
     from .draw_schedules import draw
 
-    drawn = draw(result, grown(result), ax)
-    if ax is None:
-        for beside in drawn.figure.axes[1:]:
-            with_words(beside, str)  # the words of the tree tell of them too
-    return with_words(drawn, partial(describe_schedules, result))
+    tree = grown(result)
+    drawn = draw(result, tree, ax)
+    own = [drawn] if ax is not None else drawn.figure.axes
+    for each, words in zip(own, _in_words(result, tree), strict=False):
+        with_words(each, words.__str__)
+    return drawn
 
 
 def describe_schedules(result: Result) -> str:
     """Tell in words what `plot_schedules` shows."""
-    tree = grown(result)
-    lines = [str(result), "", *tree.told()]
+    return "\n\n".join(_in_words(result, grown(result)))
+
+
+def _in_words(result: Result, tree: Branch) -> Iterator[str]:
+    """Return a paragraph for each Axes of the figure."""
+    lines = [str(result), *tree.told()]
     if (shown := len(result.explored)) < result.schedules:
         lines.append(f"These are the first {shown:,} of {result.schedules:,} schedules.")
+    yield "\n".join(lines)
     if result.failure is not None:
         pair = Pair.of(result.failure.trace, result.passing)
-        lines += ["", "The shortest that fails:", *_steps_told(pair.failing)]
+        yield "\n".join(["The shortest that fails:", *_steps_told(pair.failing)])
         if pair.passing is not None:
-            lines += ["", "The nearest that passes:", *_steps_told(pair.passing)]
-            lines += ["", f"The first difference is step {pair.first + 1}."]
-    return "\n".join(lines)
+            lines = ["The nearest that passes:", *_steps_told(pair.passing)]
+            yield "\n".join([*lines, f"The first difference is step {pair.first + 1}."])
 
 
 # -- The tree ----------------------------------------------------------------------------
