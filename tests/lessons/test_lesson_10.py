@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections import deque
 from pathlib import Path
 
@@ -234,7 +235,17 @@ class Stuck(Barging):
 def test_a_lock_with_a_line_passes():
     judgement = examine("l10-e3", Fair)
 
-    assert judgement.passed, judgement
+    assert str(judgement) == (
+        "passed: first come, first served; free again after an error; holds in all 84 schedules"
+    )
+
+
+def test_a_lock_passes_only_if_it_holds_in_every_schedule():
+    kinds = iter([Fair, Fair])  # right in the two trials, and wrong from then on
+    judgement = examine("l10-e3", lambda: next(kinds, Late)())
+
+    assert not judgement.passed
+    assert re.match(r"fails in \d+ of \d+ schedules; the shortest has", judgement.seen)
 
 
 def given_reserving():

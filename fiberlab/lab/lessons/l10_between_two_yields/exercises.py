@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
+from ....exploration import World, explore
 from ....spans.build import build_spans
 from ....trace.trace import Trace
 from ....waits import WAIT, Wait
@@ -108,10 +109,9 @@ class FiberLock(Protocol):
 
 def judge_lock(make_lock: Callable[[], FiberLock]) -> Judgement:
     """Judge a class of locks: exclusion, order of coming, and release by a holder that raises."""
-    return _judge_order(make_lock()) or _judge_release(make_lock()) or PASSED
-
-
-PASSED = Judgement(True, "12 updates, first come, first served; free again after an error")
+    return (
+        _judge_order(make_lock()) or _judge_release(make_lock()) or _judge_every_schedule(make_lock)
+    )
 
 
 def _holder(
@@ -184,6 +184,36 @@ def _judge_release(lock: FiberLock) -> Judgement | None:
         "ben has the lock next",
         "__exit__ is called however the block is left: give the lock back there, whatever its "
         "arguments say",
+    )
+
+
+def _judge_every_schedule(make_lock: Callable[[], FiberLock]) -> Judgement:
+    def program(world: World) -> None:
+        lock, asked, had, inside = make_lock(), [], [], []
+
+        def holder(name: str) -> Generator[Wait, None, None]:
+            asked.append(name)
+            with (yield from lock.acquire()):
+                had.append(name)
+                inside.append(name)
+                yield WAIT(0)
+                inside.remove(name)
+
+        def one_at_a_time_in_their_order() -> bool:
+            return len(inside) <= 1 and had == asked[: len(had)]
+
+        world.always(one_at_a_time_in_their_order)
+        for name in ("ann", "ben", "cat"):
+            world.add(holder(name), name)
+
+    result = explore(program, at_most=5_000)
+    if result and result.complete:
+        return Judgement(True, f"first come, first served; free again after an error; {result}")
+    return Judgement(
+        False,
+        str(result),
+        "one holder at a time, first come, first served, in every schedule",
+        "is it right only if the fibers run in the order of the run queue?",
     )
 
 
