@@ -141,6 +141,13 @@ def assert_holds(program: Program, **options: Any) -> None:
 
     The message is the result's sentence, and how to replay the failure. A search that was cut
     short (see `at_most`) holds if nothing it ran has failed.
+
+    With hypothesis the workload is generated, and the schedule explored::
+
+        @settings(deadline=None)
+        @given(st.lists(st.integers(1, 10), min_size=1, max_size=3))
+        def test_an_account_is_never_overdrawn(amounts):
+            assert_holds(lambda world: account(world, amounts))
     """
     raise_failure(explore(program, **options), "program")
 
