@@ -99,6 +99,7 @@ def test_no_case_gives_an_empty_table():
     assert (table.rows, str(table), table.csv().strip()) == ([], "0 cases", "")
 
 
+@pytest.mark.posix
 def test_the_table_is_the_same_with_any_executor(tmp_path):
     with ProcessPoolExecutor(2) as executor:
         table = sweep(simulate, GRID, executor, path=tmp_path / "sweep.csv")
@@ -258,6 +259,7 @@ def test_progress_is_told_of_a_sweep_as_of_a_search():
 # -- docs/cluster.md ---------------------------------------------------------------------
 
 
+@pytest.mark.posix
 def test_the_page_on_clusters_runs_as_it_stands(tmp_path):
     page = Path(__file__).parent.parent / "docs" / "cluster.md"
     pool, _, table = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
