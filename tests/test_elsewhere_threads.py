@@ -96,15 +96,22 @@ def test_a_call_that_was_made_often_is_seen_like_the_first():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a thread's processor time")
-def test_threads_that_compute_ran_and_may_run_at_once():
+def test_a_thread_that_computes_ran_and_never_waits():
     def computes():
-        end = time.monotonic() + 0.15
-        while time.monotonic() < end:
+        before, began = time.thread_time(), time.monotonic()
+        while time.monotonic() < began + 0.15:
             hashlib.sha256(bytes(5_000_000)).digest()  # without the interpreter's lock
+        shares.append((time.thread_time() - before) / (time.monotonic() - began))
 
-    trace = sampled(computes, seconds=0)
+    shares = []
+    for _ in range(5):  # a busy machine may not let it run
+        trace = sampled(computes, seconds=0)
+        seen = set(time_in(trace, "computes"))
+        assert seen <= {FiberState.RUNNING, FiberState.READY, FiberState.UNKNOWN}
+        if shares[-1] > 0.8:
+            break
 
-    assert FiberState.RUNNING in time_in(trace, "computes")[:2]
+    assert FiberState.RUNNING in seen or shares[-1] <= 0.8
 
 
 def test_what_nobody_can_tell_is_unknown():

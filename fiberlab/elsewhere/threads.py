@@ -89,18 +89,23 @@ class _Sampler:
     def look(self) -> None:
         """Look at every thread once."""
         self._before, self._now = self._now, time.perf_counter_ns()
-        threads = {thread.ident: thread for thread in threading.enumerate()}
+        frames = sys._current_frames()
+        # The oldest first, then those that were not begun by Python.
+        threads: dict[Any, Any] = {each.ident: each for each in threading.enumerate()}
         alive = set()
-        for ident, frame in sys._current_frames().items():
+        for ident in (*threads, *(frames.keys() - threads.keys())):
             thread = threads.get(ident)
-            if ident in self._ignored or getattr(thread, "name", None) in _OURS:
+            if ident not in frames or self._is_ignored(ident, thread):
                 continue
             key = ident if thread is None else thread
             alive.add(key)
-            stack = stack_of(frame)
+            stack = stack_of(frames[ident])
             self._note(key, self._op_of(thread, stack[0]), own_line(stack))
         for key in self._seen.keys() - alive:
             self._end(key)
+
+    def _is_ignored(self, ident: int, thread: threading.Thread | None) -> bool:
+        return ident in self._ignored or getattr(thread, "name", None) in _OURS
 
     def end(self, reason: str) -> None:
         """Record that no thread is watched any more."""

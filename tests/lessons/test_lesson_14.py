@@ -9,7 +9,7 @@ import types
 import pytest
 from misconceptions import Wrong
 
-from fiberlab import RECV, recv_until, send_all
+from fiberlab import RECV, diagnose, plot_comparison, recv_until, send_all
 from fiberlab.lab import examine, stories
 from fiberlab.lab.lessons.l14_other_coats import (
     Callbacks,
@@ -20,7 +20,9 @@ from fiberlab.lab.lessons.l14_other_coats import (
     in_fibers,
     in_greenlets,
     in_threads,
+    installed,
     memory_costs,
+    nap_in,
     queue_up,
     sell,
     switch_costs,
@@ -147,6 +149,49 @@ def test_the_costs_are_measured_for_every_coat():
     assert set(switch) >= {"fibers", "greenlets", "asyncio", "threads"}
     assert set(memory) >= {"fibers", "greenlets", "asyncio"}
     assert min(*switch.values(), *memory.values()) > 0
+
+
+# -- The same program ------------------------------------------------------------------
+
+
+@pytest.mark.live
+@pytest.mark.posix  # trio needs epoll on Linux
+@pytest.mark.parametrize("coat", ["fibers", "gevent", "asyncio", "trio"])
+def test_the_same_program_has_the_same_rows_and_the_same_victims(coat):
+    if coat not in installed():
+        pytest.skip(f"{coat} is not installed")
+    trace = nap_in(coat)
+    told = stories(trace)
+
+    check_story(trace)
+    assert list(told) == ["main-1", "steady-2", "steady-3", "blocks-4"]
+    assert told["steady-2"] == told["steady-3"] == ["sleep"] * 6 + ["return"]
+    assert told["blocks-4"] == ["sleep", "return"]
+    assert diagnose(trace)[0].name == "blocks-4"
+    assert {victim.name for victim in diagnose(trace)[0].victims} & {"steady-2", "steady-3"}
+
+
+@pytest.mark.live
+def test_in_threads_the_program_has_the_same_rows_and_no_victims():
+    trace = nap_in("threads")
+
+    assert list(stories(trace)) == ["main-1", "steady-2", "steady-3", "blocks-4"]
+    assert str(diagnose(trace)) == ""
+
+
+@pytest.mark.live
+def test_two_coats_are_drawn_on_one_axis_with_the_same_rows():
+    axes = plot_comparison(nap_in("threads"), nap_in("asyncio")).figure.axes
+
+    labels = [[label.get_text() for label in ax.get_yticklabels()] for ax in axes[:2]]
+    assert labels[0] == labels[1]
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+
+
+@pytest.mark.live
+def test_what_goes_wrong_in_a_coat_is_raised():
+    with pytest.raises(KeyError):
+        nap_in("curio")
 
 
 # -- Exercise 1: the same in an async def ----------------------------------------------

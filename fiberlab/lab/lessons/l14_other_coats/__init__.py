@@ -7,6 +7,7 @@ from .exercises import EXERCISES, queue_up, sell
 from .experiment import converse, count_twice, sees_nap
 from .figures import plot_coats, plot_costs
 from .question import QUESTIONS
+from .same_program import installed, nap_in
 from .servers import Callbacks, in_asyncio, in_callbacks, in_fibers, in_greenlets, in_threads
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "in_fibers",
     "in_greenlets",
     "in_threads",
+    "installed",
     "memory_costs",
+    "nap_in",
     "plot_coats",
     "plot_costs",
     "queue_up",
