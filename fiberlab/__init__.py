@@ -21,8 +21,8 @@ Then a folder for each noun:
     io/            when a socket is ready: clock.py, poller.py, descriptors.py
     simulation/    the same, computed: network.py, socket.py, connection.py, delivery.py, clock.py,
                    trouble.py
-    recording/     from the scheduler to a trace: reporter.py, watchdog.py, culprit_line.py,
-                   data_age.py
+    recording/     from the scheduler to a trace: reporter.py, step_meter.py, watchdog.py,
+                   culprit_line.py, data_age.py
     trace/         what happened: events.py, trace.py, file.py, line.py, packed.py
     spans/         from events to stretches of time: spans.py, build.py, check.py, wakes.py,
                    stalls.py, numbers.py

@@ -2,8 +2,10 @@
 
 notes.py              Notes: write a trace by hand, from any scheduler
 suspended.py          what something suspended waits for, read off its frames
-asyncio_.py           run an asyncio program and record its tasks as fibers
+asyncio_.py           record what an asyncio program does
+asyncio_hooks.py      where its loops are watched
 asyncio_tasks.py      what a task of asyncio does, told in our events
+asyncio_callbacks.py  what a callback of asyncio is, and which row shows it
 asyncio_schedules.py  run an asyncio program in every schedule
 chosen_loop.py        for that: asyncio's loop in simulated time, ...
 chosen_steps.py       ... and its queue, which asks what runs next

@@ -1,116 +1,329 @@
-"""asyncio, recorded as fiberlab's events: each of its tasks is a fiber of the trace.
+"""asyncio, recorded as fiberlab's events: its tasks and callbacks are the fibers of the trace.
 
-    trace = Trace()
-    run(main(), trace)         # in place of asyncio.run(main())
-    plot_timeline(trace)
+    trace = Trace(cpu=True)
+    run(main(), trace)             # in place of asyncio.run(main())
+    print(diagnose(trace))
 
-    print(explore(main))       # main in every schedule, in simulated time: asyncio_schedules
+    with watching(trace): ...      # the loops that run inside the block, or the one that runs it
+    trace = await record(main())   # in a notebook, where a loop runs already
+    watched = watch()              # the notebook's own loop, until watched.stop()
 
-The rule kept here: the loop is watched at three places, and not changed. ``call_soon`` with a
-task's step is a wake; the call of that step is a resume and a yield; the selector's ``select`` is
-the poll. The function of asyncio in which a task is suspended shows what the task waits for.
+    print(explore(main))           # main in every schedule, in simulated time: asyncio_schedules
 
-What it does not show: callbacks that belong to no task, such as those that receive for a stream,
-and asyncio's internal tasks, such as accepting. They run between the poll and the next task.
+The rule kept here: a loop is watched, and not changed. ``call_soon`` with a task's step is a wake;
+the call of that step is a resume and a yield; the selector's ``select`` is the poll. The function
+of asyncio in which a task is suspended shows what the task waits for. A callback has a row of its
+own, named after its function, or after its protocol if a transport calls it.
+
+What it does not show one by one is asyncio's own work: it ends a sleep, receives for a stream or
+accepts. Where that takes long, and whatever else happens between two steps, is a step of
+the row "callbacks".
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import selectors
+import inspect
+import os
 import sys
-from collections.abc import Callable, Coroutine
+import threading
+import weakref
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
+from ..recording.culprit_line import in_package
 from ..recording.reporter import Observer
+from ..recording.watchdog import Sighting
+from ..trace.events import place
+from ..trace.trace import Trace
+from .asyncio_callbacks import (
+    Called,
+    Place,
+    called_by,
+    code_of,
+    in_words,
+    is_of_asyncio,
+    protocol_of,
+)
+from .asyncio_hooks import LoopHooks, ProcessHooks
 from .asyncio_schedules import assert_holds, explore, replay
-from .asyncio_tasks import TaskNotes, is_internal, task_of
+from .asyncio_tasks import TaskNotes, is_asyncio, is_internal, task_of
 from .notes import Notes
 
-__all__ = ["WatchedLoop", "assert_holds", "explore", "replay", "run"]
+__all__ = ["assert_holds", "explore", "record", "replay", "run", "watch", "watching"]
 
 T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T], observer: Observer) -> T:
-    """Run a coroutine as ``asyncio.run`` does, and record what its tasks do for `observer`.
+    """Run a coroutine as ``asyncio.run`` does, and record what its loop does for `observer`.
 
     Raises RuntimeError if an event loop runs in this thread already, as in a notebook's cell:
-    there it needs a thread of its own.
+    there ``await record(main)`` does the same.
     """
     if asyncio._get_running_loop() is not None:
         main.close()
-        raise RuntimeError("run() cannot be called while a loop runs; give it a thread of its own")
-    notes = Notes(observer, "asyncio")
-    loop = WatchedLoop(notes)
-    try:
-        try:
-            return loop.run_until_complete(main)
-        finally:
-            main.close()
-            _cancel_all(loop)
-            raised = sys.exc_info()[0]
-            loop.unwatch("done" if raised is None else raised.__name__)
-            loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        loop.close()
+        raise RuntimeError(
+            "run() cannot be called while a loop runs: use `await record(main())`, "
+            "or give it a thread of its own"
+        )
+    with watching(observer):
+        return asyncio.run(main)
 
 
-def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    left = asyncio.all_tasks(loop)
-    for task in left:
-        task.cancel()
-    if left:
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+async def record(main: Coroutine[Any, Any, Any], trace: Trace | None = None) -> Trace:
+    """Await `main`, and return the trace of what the running loop did meanwhile.
+
+    trace: where to record; None: a new ``Trace(cpu=True)``. The loop's other tasks are in it too,
+    for they compete with `main`. Raises what `main` raises.
+    """
+    trace = Trace(cpu=True) if trace is None else trace
+    with watching(trace):
+        await main
+    return trace
 
 
-class WatchedLoop(asyncio.SelectorEventLoop):
-    """asyncio's event loop; it records in `notes` what it does."""
+def watch(trace: Trace | None = None) -> watching:
+    """Record what the loop of this thread does from now on, until ``stop()`` of what is returned.
 
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
-        self._tasks = TaskNotes(notes)
-        self._watched = True
-        super().__init__(_WatchedSelector(self))
+    trace: where to record; None: a new ``Trace(cpu=True)``, which ``stop()`` returns.
+    """
+    return watching(Trace(cpu=True) if trace is None else trace).start()
 
-    def unwatch(self, reason: str) -> None:
-        """Record that the run is over, and nothing from now on."""
-        self._watched = False
+
+class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for gevent and threads
+    """Records for `observer` what loops of asyncio do inside a ``with`` block.
+
+    The loops are those that begin to run in this thread inside the block, one after the other, and
+    the one that runs already. It can also decorate a function, also an ``async def``; its first
+    call is recorded. A trace holds one run: a second one raises ValueError.
+    any_thread: the loops of the first thread that runs one.
+    """
+
+    def __init__(self, observer: Observer, *, any_thread: bool = False) -> None:
+        self.observer = observer
+        self._any_thread = any_thread
+        self._watch: _Watch | None = None
+
+    def start(self) -> watching:
+        """Begin; in place of the ``with``."""
+        self._watch = _Watch(self.observer, None if self._any_thread else threading.get_ident())
+        return self
+
+    def stop(self, reason: str = "done") -> Any:
+        """End, put everything back, and return the observer."""
+        if self._watch is not None:
+            self._watch.end(reason)
+            self._watch = None
+        return self.observer
+
+    @property
+    def unseen(self) -> list[str]:
+        """What could not be seen, each in a sentence."""
+        return [] if self._watch is None else self._watch.unseen()
+
+    def __enter__(self) -> watching:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: Any) -> None:
+        self.stop("done" if kind is None else kind.__name__)
+
+    def __call__(self, function: Any) -> Any:
+        """Decorate a function: record what loops do during its call."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def watched(*args: Any, **options: Any) -> Any:
+                with self:
+                    return await function(*args, **options)
+
+        else:
+
+            @functools.wraps(function)
+            def watched(*args: Any, **options: Any) -> Any:
+                with self:
+                    return function(*args, **options)
+
+        return watched
+
+
+class _Watch:
+    """What is known of the loops of one thread while they are watched."""
+
+    def __init__(self, observer: Observer, thread: int | None) -> None:
+        self._notes = Notes(observer, "asyncio")
+        self._tasks = TaskNotes(self._notes)
+        self._thread = thread
+        self._process = os.getpid()
+        self._measured = False
+        self._hooks: LoopHooks | None = None  # of the loop that runs
+        self._watched: dict[Any, LoopHooks] = {}
+        self._stepping = False
+        self._called: tuple[Called, Any] | None = None  # the callback that runs, and its handle
+        self._kinds: dict[Hashable, Called | None] = {}  # what each code is, as a callback
+        self._places: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
+        self._others = 0  # the loops of other threads
+        self._in_c: set[str] = set()
+        self._process_hooks = ProcessHooks(self, self._watched)
+        running = asyncio._get_running_loop()
+        if running is not None:
+            self.loop_began(running)
+
+    def end(self, reason: str) -> None:
+        """Record nothing from now on."""
+        self._process_hooks.remove()
+        for hooks in self._watched.values():
+            hooks.remove()
+        self._watched.clear()
+        self.loop_ended()
+        for called in {each for each in self._kinds.values() if each is not None}:
+            if self._notes.knows(called.key):
+                self._notes.leave(called.key)
         self._notes.stop(reason)
 
+    def unseen(self) -> list[str]:
+        """Return a sentence for each thing that could not be seen."""
+        told = [
+            f"{name} runs its transports, timers and polls in C: what a protocol does there, and "
+            "when it polled, was not seen; its tasks, and callbacks given to it, were"
+            for name in sorted(self._in_c)
+        ]
+        if self._others:
+            were = "loop was" if self._others == 1 else "loops were"
+            told.append(f"{self._others} {were} not recorded: another thread ran it at that time")
+        return told
+
+    # -- What the hooks call ------------------------------------------------------------
+
+    def loop_began(self, loop: Any) -> None:
+        """A loop begins to run in this thread: watch it, if this thread is the one."""
+        thread = threading.get_ident()
+        if self._thread is None:
+            self._thread = thread
+        if thread != self._thread or os.getpid() != self._process:
+            self._others += 1
+            return
+        if self._hooks is not None:
+            return
+        if not self._measured:
+            self._measured = True
+            self._notes.watch("callbacks", self._seen_in_c)
+        for each in [each for each in self._watched if each.is_closed()]:
+            self._watched.pop(each).remove()
+        if loop not in self._watched:
+            self._watched[loop] = LoopHooks(self, loop)
+        self._hooks = self._watched[loop]
+        if self._hooks.polls:
+            self._notes.work()
+        if not self._hooks.in_python:
+            self._in_c.add(type(loop).__module__)
+
+    def loop_ended(self) -> None:
+        """The loop of this thread runs no more."""
+        if self._hooks is not None and threading.get_ident() == self._thread:
+            self._hooks = None
+            self._notes.rest()
+
+    def ready(self, callback: Any) -> None:
+        """Note a wake if it is a task's step that is to be called."""
+        task = task_of(callback)
+        if task is not None and not is_internal(task):
+            self._tasks.ready(task)
+
+    def given(self, handle: Any, callback: Any) -> None:
+        """Note where a function in C was given to the loop, since it has no line of its own."""
+        if code_of(callback) is None and not is_of_asyncio(callback) and handle is not None:
+            frame = sys._getframe(2)
+            while frame.f_back is not None and _is_between(frame.f_code):
+                frame = frame.f_back
+            self._places[handle] = (frame.f_code, frame.f_lasti)
+
+    def run_callback(self, callback: Any, handle: Any, run: Callable[..., Any], *args: Any) -> Any:
+        """Record a task's step or a callback while it runs."""
+        if self._stepping:  # a loop inside a step of another one is part of that step
+            return run(*args)
+        task = task_of(callback)
+        if task is not None:
+            if is_internal(task):
+                return run(*args)
+            self._tasks.begin(task)
+            self._stepping = True
+            try:
+                return run(*args)
+            finally:
+                self._stepping = False
+                self._tasks.end()
+                self._rest_if_unseen()
+        called = self._called_by(callback, handle)
+        if called is None:
+            return run(*args)
+        self._begin_callback(called, handle)
+        try:
+            return run(*args)
+        finally:
+            self._end_callback(called)
+
     def select(self, select: Callable[[Any], list[Any]], timeout: float | None) -> list[Any]:
-        """Note the poll that the selector makes."""
-        if not self._watched:
+        """Record a poll."""
+        if self._stepping:
             return select(timeout)
         self._notes.poll(timeout)
         found = select(timeout)
         self._notes.polled(len(found))
         return found
 
-    def call_soon(  # type: ignore[override]
-        self, callback: Any, *args: Any, context: Any = None
-    ) -> Any:
-        """Note a wake if it is a task's step that is to be called, and watch the step."""
-        task = task_of(callback) if self._watched else None
-        if task is not None and not is_internal(task):
-            self._tasks.ready(task)
-            callback = functools.partial(self._step, task, callback)
-        return super().call_soon(callback, *args, context=context)
+    # -- Callbacks ------------------------------------------------------------------------
 
-    def _step(self, task: Any, step: Callable[..., Any], *args: Any) -> None:
-        self._tasks.begin(task)
-        try:
-            step(*args)
-        finally:
-            self._tasks.end()
+    def _called_by(self, callback: Any, handle: Any) -> Called | None:
+        code = code_of(callback)
+        if code is None:
+            return called_by(callback, self._places.get(handle))
+        kind: Any = code
+        if is_asyncio(code):
+            protocol = protocol_of(callback)
+            if protocol is None:
+                return None
+            kind = type(protocol)
+        if kind not in self._kinds:
+            self._kinds[kind] = called_by(callback, None)
+        return self._kinds[kind]
+
+    def _begin_callback(self, called: Called, handle: Any) -> None:
+        notes = self._notes
+        if notes.knows(called.key):
+            timer = isinstance(handle, asyncio.TimerHandle)
+            notes.wake(called.key, "timer" if timer else "fiber")
+        else:
+            notes.spawn(called.key, called.title, src=called.src, numbered=False)
+            self._kinds[called.key] = called
+        self._stepping, self._called = True, (called, handle)
+        self._tasks.caller = called.key
+        notes.resume(called.key)
+
+    def _end_callback(self, called: Called) -> None:
+        self._stepping, self._called = False, None
+        self._tasks.caller = None
+        self._notes.wait(called.key, "WAIT")
+        self._rest_if_unseen()
+
+    def _rest_if_unseen(self) -> None:
+        """Take the time after a step as rest, where it cannot be seen what the loop does then."""
+        if self._hooks is not None and not self._hooks.polls:
+            self._notes.rest()
+
+    def _seen_in_c(self) -> Sighting | None:
+        """Return what is seen of a callback in C; the watchdog asks."""
+        running = self._called
+        if running is None:
+            return None
+        called, handle = running
+        src = place(called.src)
+        if src is None:
+            return None
+        return Sighting(0, src, in_words(handle._callback, handle._args or ()))
 
 
-class _WatchedSelector(selectors.DefaultSelector):
-    def __init__(self, loop: WatchedLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> Any:
-        return self._loop.select(super().select, timeout)
+def _is_between(code: Any) -> bool:
+    """Whether a frame stands between a program's line and the loop that is given something."""
+    return is_asyncio(code) or in_package(code.co_filename)

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 import sys
+from collections.abc import Hashable
 from contextlib import suppress
 from types import CodeType
 from typing import Any
@@ -27,31 +28,38 @@ _OP_OF = {name: op for op, names in _OPS.items() for name in names}
 
 
 class TaskNotes:
-    """Notes what the tasks of a loop do; the loop says when a task is ready, begins and ends."""
+    """Notes what the tasks of a loop do; the loop says when a task is ready, begins and ends.
+
+    caller: what runs while no task does, such as a callback; it has its own row.
+    """
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
+        self.caller: Hashable = None
         self._running: Any = None
         self._again = False  # whether the running task is ready again at once
 
     def ready(self, task: Any) -> None:
         """Note that the loop has put a step of `task` into its queue."""
         notes, running = self._notes, self._running
+        by = self.caller if running is None else running
         waited = notes.waits_for(task)
         if not notes.knows(task):
             code = getattr(task.get_coro(), "cr_code", None)
-            notes.spawn(task, name_of(task), running, None if code is None else (code, -1))
+            notes.spawn(task, name_of(task), by, None if code is None else (code, -1))
         elif task is running:
             self._again = True  # its yield is recorded first
         elif is_cancelled(task) or (running and waited != "PARKED"):
-            notes.wake(task, "cancel", running)
+            notes.wake(task, "cancel", by)
         elif waited == "PARKED":
-            notes.wake(task, "fiber", running)
-        else:
+            notes.wake(task, "fiber", by)
+        elif waited is not None:
             notes.wake(task, "timer" if waited == "SLEEP" else "io")
 
     def begin(self, task: Any) -> None:
         """Note that a step of `task` begins."""
+        if not self._notes.knows(task) or self._notes.waits_for(task) is not None:
+            self.ready(task)  # it was made, or woken, while its loop was not watched
         self._notes.resume(task)
         self._running, self._again = task, False
 
@@ -94,10 +102,11 @@ def task_of(callback: Any) -> Any:
 def is_internal(task: Any) -> bool:
     """Whether `task` is one that asyncio has made for itself."""
     code = getattr(task.get_coro(), "cr_code", None)
-    return code is not None and _is_asyncio(code) and code.co_name.startswith("_")
+    return code is not None and is_asyncio(code) and code.co_name.startswith(("_", "shutdown_"))
 
 
-def _is_asyncio(code: CodeType) -> bool:
+def is_asyncio(code: CodeType) -> bool:
+    """Whether `code` is part of asyncio."""
     return code.co_filename.startswith(_ASYNCIO)
 
 
@@ -106,7 +115,7 @@ def where(coroutine: Any) -> tuple[str, float | None, Any]:
     op, seconds, src = "WAIT", None, None
     for frame in frames_of(coroutine):
         name = frame.f_code.co_name
-        if not _is_asyncio(frame.f_code):
+        if not is_asyncio(frame.f_code):
             op, seconds, src = "WAIT", None, (frame.f_code, frame.f_lasti)
         elif name in _OP_OF:
             op = _OP_OF[name]

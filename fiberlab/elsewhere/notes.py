@@ -10,6 +10,9 @@
 The rule kept here: the laws of a trace. Ids are given in the order of spawning, the length of the
 run queue is counted, and each event has its time. May be used from several threads.
 
+A step is what `resume` begins and `wait` or `end` ends. Where one thread makes all steps, `watch`
+measures them: their processor time, the line of a long one, and what is done between two steps.
+
 What this module does not know: the other scheduler.
 """
 
@@ -18,13 +21,17 @@ from __future__ import annotations
 import platform
 import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from ..recording.reporter import Observer
+from ..recording.step_meter import StepMeter
+from ..recording.watchdog import Sighting
 from ..simulation import SimulatedClock
 from ..trace.events import SCHEMA, Row, TraceEvent
 from ..trace.trace import Trace
+
+_SHOWN = 0.02  # what is done between two steps has a row if it takes this share of `stall_after`
 
 
 class Notes:
@@ -38,11 +45,18 @@ class Notes:
         self, observer: Observer, source: str, clock: SimulatedClock | None = None
     ) -> None:
         self._observer = observer
-        self._rows = observer.rows if isinstance(observer, Trace) else None
+        self._trace = observer if isinstance(observer, Trace) else None
+        if self._trace is not None and len(self._trace):
+            raise ValueError("this trace already holds a run; give each run its own Trace()")
         self._lock = threading.RLock()
         self._ids: dict[Hashable, int] = {}
         self._waits: dict[Hashable, str] = {}
         self._count = self._steps = self._queued = 0
+        self._running = 0  # the id of what runs
+        self._meter: StepMeter | None = None
+        self._between: str | None = None
+        self._shown = 0  # nanoseconds from which what is done between two steps is shown
+        self._last = 0  # the time of the last event
         self._now = time.perf_counter_ns if clock is None else clock.now_ns
         self._begun = self._now()
         wall = python = None
@@ -59,29 +73,69 @@ class Notes:
         """Return what `key` waits for: RECV, SEND, SLEEP or PARKED; None: it does not wait."""
         return self._waits.get(key)
 
-    def spawn(self, key: Hashable, name: str, by: Hashable = None, src: Any = None) -> None:
-        """`key` was made, and is ready. by: what made it. src: as rows hold it, or file:line."""
+    def watch(
+        self,
+        between: str | None = None,
+        otherwise: Callable[[], Sighting | None] = lambda: None,
+    ) -> None:
+        """Measure from now on the steps that the calling thread makes, as the trace asks for it.
+
+        between: the name of a row for what the thread does between two steps where that takes
+        long; None: there is no such row. otherwise: see StepMeter.
+        """
+        if self._trace is None:
+            return
+        self._meter = StepMeter(self._trace, otherwise)
+        if between is not None and self._trace.stall_after is not None:
+            self._between, self._shown = between, round(_SHOWN * 1e9 * self._trace.stall_after)
+
+    def work(self) -> None:
+        """The watched thread is at work from now on, as after a poll."""
+        if self._meter is not None:
+            self._meter.begin(self._now())
+
+    def rest(self) -> None:
+        """The watched thread polls, or does something else that holds up nothing."""
+        with self._lock:
+            self._end_between()
+            if self._meter is not None:
+                self._meter.rest()
+
+    def spawn(
+        self,
+        key: Hashable,
+        name: str,
+        by: Hashable = None,
+        src: Any = None,
+        *,
+        numbered: bool = True,
+    ) -> None:
+        """`key` was made, and is ready. by: what made it. src: as rows hold it, or file:line.
+
+        numbered: whether its number is put behind its name.
+        """
         with self._lock:
             self._count += 1
             self._ids[key] = self._count
             parent = self._ids.get(by, 0)
-            self._note("spawn", self._count, f"{name}-{self._count}", parent, src)
+            name = f"{name}-{self._count}" if numbered else name
+            self._note("spawn", self._count, name, parent, src)
             self.wake(key, "spawn", by)
 
     def wake(self, key: Hashable, why: str, by: Hashable = None) -> None:
         """`key` can go on. why: io, timer, fiber, yield or cancel. by: the waking key, or None."""
         with self._lock:
-            self._queued += 1
-            self._waits.pop(key, None)
-            by_id = self._ids.get(by, 0)
-            self._note("wake", self._ids[key], by_id, why, self._queued, None, None)
+            if self._meter is not None and not self._running:
+                self._begin_between(self._meter.began)
+            self._wake(key, why, by)
 
     def resume(self, key: Hashable) -> None:
         """`key` begins to run."""
         with self._lock:
-            self._queued -= 1
-            self._steps += 1
-            self._note("resume", self._ids[key], self._steps, self._queued)
+            if self._meter is not None:
+                self._end_between()
+                self._meter.end(self._now())
+            self._resume(key)
 
     def wait(
         self,
@@ -98,40 +152,120 @@ class Notes:
         with self._lock:
             length = None if seconds is None else _nanoseconds(seconds)
             self._waits[key] = op if op != "WAIT" else "PARKED" if length is None else "SLEEP"
-            self._note("yield", self._ids[key], op, fileno, length, src, None)
+            cpu = self._end_step(self._ids[key])
+            self._note("yield", self._ids[key], op, fileno, length, src, cpu)
             if length == 0:
-                self.wake(key, "yield", key)
+                self._wake(key, "yield", key)
 
     def end(self, key: Hashable, how: str, error: BaseException | None = None) -> None:
         """`key` has ended while it ran. how: return, error or cancel."""
         with self._lock:
             message = f"{type(error).__name__}: {error}" if error is not None else None
-            self._note("exit", self._ids.pop(key), how, message, None, None)
+            fid = self._ids.pop(key)
+            cpu = self._end_step(fid)
+            self._note("exit", fid, how, message, None, cpu)
 
     def poll(self, seconds: float | None) -> None:
         """The scheduler begins to poll, for `seconds` at most; None: as long as it takes."""
         with self._lock:
+            self.rest()
             timeout = None if seconds is None else _nanoseconds(seconds)
             kinds = list(self._waits.values())
             sleeping = kinds.count("SLEEP")
             sockets = len(kinds) - sleeping - kinds.count("PARKED")
             self._note("poll", 0, timeout, self._queued, sockets, sleeping)
+            if self._trace is not None:
+                self._trace.trim()
 
     def polled(self, ready: int) -> None:
         """The poll is over: `ready` fibers can go on."""
         self._note("polled", 0, ready)
+        self.work()
 
     def stop(self, reason: str = "done") -> None:
         """The run is over."""
-        self._note("stop", 0, reason, 0)
+        self.rest()
+        if self._meter is not None:
+            self._meter.stop()
+            self._meter = None
+        if self._between in self._ids:
+            self.leave(self._between)
+        dropped = 0
+        if self._trace is not None:
+            self._trace.trim(slack=0)
+            dropped = self._trace.dropped
+        self._note("stop", 0, reason, dropped)
 
-    def _note(self, ev: str, fid: int, *values: Any) -> None:
+    def leave(self, key: Hashable) -> None:
+        """`key`, which stands for something that has no end of its own, is watched no more."""
         with self._lock:
-            row: Row = (self._now() - self._begun, ev, fid, *values)
-            if self._rows is not None:
-                self._rows.append(row)
-            else:
-                self._observer(TraceEvent.from_row(row))
+            # As if it had been called once more; it has not lost anyone who would wake it.
+            self._wake(key, "fiber", None)
+            self._resume(key)
+            self.end(key, "return")
+
+    # -- What is measured of a step -----------------------------------------------------
+
+    def _end_step(self, fid: int) -> int | None:
+        """Record what was seen in the step that has ended; return its processor time."""
+        self._running = 0  # the id of what runs
+        if self._meter is None:
+            return None
+        began = self._meter.began or 0
+        cpu, seen = self._meter.end(self._now())
+        for each in seen:
+            t, ran = each.seen - self._begun, each.seen - began
+            self._append((t, "stall", fid, each.src, each.func, ran))
+        return cpu
+
+    def _begin_between(self, began: int | None) -> None:
+        """Begin the step that stands for what is done between two, if it has taken long."""
+        between = self._between
+        if between is None or began is None or self._now() - began < self._shown:
+            return
+        at = max(began - self._begun, self._last)
+        if between not in self._ids:
+            self._count += 1
+            self._ids[between] = self._count
+            self._note("spawn", self._count, between, 0, None, at=at)
+        why = "fiber" if between in self._waits else "spawn"
+        self._wake(between, why, None, at=at)
+        self._resume(between, at=at)
+
+    def _end_between(self) -> None:
+        """End the step that stands for what is done between two; begin it, if that took long."""
+        if self._meter is None or self._between is None:
+            return
+        if not self._running:
+            self._begin_between(self._meter.began)
+        if self._running and self._running == self._ids.get(self._between):
+            self.wait(self._between, "WAIT")
+
+    # -- Rows -----------------------------------------------------------------------------
+
+    def _wake(self, key: Hashable, why: str, by: Hashable, at: int | None = None) -> None:
+        self._queued += 1
+        self._waits.pop(key, None)
+        by_id = self._ids.get(by, 0)
+        self._note("wake", self._ids[key], by_id, why, self._queued, None, None, at=at)
+
+    def _resume(self, key: Hashable, at: int | None = None) -> None:
+        self._queued -= 1
+        self._steps += 1
+        self._running = self._ids[key]
+        self._note("resume", self._ids[key], self._steps, self._queued, at=at)
+
+    def _note(self, ev: str, fid: int, *values: Any, at: int | None = None) -> None:
+        """Record an event, of this moment or of the one `at`."""
+        with self._lock:
+            t = self._last = self._now() - self._begun if at is None else at
+            self._append((t, ev, fid, *values))
+
+    def _append(self, row: Row) -> None:
+        if self._trace is not None:
+            self._trace.rows.append(row)
+        else:
+            self._observer(TraceEvent.from_row(row))
 
 
 def _nanoseconds(seconds: float) -> int:

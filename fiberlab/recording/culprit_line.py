@@ -57,9 +57,9 @@ def own_line(stack: Iterable[Line]) -> Line | None:
     within: list[tuple[str, Line]] = []
     for line in stack:
         path = _real(line.code.co_filename)
-        if path == _SCHEDULER:
+        if path == _SCHEDULER or _is_a_loop(line.code):
             # A fiber is resumed by the scheduler itself, or with an error by fiber.py.
-            while within and within[-1][0] == _FIBER:
+            while within and within[-1][0].startswith(_BETWEEN):
                 within.pop()
             return within[-1][1] if within and within[-1][0] not in _MACHINERY else None
         if not _is_library(path):
@@ -109,7 +109,19 @@ _LIBRARIES = tuple(
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
 _SCHEDULER = _PACKAGE + "scheduler.py"
-_FIBER = _PACKAGE + "fiber.py"
+# What stands between a loop and what it runs.
+_BETWEEN = (
+    _PACKAGE + "fiber.py",
+    _PACKAGE + "elsewhere" + os.sep,
+    os.path.realpath(os.path.join(os.path.dirname(os.__file__), "asyncio", "events.py")),
+)
+# The functions of asyncio, of trio and of our recorder that begin a step. uvloop has no such
+# function in Python: there it is the recorder's.
+_LOOPS = {
+    ("_run_once", "base_events.py"),
+    ("unrolled_run", "_run.py"),
+    ("run_callback", "asyncio_.py"),
+}
 # What the scheduler calls between two steps; all else that it calls belongs to a fiber.
 _MACHINERY = {
     _PACKAGE + os.path.join(*parts)
@@ -120,6 +132,11 @@ _MACHINERY = {
 def in_package(filename: str) -> bool:
     """Whether a code's file belongs to this package, by whatever path it was imported."""
     return _real(filename).startswith(_PACKAGE)
+
+
+def _is_a_loop(code: CodeType) -> bool:
+    """Whether `code` is where another library's loop begins what runs in it."""
+    return (code.co_name, os.path.basename(code.co_filename)) in _LOOPS
 
 
 def _is_library(path: str) -> bool:

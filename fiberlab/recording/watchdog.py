@@ -44,13 +44,24 @@ class Watchdog:
     running: returns when the running step began (time.perf_counter_ns()), None between steps;
     it is called in the watchdog's thread. stall_after: seconds; the watchdog looks into a step
     after 1, 10, 100, ... times that.
+    turn: returns when the loop polled last, None if it does so now. Once a turn of the loop has
+    lasted for `stall_after`, each step that is met in it is looked into at once: many short steps
+    may hold the loop together. otherwise: asked for the Sighting of a step in which no line is the
+    user's own; only its line and its call count.
     asleep: whether the loop must call `awaken` when a step begins.
     """
 
-    def __init__(self, running: Callable[[], int | None], stall_after: float) -> None:
+    def __init__(
+        self,
+        running: Callable[[], int | None],
+        stall_after: float,
+        *,
+        turn: Callable[[], int | None] = lambda: None,
+        otherwise: Callable[[], Sighting | None] = lambda: None,
+    ) -> None:
         self.asleep = False
         self.stall_after = round(stall_after * 1e9)  # from here on in nanoseconds
-        self._running = running
+        self._running, self._turn, self._otherwise = running, turn, otherwise
         self._sightings: list[Sighting] = []
         self._lock = threading.Lock()  # for the sightings
         self._ending = False
@@ -76,6 +87,11 @@ class Watchdog:
         self.asleep = False
         self._call.set()
 
+    def has_seen(self, length: int) -> bool:
+        """Whether there is something to ask for at the end of a step of `length` nanoseconds."""
+        # A look that is under way holds the lock; `seen_between` waits for it.
+        return bool(self._sightings) or length >= self.stall_after
+
     def seen_between(self, began: int, ended: int) -> list[Sighting]:
         """Return what was seen between two moments, and forget all sightings."""
         with self._lock:
@@ -97,7 +113,9 @@ class Watchdog:
             if (began := self._running()) is not None:
                 met = now
                 if began != self._step:
-                    self._step, self._due = began, began + self.stall_after
+                    turn = self._turn()
+                    since = began if turn is None else min(began, turn)
+                    self._step, self._due = began, max(began, since + self.stall_after)
                 if now >= self._due:
                     self._look(began, now, late=now - expected > self.stall_after // 2)
             elif now - met > _IDLE * 1e9:
@@ -122,9 +140,10 @@ class Watchdog:
             if self._running() != began or not stack or (late and not calls(stack[0])):
                 return
             line = own_line(stack)
-            if line is not None:
-                self._sightings.append(Sighting(now, *described(line)))
-                self._due = began + 10 * (self._due - began)
+            seen = Sighting(now, *described(line)) if line is not None else self._otherwise()
+            if seen is not None:
+                self._sightings.append(seen._replace(seen=now))
+                self._due = began + 10 * max(self._due - began, self.stall_after)
 
     def _sleep(self) -> None:
         """Sleep until the loop calls `awaken`, or `stop`."""

@@ -1,0 +1,91 @@
+"""asyncio programs that stall: which step it was, at which line, and what others paid."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from fiberlab.diagnosis.diagnose import diagnose
+from fiberlab.elsewhere.asyncio_ import run
+from fiberlab.spans.check import check_story
+from fiberlab.trace import Trace
+
+pytestmark = pytest.mark.live
+
+HERE = "test_asyncio_stalls.py"
+
+
+def recorded(main, stall_after=0.01):
+    """Run `main` under asyncio; return its trace, which keeps the laws."""
+    trace = Trace(cpu=True, stall_after=stall_after)
+    run(main, trace)
+    check_story(trace)
+    return trace
+
+
+def line_of(function, offset=1):
+    return f"{HERE}:{function.__code__.co_firstlineno + offset}"
+
+
+async def naps():
+    for _ in range(10):
+        await asyncio.sleep(0.01)
+
+
+def test_a_task_that_blocks_is_named_with_its_line_and_who_paid():
+    async def handle():
+        time.sleep(0.15)
+
+    async def main():
+        others = [asyncio.create_task(naps()) for _ in range(6)]
+        await asyncio.sleep(0.02)
+        await asyncio.create_task(handle())
+        await asyncio.gather(*others)
+
+    [worst, *_] = diagnose(recorded(main()))
+
+    assert (worst.kind, worst.name, worst.src) == ("blocking call", "handle-8", line_of(handle))
+    assert {f"naps-{n}" for n in range(2, 8)} <= {victim.name for victim in worst.victims}
+    assert worst.numbers["cpu"] < worst.numbers["ran"] / 2
+
+
+def test_a_callback_has_a_row_of_its_own_named_by_function_and_line():
+    def on_tick():
+        time.sleep(0.15)
+
+    async def main():
+        asyncio.get_running_loop().call_later(0.01, on_tick)
+        await naps()
+
+    [worst, *_] = diagnose(recorded(main()))
+
+    assert (worst.name, worst.src) == (f"on_tick ({line_of(on_tick, 0)})", line_of(on_tick))
+    assert worst.kind == "blocking call"
+
+
+def test_a_callback_in_c_is_seen_at_the_line_that_gave_it_to_the_loop():
+    async def main():
+        asyncio.get_running_loop().call_later(0.01, time.sleep, 0.15)
+        await naps()
+
+    [worst, *_] = diagnose(recorded(main()))
+
+    assert (worst.name, worst.src) == (f"time.sleep ({line_of(main)})", line_of(main))
+    assert f"at {line_of(main)} it was inside time.sleep(0.15)" in str(worst)
+
+
+def test_what_blocks_between_two_steps_is_a_step_of_the_row_callbacks():
+    class Late:
+        def __del__(self):
+            time.sleep(0.15)
+
+    async def main():
+        # The loop keeps the argument until it takes the next callback from its queue.
+        asyncio.get_running_loop().call_soon(lambda late: None, Late())
+        await naps()
+
+    [worst, *_] = diagnose(recorded(main()))
+
+    assert (worst.name, worst.src) == ("callbacks", line_of(Late.__del__))
