@@ -28,8 +28,8 @@ Then a folder for each noun:
                    stalls.py, numbers.py
     report/        from spans to numbers and files: summary.py, comparison.py, tables.py,
                    perfetto.py
-    diagnosis/     from spans to sentences: diagnose.py, limits.py, evidence.py, finding.py, and
-                   rules/ with long_steps.py, delays.py, conduct.py
+    diagnosis/     from spans to sentences: diagnose.py, limits.py, evidence.py, finding.py,
+                   words.py, and rules/ with long_steps.py, delays.py, conduct.py
     billing/       from spans to bills, what each latency consists of: bill.py, account.py
     figures/       from spans to pictures: timeline.py, charts.py, schedules.py; what needs
                    matplotlib is in draw_timeline.py, draw_charts.py, draw_schedules.py, canvas.py

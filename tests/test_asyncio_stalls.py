@@ -8,6 +8,7 @@ import time
 import pytest
 
 from fiberlab.diagnosis.diagnose import diagnose
+from fiberlab.diagnosis.limits import Limits
 from fiberlab.elsewhere.asyncio_ import run
 from fiberlab.spans.check import check_story
 from fiberlab.trace import Trace
@@ -89,3 +90,40 @@ def test_what_blocks_between_two_steps_is_a_step_of_the_row_callbacks():
     [worst, *_] = diagnose(recorded(main()))
 
     assert (worst.name, worst.src) == ("callbacks", line_of(Late.__del__))
+
+
+def test_ten_short_callbacks_that_hold_a_turn_together_are_found_as_such():
+    # As in python/cpython#101946.
+    def on_tick():
+        time.sleep(0.015)
+
+    async def main():
+        other = asyncio.create_task(naps())
+        await asyncio.sleep(0.02)
+        for _ in range(10):
+            asyncio.get_running_loop().call_soon(on_tick)
+        await other
+
+    # A busy machine makes single steps long.
+    found = diagnose(recorded(main()), most=None, limits=Limits(step=10))
+    [turn] = [finding for finding in found if finding.kind == "slow turn"]
+
+    assert turn.blames
+    assert turn.numbers["steps"] >= 10
+    assert f"those of on_tick ({line_of(on_tick, 0)}), at {line_of(on_tick)}" in str(turn)
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_the_advice_is_asyncios_and_never_recommends_what_was_on(cpu):
+    async def main():
+        time.sleep(0.06)
+        await asyncio.sleep(0)
+        sum(range(4_000_000))
+
+    trace = Trace(cpu=cpu, stall_after=0.01)
+    run(main(), trace)
+    told = str(diagnose(trace))
+
+    assert "`await asyncio.sleep(0.06)`" in told
+    assert not [word for word in ("WAIT", "RECV", "fiber", "yield ") if word in told]
+    assert ("cpu=True" in told) is (not cpu)

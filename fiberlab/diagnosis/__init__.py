@@ -1,8 +1,8 @@
 """Diagnosis: what went wrong in a run, in sentences.
 
 Each rule in `rules` yields findings. `evidence` decides what made a step long and which fibers
-paid for it. `limits` has the thresholds, `finding` is one sentence with its numbers, and
-`diagnose` applies all rules.
+paid for it. `limits` has the thresholds, `finding` is one sentence with its numbers,
+`words` what each scheduler calls its parts, and `diagnose` applies all rules.
 
 This folder knows no scheduler, and draws nothing.
 """

@@ -51,7 +51,7 @@ class Notes:
         self._lock = threading.RLock()
         self._ids: dict[Hashable, int] = {}
         self._waits: dict[Hashable, str] = {}
-        self._count = self._steps = self._queued = 0
+        self._count = self._numbered = self._steps = self._queued = 0
         self._running = 0  # the id of what runs
         self._meter: StepMeter | None = None
         self._between: str | None = None
@@ -112,13 +112,15 @@ class Notes:
     ) -> None:
         """`key` was made, and is ready. by: what made it. src: as rows hold it, or file:line.
 
-        numbered: whether its number is put behind its name.
+        numbered: whether a number is put behind its name, which makes it the only one.
         """
         with self._lock:
             self._count += 1
             self._ids[key] = self._count
             parent = self._ids.get(by, 0)
-            name = f"{name}-{self._count}" if numbered else name
+            if numbered:
+                self._numbered += 1
+                name = f"{name}-{self._numbered}"
             self._note("spawn", self._count, name, parent, src)
             self.wake(key, "spawn", by)
 

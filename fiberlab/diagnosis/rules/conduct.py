@@ -16,6 +16,7 @@ from ...states import ON_SOCKETS, PARKED, READY, RUNNING, STATES, WAITING
 from ...trace.events import EV, FID, STOP, WAKE, YIELD, T, place
 from ..finding import Finding, counted, listed, more, shown
 from ..limits import Limits
+from ..words import words_of
 
 _SOCKET_ERRORS = ("SocketBusy", "SocketClosed")
 # The other side went away, or was slow.
@@ -38,13 +39,16 @@ def busy_waiting(spans: Spans, limits: Limits) -> Iterator[Finding]:
             continue
         if own <= limits.self_wakes * lived or ran >= limits.self_wake_step * 1e9 * len(steps):
             continue
+        words = words_of(spans, life)
         waits = sum(spans.state[i] in WAITING for i in mine)
         slept = f"waited for something {counted(waits, 'time')}" if waits else "waited for nothing"
+        text = (
+            f"{shown(life.name)} woke itself {own:,} times ({100 * own / len(wakes):.0f} % of "
+            f"its wakes are after {words.wait}(0)) and {slept}. Let it wait for what it looks for"
+        )
         yield Finding(
             kind="busy waiting",
-            text=f"{shown(life.name)} woke itself {own:,} times ({100 * own / len(wakes):.0f} % of "
-            f"its wakes are after WAIT(0)) and {slept}. Let it wait for what it looks for: "
-            "`yield RECV(sock)`, `yield WAIT(None)` or `yield WAIT(0.01)`.",
+            text=f"{text}: {words.instead}." if words.instead else f"{text}.",
             fiber=life.id,
             name=life.name,
             src=_last_wait_zero(spans, life.id),
@@ -69,6 +73,7 @@ def _last_wait_zero(spans: Spans, fiber: int) -> str | None:
 
 def never_woken(spans: Spans, limits: Limits) -> Iterator[Finding]:
     """Find a deadlock, or else the fibers that were parked when the run ended."""
+    words = words_of(spans)
     waiting = dict(_left_waiting(spans))
     reason = _reason(spans)
     if reason == "deadlock":
@@ -79,9 +84,10 @@ def never_woken(spans: Spans, limits: Limits) -> Iterator[Finding]:
             life, span = spans.life(fiber), spans[i]
             yield Finding(
                 kind="lost fiber",
-                text=f"{shown(life.name)} waited with WAIT(None) at {span.src or '?'} from "
+                text=f"{shown(life.name)} {words.parked} at {span.src or '?'} from "
                 f"{readable(span.start)} on, for {readable(span.length)}, and was not woken before "
-                "the run ended. If it should go on, another fiber must run after it has parked.",
+                f"the run ended. If it should go on, another {words.fiber} must "
+                f"{'run after it has parked' if words.wait == 'WAIT' else 'wake it'}.",
                 fiber=fiber,
                 name=life.name,
                 src=span.src,
@@ -117,11 +123,12 @@ def _deadlock(spans: Spans, waiting: dict[int, int]) -> Finding:
     names = [f"{spans.life(fiber).name} at {spans[i].src or '?'}" for fiber, i in waiting.items()]
     sockets = any(spans.state[i] in ON_SOCKETS for i in waiting.values())
     how = "parked or waiting on sockets on which nothing will arrive" if sockets else "parked"
-    all_of_them = f"All {len(waiting)} fibers are" if len(waiting) != 1 else "The only fiber is"
+    noun = words_of(spans).fiber
+    all_of_them = f"All {len(waiting)} {noun}s are" if len(waiting) != 1 else f"The only {noun} is"
     return Finding(
         kind="deadlock",
         text=f"{all_of_them} {how}; nothing can wake them ({listed(names, 5)}). "
-        "At least one fiber must be able to run: let one of them wait for a socket or a time.",
+        f"At least one {noun} must be able to run: let one of them wait for a socket or a time.",
         fiber=next(iter(waiting), 0),
         name=spans.life(next(iter(waiting))).name if waiting else "",
         src=spans[next(iter(waiting.values()))].src if waiting else None,
@@ -160,7 +167,8 @@ def _crash(spans: Spans, error: str, src: str | None, lives: list[Life]) -> Find
     message = shown((first.err or "").partition(":")[2].strip(), 160)
     text = f"{listed([life.name for life in lives])} ended with {shown(error)}{at}"
     text += f" ({message})" if message else ""
-    rest = f"{counted(others, 'other fiber')} went on" if others else "no other fiber was left"
+    noun = f"other {words_of(spans).fiber}"
+    rest = f"{counted(others, noun)} went on" if others else f"no {noun} was left"
     text += f"; {rest}."
     if outside:
         text += " The other side was slow or went away; catch the error where that can happen."
@@ -201,7 +209,7 @@ def _shared(spans: Spans, fileno: int, state: int, overlapping: list[tuple[int, 
     again = f" So they did {more(len(overlapping) - 1, 'time')}." if len(overlapping) > 1 else ""
     return Finding(
         kind="fd pitfalls",
-        text=f"Two fibers wait for {STATES[state].name} on fd {fileno} "
+        text=f"Two {words_of(spans).fiber}s wait for {STATES[state].name} on fd {fileno} "
         f"({listed([first.name, second.name])}); only one of them gets what comes.{again} "
         "Give each its own socket, or let one of them hand the data on.",
         fiber=second.id,

@@ -18,6 +18,7 @@ from ...trace.events import EV, RESUME, WAKE, T, cpu_of
 from ..evidence import Verdict, judge, simulated
 from ..finding import Finding, listed, shown
 from ..limits import Limits
+from ..words import is_ours, words_of
 
 Stretch = tuple[int, int]
 
@@ -28,7 +29,9 @@ class Cause(NamedTuple):
     """The fiber that ran most during some stretches of time: `held` of `whole` nanoseconds.
 
     proven: in how much of `whole` steps of any fiber were at work or blocked. known: whether that
-    was measured. long: whether the longest step of this fiber there held the loop.
+    was measured. long: whether the longest step of this fiber there held the loop. sampled:
+    whether most of the looks into steps there found one that was at work or blocked; None: there
+    was no look, though a long turn of the loop is looked into there.
     """
 
     fiber: int
@@ -39,11 +42,12 @@ class Cause(NamedTuple):
     proven: int
     known: bool
     long: bool
+    sampled: bool | None
 
     @property
     def blames(self) -> bool:
         """Whether the program can be blamed: for half the time at least."""
-        return self.whole > 0 and 2 * self.proven >= self.whole
+        return self.whole > 0 and (2 * self.proven >= self.whole or self.sampled is True)
 
     @property
     def alone(self) -> bool:
@@ -51,7 +55,9 @@ class Cause(NamedTuple):
         return self.fiber > 0 and 2 * self.held >= self.whole
 
     def __str__(self) -> str:
-        if not self.blames and (self.known or not self.held):
+        # Steps that filled that time and used no processor may have blocked, if nobody looked.
+        unclear = self.sampled is None and 2 * self.held >= self.whole and not self.long
+        if not self.blames and (self.known or not self.held) and not unclear:
             return "The machine was probably busy. Not your code."
         if not self.alone:
             return f"Many short steps filled that time, most of it those of {shown(self.name)}."
@@ -73,31 +79,40 @@ class Causes:
         self._known = simulated(spans)
         # Sums up to each step, so that a stretch of many steps costs two look-ups.
         self._proofs, self._unknown = array("q", [0]), array("i", [0])
+        self._looks = array("i", [0])  # one more for a look that blames, one less for another
+        self._looked = array("i", [0])
         for step in self.holders.steps:
             part = self._proven(step)
             self._proofs.append(self._proofs[-1] + (part or 0))
             self._unknown.append(self._unknown[-1] + (part is None))
+            look = self._look(step)
+            self._looks.append(self._looks[-1] + look)
+            self._looked.append(self._looked[-1] + abs(look))
 
     def of(self, stretches: Iterable[Stretch]) -> Cause:
         """Return the cause of what happened in `stretches`, which do not overlap."""
         stretches = list(stretches)
         held: dict[int, int] = {}
-        whole = proven = unknown = 0
+        whole = proven = unknown = looks = looked = 0
         for begin, end in stretches:
             whole += end - begin
             first, last = self.holders.range(begin, end)
             self.holders.add_up(begin, end, held)
             unknown += self._unknown[last] - self._unknown[first]
+            looks += self._looks[last] - self._looks[first]
+            looked += self._looked[last] - self._looked[first]
             proven += self._proofs[last] - self._proofs[first]
             for at in {first, last - 1} if first < last else ():
                 part = self._proofs[at + 1] - self._proofs[at]
                 proven -= part - min(part, self.holders.overlap(at, begin, end))
         if not held:
-            return Cause(0, "", None, 0, whole, 0, True, False)
+            return Cause(0, "", None, 0, whole, 0, True, False, None)
         most = max(held, key=held.__getitem__)
         life, step = self.spans.lives[most], self._longest(most, stretches)
         src, long = self.spans.held_at(step).text, self._is_long(step)
-        return Cause(life.id, life.name, src, held[most], whole, proven, not unknown, long)
+        known = not unknown
+        sampled = looks > 0 if looked or is_ours(self.spans) else None
+        return Cause(life.id, life.name, src, held[most], whole, proven, known, long, sampled)
 
     def _longest(self, owner: int, stretches: list[Stretch]) -> int:
         """Return the step of `owner` that took most of `stretches`."""
@@ -109,6 +124,13 @@ class Causes:
             if holders.owners[at] == owner
         )
         return max(lengths)[1]
+
+    def _look(self, step: int) -> int:
+        """Return 1 if the look into a step blames it, -1 if it does not, 0 without a look."""
+        if not self.spans.stalls or not self.spans.looks(step):
+            return 0
+        verdict = judge(self.spans, step, self.limits)
+        return 1 if verdict in (Verdict.BLOCKED, Verdict.COMPUTED) else -1
 
     def _is_long(self, step: int) -> bool:
         return self.spans.end[step] - self.spans.start[step] >= self.limits.step * 1e9
@@ -181,13 +203,16 @@ def _sentence(spans: Spans, kind: str, delay: Delay, cause: Cause, fibers: list[
         did = {"starved": "was starved", "late timer": "woke late"}.get(kind, "had data waiting")
         did = did.replace("was", "were") if len(others) > 1 else did
         text += f" {listed(others)} {did} too."
-    return f"{text} {_remedy(cause)}" if cause.blames and cause.alone else text
+    return f"{text} {_remedy(spans, cause)}" if cause.blames and cause.alone else text
 
 
-def _remedy(cause: Cause) -> str:
+def _remedy(spans: Spans, cause: Cause) -> str:
+    name, words = shown(cause.name), words_of(spans, spans.life(cause.fiber))
     if cause.long:
-        return f"Fix the long step of {shown(cause.name)}."
-    return f"Let {shown(cause.name)} do less, or `yield WAIT(seconds)` between its steps."
+        return f"Fix the long step of {name}."
+    if words.wait == "WAIT":
+        return f"Let {name} do less, or {words.sleep.format('seconds')} between its steps."
+    return f"Let {name} do less in each step."
 
 
 def _starved(spans: Spans, limits: Limits) -> Iterator[Delay]:
@@ -225,7 +250,8 @@ def _late(spans: Spans, limits: Limits) -> Iterator[Delay]:
             late = max(0, row[T] - spans.start[i] - asked)
         if late >= max(limits.late * 1e9, limits.late_share * asked):
             life = spans.lives[spans.row[i]]
-            text = f"WAIT({asked / 1e9:g}) in {shown(life.name)} woke {readable(late)} late."
+            wait = f"{words_of(spans).wait}({asked / 1e9:g})"
+            text = f"{wait} in {shown(life.name)} woke {readable(late)} late."
             yield Delay(life.id, late, text, [(row[T] - late, row[T])], i)
 
 
@@ -255,15 +281,17 @@ def slow_passes(spans: Spans, limits: Limits) -> Iterator[Finding]:
         return
     length, steps = max(slow)
     cause = Causes(spans, limits).of((spans.start[i], spans.end[i]) for i in steps)
-    begun = spans.start[steps[0]]
+    begun, noun = spans.start[steps[0]], words_of(spans).fiber
     text = (
         f"One pass of the loop took {readable(length)} in {len(steps):,} short steps, from "
-        f"{readable(begun)} on; no single fiber is to blame."
+        f"{readable(begun)} on; no single {noun} is to blame."
     )
     if others := len(slow) - 1:
         text += f" {others:,} more {'pass was' if others == 1 else 'passes were'} slow too."
     if cause.blames:
-        text += " Do less in each step, or have fewer fibers at work at once."
+        if cause.alone and cause.src is not None:
+            text += f" Most of them were those of {shown(cause.name)}, at {cause.src}."
+        text += f" Do less in each step, or have fewer {noun}s at work at once."
     elif cause.known:
         text += f" {cause}"
     yield Finding(
@@ -278,17 +306,22 @@ def slow_passes(spans: Spans, limits: Limits) -> Iterator[Finding]:
 
 
 def _passes(spans: Spans) -> Iterator[list[int]]:
-    """Yield the steps of each pass: one of each fiber that was ready when the pass began."""
+    """Yield the steps of each pass: one of each fiber that was ready when the pass began.
+
+    Another scheduler than ours polls once in each pass, and may call a callback more than once.
+    """
+    ours = is_ours(spans)
     running = (i for i, code in enumerate(spans.state) if code == RUNNING)  # one for each resume
     steps: list[int] = []
     left: int | None = 0
     for row in spans.rows:
         if row[EV] == "resume":
             step = next(running)
-            if left == 0 or any(spans.row[i] == spans.row[step] for i in steps[:1]):
+            again = any(spans.row[i] == spans.row[step] for i in steps[:1])
+            if left == 0 or (ours and again):
                 if steps:
                     yield steps
-                steps, left = [], None if row[RESUME.Q] is None else row[RESUME.Q] + 1
+                steps, left = [], None if row[RESUME.Q] is None or not ours else row[RESUME.Q] + 1
             steps.append(step)
             left = None if left is None else left - 1
         elif row[EV] == "poll":

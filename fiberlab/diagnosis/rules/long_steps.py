@@ -13,6 +13,7 @@ from ...spans.stalls import HeldAt, called, last_part
 from ..evidence import Verdict, Victim, blames, endless, judge, only_step, simulated, victims_of
 from ..finding import Finding, listed, more, shown
 from ..limits import Limits
+from ..words import Words, words_of
 
 
 def long_steps(spans: Spans, limits: Limits) -> Iterator[Finding]:
@@ -38,10 +39,10 @@ def _long_step(
     never = verdict is not Verdict.PREEMPTED and endless(spans, step, limits)
     blamed = blames(spans, step, verdict, limits)
     text = _FACTS[verdict](spans, step, src)
-    text += " " + _victims_in_words(victims)
+    text += " " + _victims_in_words(victims, words_of(spans).fiber)
     if len(steps) > 1:
         text += f" {more(len(steps) - 1, 'step')} held there, {readable(total)} in all."
-    text += " " + _remedy(spans, step, verdict)
+    text += " " + _remedy(spans, step, verdict, words_of(spans, life))
     return Finding(
         kind="never yielded" if never else verdict.value,
         text=text.strip(),
@@ -119,44 +120,57 @@ _FACTS: dict[Verdict, Callable[[Spans, int, str | None], str]] = {
 }
 
 
-def _victims_in_words(victims: tuple[Victim, ...]) -> str:
+def _victims_in_words(victims: tuple[Victim, ...], fiber: str) -> str:
     if not victims:
-        return "Meanwhile no other fiber could have run."
+        return f"Meanwhile no other {fiber} could have run."
     names = listed([victim.name for victim in victims])
     up_to = "" if victims[0].exact else "up to "
     waited = f"{up_to}{readable(victims[0].waited)}"
     if len(victims) == 1:
-        return f"Meanwhile 1 other fiber could have run ({names}); it waited {waited}."
+        return f"Meanwhile 1 other {fiber} could have run ({names}); it waited {waited}."
     return (
-        f"Meanwhile {len(victims)} other fibers could have run ({names}); "
+        f"Meanwhile {len(victims)} other {fiber}s could have run ({names}); "
         f"the longest waited {waited}."
     )
 
 
 _REMEDIES = (
-    ({"recv", "recv_into", "recvfrom", "accept"}, "Use `yield RECV(sock)` before it."),
-    ({"send", "sendto", "sendall"}, "Use `yield from send_all(sock, data)`."),
-    ({"connect", "create_connection"}, "Use `yield from connect(address)`."),
+    ({"recv", "recv_into", "recvfrom", "accept"}, "receive"),
+    ({"send", "sendto", "sendall"}, "send"),
+    ({"connect", "create_connection"}, "connect"),
 )
 
 
-def _remedy(spans: Spans, step: int, verdict: Verdict) -> str:
+def _remedy(spans: Spans, step: int, verdict: Verdict, words: Words) -> str:
     if verdict is Verdict.PREEMPTED:
         return ""
     if verdict is Verdict.COMPUTED:
-        return "Add `yield WAIT(0)` inside the loop."
+        return (
+            f"Add {words.pause} inside the loop." if words.pause else _use(words.thread, "function")
+        )
     if verdict is Verdict.UNCLEAR:
-        if simulated(spans):
-            return (
-                "Use `yield WAIT(seconds)` to wait, or `yield WAIT(0)` between parts of the work."
-            )
-        return "Record with Trace(cpu=True): that shows whether a step blocks or computes."
+        return _remedy_if_unclear(spans, step, words)
     func = next(look.func or "" for look in spans.looks(step) if called(look.func))
     name = last_part(called(func) or "")
     if name == "sleep":
         number = re.search(r"sleep\(\s*([\d.]+)\s*\)", func)
-        return f"Use `yield WAIT({number[1] if number else 'seconds'})`."
+        return _use(words.sleep, number[1] if number else "seconds")
     for names, remedy in _REMEDIES:
-        if name in names:
-            return remedy
-    return f"Use `yield from in_thread({shown(called(func), 40)}, ...)`."
+        if name in names and (use := _use(getattr(words, remedy))):
+            return use
+    return _use(words.thread, shown(called(func), 40))
+
+
+def _remedy_if_unclear(spans: Spans, step: int, words: Words) -> str:
+    if not simulated(spans):
+        if spans[step].cpu is not None or not words.measured:
+            return ""
+        return "Record with Trace(cpu=True): that shows whether a step blocks or computes."
+    if not words.sleep or not words.pause:
+        return ""
+    wait = words.sleep.format("seconds")
+    return f"Use {wait} to wait, or {words.pause} between parts of the work."
+
+
+def _use(phrase: str, *values: object) -> str:
+    return f"Use {phrase.format(*values)}." if phrase else ""
