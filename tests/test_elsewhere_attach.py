@@ -21,6 +21,7 @@ from types import SimpleNamespace
 import pytest
 
 from fiberlab.commands.cli import main
+from fiberlab.diagnosis import diagnose
 from fiberlab.elsewhere.attach import attach
 from fiberlab.errors import AttachError
 
@@ -163,6 +164,23 @@ def test_the_process_is_as_it_was(server, way):
     assert before["modules"] == []
     server.process.kill()
     assert server.process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_line_that_blocks_is_found(server, way):
+    def begun(_what):
+        load.more(20)  # a task is known from its next step on
+        ask(server, b"block")
+
+    with Load(server.port) as load:
+        trace = attach(server.pid, 0.5, inject=way, begun=begun)
+    finding = diagnose(trace)[0]
+
+    with open(TESTS / "attached_server.py", encoding="utf-8") as file:
+        [line] = [number for number, text in enumerate(file, 1) if "time.sleep(0.08)" in text]
+    assert finding.src == f"attached_server.py:{line}"
+    assert finding.name.startswith("serve")
+    assert finding.victims
 
 
 def test_it_may_be_attached_to_again(server):

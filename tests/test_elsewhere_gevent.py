@@ -112,7 +112,23 @@ def test_the_greenlet_that_blocks_is_found_with_those_that_paid(trace):
 
     finding = diagnose(trace)[0]
     assert finding.name == "blocks-2"
+    assert finding.src == f"test_elsewhere_gevent.py:{blocks.__code__.co_firstlineno + 2}"
+    assert "it was inside time.sleep(0.08)" in finding.text
     assert [victim.name for victim in finding.victims] == ["nap-3"]
+
+
+def test_a_callback_that_blocks_the_hub_is_not_acquitted(trace):
+    def blocks():
+        time.sleep(0.08)
+
+    with watching(trace):
+        gevent.get_hub().loop.run_callback(blocks)
+        gevent.joinall([gevent.spawn(nap, 20)])
+
+    finding = diagnose(trace)[0]
+    assert finding.blames
+    assert finding.name.startswith("hub")
+    assert finding.src == f"test_elsewhere_gevent.py:{blocks.__code__.co_firstlineno + 1}"
 
 
 def test_a_greenlet_that_waits_for_an_event_is_parked(trace):

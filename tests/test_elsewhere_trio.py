@@ -21,9 +21,12 @@ from fiberlab.elsewhere.trio_ import Watch, run  # noqa: E402
 pytestmark = [pytest.mark.live, pytest.mark.posix]
 
 
-def recorded(main, *args, **options):
-    """Run `main` under trio; return its trace, which keeps the laws."""
-    trace = Trace(cpu=True)
+def recorded(main, *args, stall_after=5.0, **options):
+    """Run `main` under trio; return its trace, which keeps the laws.
+
+    On a busy machine trio's own work would have a row too, if it were not looked for so late.
+    """
+    trace = Trace(cpu=True, stall_after=stall_after)
     run(main, *args, trace=trace, **options)
     check_story(trace)
     return trace
@@ -152,6 +155,24 @@ def test_how_tasks_end_is_recorded():
     }
 
     assert ends == {1: ("return", ""), 2: ("cancel", "Cancelled"), 3: ("error", "ValueError")}
+
+
+def test_the_line_that_blocks_is_found_with_those_that_paid():
+    async def blocks():
+        await trio.sleep(0.005)
+        time.sleep(0.08)
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(nap, 20)
+            nursery.start_soon(blocks)
+
+    finding = diagnose(recorded(main, stall_after=0.05))[0]
+
+    assert finding.src == f"test_elsewhere_trio.py:{blocks.__code__.co_firstlineno + 2}"
+    assert "it was inside time.sleep(0.08)" in finding.text
+    assert finding.name.startswith("blocks")
+    assert [victim.name.partition("-")[0] for victim in finding.victims] == ["nap"]
 
 
 def test_a_call_from_another_thread_is_a_row_of_its_own():

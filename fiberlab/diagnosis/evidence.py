@@ -180,7 +180,10 @@ def _victim(
 
 
 def _first_poll_after(spans: Spans, step: int) -> dict[int, Row]:
-    """Return the wakes of the first poll after a step, by fiber, unless that poll had to wait."""
+    """Return the wakes of the first poll after a step, by fiber, unless that poll had to wait.
+
+    Those before it are of the poll before the step: another scheduler may come to them later.
+    """
     wakes: dict[int, Row] = {}
     asked: Row | None = None
     answered = False
@@ -195,7 +198,7 @@ def _first_poll_after(spans: Spans, step: int) -> dict[int, Row]:
             if asked is None or (asked[POLL.TIMEOUT] != 0 and row[T] - asked[T] > 1_000_000):
                 break
             answered = True
-        elif answered and row[EV] == "wake" and row[WAKE.WHY] == "io":
+        elif row[EV] == "wake" and row[WAKE.WHY] == "io" and (answered or asked is None):
             wakes[row[FID]] = row
         elif answered and row[EV] == "resume":
             break

@@ -172,6 +172,8 @@ class _Watch:
 
     def end(self, reason: str) -> None:
         """Record nothing from now on."""
+        if self._called is not None:  # a callback that is recorded has asked for it
+            self._end_callback(self._called[0])
         self._process_hooks.remove()
         for hooks in self._watched.values():
             hooks.remove()
@@ -225,11 +227,14 @@ class _Watch:
             self._hooks = None
             self._notes.rest()
 
-    def ready(self, callback: Any) -> None:
+    def ready(self, callback: Any) -> bool:
         """Note a wake if it is a task's step that is to be called."""
         task = task_of(callback)
-        if task is not None and not is_internal(task):
+        if task is None:
+            return False
+        if self._notes.knows(task) or not is_internal(task):
             self._tasks.ready(task)
+        return True
 
     def given(self, handle: Any, callback: Any) -> None:
         """Note where a function in C was given to the loop, since it has no line of its own."""
@@ -245,7 +250,7 @@ class _Watch:
             return run(*args)
         task = task_of(callback)
         if task is not None:
-            if is_internal(task):
+            if not self._notes.knows(task) and is_internal(task):
                 return run(*args)
             self._tasks.begin(task)
             self._stepping = True
@@ -262,7 +267,8 @@ class _Watch:
         try:
             return run(*args)
         finally:
-            self._end_callback(called)
+            if self._called is not None:
+                self._end_callback(called)
 
     def select(self, select: Callable[[Any], list[Any]], timeout: float | None) -> list[Any]:
         """Record a poll."""

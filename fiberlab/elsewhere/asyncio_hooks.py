@@ -33,8 +33,8 @@ class Watcher(Protocol):
     def loop_ended(self) -> None:
         """The loop of this thread runs no more."""
 
-    def ready(self, callback: Any) -> None:
-        """A loop that is watched was given `callback`, to be called soon."""
+    def ready(self, callback: Any) -> bool:
+        """A loop that is watched was given `callback`, to be called soon; whether it is known."""
 
     def given(self, handle: Any, callback: Any) -> None:
         """A loop that is watched has made `handle` for `callback`."""
@@ -149,8 +149,8 @@ class LoopHooks:
             if len(args) <= at:
                 return before(*args, **options)
             callback = args[at]
-            if soon:
-                watcher.ready(callback)
+            if soon and watcher.ready(callback) and in_python:
+                return before(*args, **options)
             if not in_python:
                 args = (*args[:at], _Wrapped(watcher, callback), *args[at + 1 :])
             handle = before(*args, **options)

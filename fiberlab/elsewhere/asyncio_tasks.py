@@ -12,10 +12,9 @@ import re
 import sys
 from collections.abc import Hashable
 from contextlib import suppress
-from types import CodeType
+from types import CodeType, CoroutineType, GeneratorType
 from typing import Any
 
-from ..coroutines import frames_of
 from .notes import Notes
 
 _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
@@ -42,8 +41,11 @@ class TaskNotes:
     def ready(self, task: Any) -> None:
         """Note that the loop has put a step of `task` into its queue."""
         notes, running = self._notes, self._running
-        by = self.caller if running is None else running
         waited = notes.waits_for(task)
+        if waited == "RECV" and running is None and not is_cancelled(task):
+            notes.wake(task, "io")  # by far the commonest
+            return
+        by = self.caller if running is None else running
         if not notes.knows(task):
             code = getattr(task.get_coro(), "cr_code", None)
             notes.spawn(task, name_of(task), by, None if code is None else (code, -1))
@@ -58,7 +60,8 @@ class TaskNotes:
 
     def begin(self, task: Any) -> None:
         """Note that a step of `task` begins."""
-        if not self._notes.knows(task) or self._notes.waits_for(task) is not None:
+        notes = self._notes
+        if notes.waits_for(task) is not None or not notes.knows(task):
             self.ready(task)  # it was made, or woken, while its loop was not watched
         self._notes.resume(task)
         self._running, self._again = task, False
@@ -113,16 +116,39 @@ def is_asyncio(code: CodeType) -> bool:
 def where(coroutine: Any) -> tuple[str, float | None, Any]:
     """Return what a suspended coroutine waits for: op, seconds, and its own innermost line."""
     op, seconds, src = "WAIT", None, None
-    for frame in frames_of(coroutine):
-        name = frame.f_code.co_name
-        if not is_asyncio(frame.f_code):
-            op, seconds, src = "WAIT", None, (frame.f_code, frame.f_lasti)
-        elif name in _OP_OF:
-            op = _OP_OF[name]
-        elif name == "sleep":
+    while True:  # as `frames_of` goes, which would cost more than all the rest
+        kind = type(coroutine)
+        if kind is CoroutineType:
+            frame, inner = coroutine.cr_frame, coroutine.cr_await
+        elif kind is GeneratorType:
+            frame, inner = coroutine.gi_frame, coroutine.gi_yieldfrom
+        else:
+            return op, seconds, src
+        if frame is None:
+            return op, seconds, src
+        code = frame.f_code
+        means = _MEANS.get(code) or _meaning_of(code)
+        if means == "own":
+            op, seconds, src = "WAIT", None, (code, frame.f_lasti)
+        elif means == "sleep":
             with suppress(TypeError, ValueError):
                 seconds = max(0.0, float(frame.f_locals["delay"]))
-    return op, seconds, src
+        elif means != "asyncio":
+            op = means
+        coroutine = inner
+
+
+_MEANS: dict[CodeType, str] = {}
+
+
+def _meaning_of(code: CodeType) -> str:
+    """Return what it means that a task is suspended in `code`: an op, "sleep" or whose it is."""
+    name = code.co_name
+    means = "own"
+    if is_asyncio(code):
+        means = _OP_OF.get(name, "sleep" if name == "sleep" else "asyncio")
+    _MEANS[code] = means
+    return means
 
 
 def is_cancelled(task: Any) -> bool:

@@ -10,11 +10,15 @@ import contextlib
 import json
 import linecache
 import socket
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 from ..trace.trace import Trace
 from . import threads
+from .asyncio_ import watching
 
 
 def record(connection: socket.socket, options: dict[str, Any]) -> None:
@@ -25,8 +29,8 @@ def record(connection: socket.socket, options: dict[str, Any]) -> None:
     sources = set(linecache.cache)
     trace = Trace(options["limit"], cpu=True)
     try:
-        with _watching(trace) as watched:
-            connection.sendall(json.dumps({"recording": watched}).encode() + b"\n")
+        with _recording(trace) as what:
+            connection.sendall(json.dumps({"recording": what}).encode() + b"\n")
             # What comes asks for the end; nothing comes if the other side is gone.
             connection.settimeout(options["seconds"])
             with contextlib.suppress(TimeoutError):
@@ -39,7 +43,53 @@ def record(connection: socket.socket, options: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _watching(trace: Trace) -> Iterator[str]:
-    """Record in `trace` inside the block; gives a word for what is recorded."""
-    with threads.watching(trace):
-        yield "threads"
+def _recording(trace: Trace) -> Iterator[str]:
+    """Record in `trace` inside the block: the loop of asyncio that runs, or else the threads."""
+    loop = _running_loop()
+    if loop is None:
+        with threads.watching(trace):
+            yield "its threads, by looking at them now and then"
+        return
+    watch = watching(trace)
+    _call_in(loop, watch.start)
+    try:
+        yield "its loop of asyncio"
+    finally:
+        _call_in(loop, watch.stop)
+
+
+def _running_loop() -> Any:
+    """Return a loop of asyncio that runs in some thread; None if there is none."""
+    if "asyncio" not in sys.modules:
+        return None
+    from asyncio import AbstractEventLoop
+
+    for frame in sys._current_frames().values():
+        inner: FrameType | None = frame
+        while inner is not None:
+            # A loop in C has no frames; then there is the Runner that runs it.
+            found = inner.f_locals.get("self") if inner.f_code.co_name in _RUN else None
+            found = getattr(found, "_loop", found)
+            if isinstance(found, AbstractEventLoop) and found.is_running():
+                return found
+            inner = inner.f_back
+    return None
+
+
+_RUN = {"run_forever", "run_until_complete", "run"}
+
+
+def _call_in(loop: Any, function: Callable[[], Any]) -> None:
+    """Call `function` in the thread of a loop, and wait for it; here, if the loop has ended."""
+    done = threading.Event()
+
+    def call() -> None:
+        function()
+        done.set()
+
+    with contextlib.suppress(RuntimeError):  # it was closed
+        loop.call_soon_threadsafe(call)
+    while not done.wait(0.05):
+        if not loop.is_running():
+            function()
+            return

@@ -71,9 +71,11 @@ class _Watch:
         self.gevent = sys.modules.get("gevent")
         self.notes = Notes(trace, "greenlet" if self.gevent is None else "gevent")
         self.before: Any = None
+        self.notes.watch(None if self.gevent is None else "hub")
 
     def begin(self, current: Any) -> None:
         """`current` runs already."""
+        self.notes.work()
         if not self._is_scheduler(current):
             self._resume(current, None)
 
@@ -94,7 +96,11 @@ class _Watch:
             found = suspended_at(_frames_of(origin), _is_gevent, _READINGS)
             self.notes.wait(id(origin), *found)
         if not self._is_scheduler(target):
+            if self.gevent is None:
+                self.notes.work()
             self._resume(target, origin)
+        elif self.gevent is None:
+            self.notes.rest()  # what a scheduler that is not known does may be a poll
 
     def _resume(self, target: Any, by: Any) -> None:
         notes, key, by_key = self.notes, id(target), id(by)
@@ -121,7 +127,7 @@ class _Watch:
         last = loop.prepare(ref=False, priority=loop.MINPRI)
         first = loop.check(ref=False, priority=loop.MAXPRI)
         last.start(self.notes.poll, None)
-        first.start(self.notes.polled, 0)
+        first.start(self.notes.polled, None)
         try:
             yield
         finally:

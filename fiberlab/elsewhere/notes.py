@@ -48,6 +48,9 @@ class Notes:
         self._trace = observer if isinstance(observer, Trace) else None
         if self._trace is not None and len(self._trace):
             raise ValueError("this trace already holds a run; give each run its own Trace()")
+        self._append: Callable[[Row], Any] = self._tell
+        if isinstance(observer, Trace) and isinstance(observer.rows, list):
+            self._append = observer.rows.append
         self._lock = threading.RLock()
         self._ids: dict[Hashable, int] = {}
         self._waits: dict[Hashable, str] = {}
@@ -97,7 +100,7 @@ class Notes:
     def rest(self) -> None:
         """The watched thread polls, or does something else that holds up nothing."""
         with self._lock:
-            self._end_between()
+            self._end_between(self._now())
             if self._meter is not None:
                 self._meter.rest()
 
@@ -115,6 +118,7 @@ class Notes:
         numbered: whether a number is put behind its name, which makes it the only one.
         """
         with self._lock:
+            self._begin_between(self._now())
             self._count += 1
             self._ids[key] = self._count
             parent = self._ids.get(by, 0)
@@ -127,17 +131,19 @@ class Notes:
     def wake(self, key: Hashable, why: str, by: Hashable = None) -> None:
         """`key` can go on. why: io, timer, fiber, yield or cancel. by: the waking key, or None."""
         with self._lock:
-            if self._meter is not None and not self._running:
-                self._begin_between(self._meter.began)
-            self._wake(key, why, by)
+            now = self._now()
+            self._begin_between(now)
+            self._wake(key, why, by, now - self._begun)
 
     def resume(self, key: Hashable) -> None:
         """`key` begins to run."""
         with self._lock:
+            now = self._now()
             if self._meter is not None:
-                self._end_between()
-                self._meter.end(self._now())
-            self._resume(key)
+                self._end_between(now)
+                now = max(now, self._last + self._begun)
+                self._meter.split(now)
+            self._resume(key, now - self._begun)
 
     def wait(
         self,
@@ -154,17 +160,19 @@ class Notes:
         with self._lock:
             length = None if seconds is None else _nanoseconds(seconds)
             self._waits[key] = op if op != "WAIT" else "PARKED" if length is None else "SLEEP"
-            cpu = self._end_step(self._ids[key])
-            self._note("yield", self._ids[key], op, fileno, length, src, cpu)
+            fid, now = self._ids[key], self._now()
+            cpu = self._end_step(fid, now)
+            self._last = t = now - self._begun
+            self._append((t, "yield", fid, op, fileno, length, src, cpu))
             if length == 0:
-                self._wake(key, "yield", key)
+                self._wake(key, "yield", key, t)
 
     def end(self, key: Hashable, how: str, error: BaseException | None = None) -> None:
         """`key` has ended while it ran. how: return, error or cancel."""
         with self._lock:
             message = f"{type(error).__name__}: {error}" if error is not None else None
             fid = self._ids.pop(key)
-            cpu = self._end_step(fid)
+            cpu = self._end_step(fid, self._now())
             self._note("exit", fid, how, message, None, cpu)
 
     def poll(self, seconds: float | None) -> None:
@@ -179,8 +187,8 @@ class Notes:
             if self._trace is not None:
                 self._trace.trim()
 
-    def polled(self, ready: int) -> None:
-        """The poll is over: `ready` fibers can go on."""
+    def polled(self, ready: int | None) -> None:
+        """The poll is over: `ready` fibers can go on; None: as many as will be seen."""
         self._note("polled", 0, ready)
         self.work()
 
@@ -202,60 +210,63 @@ class Notes:
         """`key`, which stands for something that has no end of its own, is watched no more."""
         with self._lock:
             # As if it had been called once more; it has not lost anyone who would wake it.
-            self._wake(key, "fiber", None)
-            self._resume(key)
+            t = self._now() - self._begun
+            self._wake(key, "fiber", None, t)
+            self._resume(key, t)
             self.end(key, "return")
 
     # -- What is measured of a step -----------------------------------------------------
 
-    def _end_step(self, fid: int) -> int | None:
+    def _end_step(self, fid: int, now: int) -> int | None:
         """Record what was seen in the step that has ended; return its processor time."""
         self._running = 0  # the id of what runs
         if self._meter is None:
             return None
         began = self._meter.began or 0
-        cpu, seen = self._meter.end(self._now())
+        cpu, seen = self._meter.end(now)
         for each in seen:
             t, ran = each.seen - self._begun, each.seen - began
             self._append((t, "stall", fid, each.src, each.func, ran))
         return cpu
 
-    def _begin_between(self, began: int | None) -> None:
+    def _begin_between(self, now: int) -> None:
         """Begin the step that stands for what is done between two, if it has taken long."""
-        between = self._between
-        if between is None or began is None or self._now() - began < self._shown:
+        if self._between is None or self._running or self._meter is None:
+            return
+        between, began = self._between, self._meter.began
+        if began is None or now - began < self._shown:
             return
         at = max(began - self._begun, self._last)
         if between not in self._ids:
             self._count += 1
             self._ids[between] = self._count
             self._note("spawn", self._count, between, 0, None, at=at)
-        why = "fiber" if between in self._waits else "spawn"
-        self._wake(between, why, None, at=at)
-        self._resume(between, at=at)
+        self._wake(between, "fiber" if between in self._waits else "spawn", None, at)
+        self._resume(between, at)
 
-    def _end_between(self) -> None:
+    def _end_between(self, now: int) -> None:
         """End the step that stands for what is done between two; begin it, if that took long."""
-        if self._meter is None or self._between is None:
+        if self._between is None:
             return
-        if not self._running:
-            self._begin_between(self._meter.began)
+        self._begin_between(now)
         if self._running and self._running == self._ids.get(self._between):
             self.wait(self._between, "WAIT")
 
     # -- Rows -----------------------------------------------------------------------------
 
-    def _wake(self, key: Hashable, why: str, by: Hashable, at: int | None = None) -> None:
-        self._queued += 1
+    def _wake(self, key: Hashable, why: str, by: Hashable, t: int) -> None:
+        self._queued = q = self._queued + 1
         self._waits.pop(key, None)
-        by_id = self._ids.get(by, 0)
-        self._note("wake", self._ids[key], by_id, why, self._queued, None, None, at=at)
+        self._last = t
+        by_id = 0 if by is None else self._ids.get(by, 0)
+        self._append((t, "wake", self._ids[key], by_id, why, q, None, None))
 
-    def _resume(self, key: Hashable, at: int | None = None) -> None:
-        self._queued -= 1
-        self._steps += 1
-        self._running = self._ids[key]
-        self._note("resume", self._ids[key], self._steps, self._queued, at=at)
+    def _resume(self, key: Hashable, t: int) -> None:
+        self._queued = q = self._queued - 1
+        self._steps = step = self._steps + 1
+        self._running = fid = self._ids[key]
+        self._last = t
+        self._append((t, "resume", fid, step, q))
 
     def _note(self, ev: str, fid: int, *values: Any, at: int | None = None) -> None:
         """Record an event, of this moment or of the one `at`."""
@@ -263,11 +274,8 @@ class Notes:
             t = self._last = self._now() - self._begun if at is None else at
             self._append((t, ev, fid, *values))
 
-    def _append(self, row: Row) -> None:
-        if self._trace is not None:
-            self._trace.rows.append(row)
-        else:
-            self._observer(TraceEvent.from_row(row))
+    def _tell(self, row: Row) -> None:
+        self._observer(TraceEvent.from_row(row))
 
 
 def _nanoseconds(seconds: float) -> int:

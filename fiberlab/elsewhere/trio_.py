@@ -75,7 +75,8 @@ class Watch:
 
     def before_run(self) -> None:
         """Begin the trace."""
-        self._notes, self._whole = Notes(self._observer, "trio"), True
+        self._begun()
+        self._whole = True
 
     def task_scheduled(self, task: Any) -> None:
         """`task` can go on."""
@@ -140,8 +141,10 @@ class Watch:
     # -- Tasks ----------------------------------------------------------------
 
     def _begun(self) -> Notes:
-        if self._notes is None:  # it was added while trio ran
+        if self._notes is None:
             self._notes = Notes(self._observer, "trio")
+            self._notes.watch("trio's own work")
+            self._notes.work()  # until it polls, if the watch was added while it ran
         return self._notes
 
     def _meet(self, task: Any) -> None:

@@ -8,6 +8,10 @@ A step that used little processor time has waited for something, or for the proc
 for how long a thread waited for the processor (``schedstat``). If that is not why the step was
 long, the thread slept in what the watchdog saw; this counts as a second look that saw the same.
 
+To ask for the processor time is a system call, which costs more than all else. A stretch of less
+than a tenth of a millisecond is taken to have run all the time. So is what came between two
+stretches, and the clock is asked once in a millisecond at least: no step is wrong by more.
+
 What this module does not know: whose step it is.
 """
 
@@ -21,6 +25,10 @@ from collections.abc import Callable
 from ..trace.trace import Trace
 from .watchdog import Sighting, Watchdog
 
+_SHORT = 100_000  # nanoseconds
+_EXACT = 1_000_000
+_DELAYS = 10_000_000
+
 
 class StepMeter:
     """Measures the stretches of work of the thread that makes it, as `trace` asks for it.
@@ -32,10 +40,11 @@ class StepMeter:
         self.began: int | None = None
         """When the present stretch began, time.perf_counter_ns(); None while the thread polls."""
         self._cpu = trace.cpu
-        self._cpu_began = 0
+        self._asked = self._cpu_then = 0  # when the processor time was asked for, and what it was
         self._turn: int | None = None  # when the thread polled last
         self._delays = _Delays() if trace.cpu else None
         self._delay_began: int | None = None
+        self._delays_asked = 0  # when
         self._watchdog: Watchdog | None = None
         if trace.stall_after is not None:
             self._watchdog = Watchdog(
@@ -48,29 +57,40 @@ class StepMeter:
         if self._watchdog is not None and self._watchdog.asleep:
             self._watchdog.awaken()
         if self._cpu:
-            self._cpu_began = time.thread_time_ns()
-        if self._delays is not None:
-            self._delay_began = self._delays.read()
+            self._asked, self._cpu_then = now, time.thread_time_ns()
+        if self._delays is not None and now - self._delays_asked > _DELAYS:
+            self._delays_asked, self._delay_began = now, self._delays.read()
         self.began = self._turn = now
+
+    def split(self, now: int) -> None:
+        """End the present stretch, of which nothing is to be known, and begin the next."""
+        self.began = now
+        if self._cpu and now - self._asked > _EXACT:
+            self._asked, self._cpu_then = now, time.thread_time_ns()
 
     def end(self, now: int) -> tuple[int | None, list[Sighting]]:
         """End the present stretch and begin the next; return the former's CPU and what was seen.
 
         CPU: nanoseconds; None if it is not measured.
         """
-        cpu, began, seen = None, self.began, []
+        began, self.began = self.began or now, now
+        length, cpu = now - began, None
         if self._cpu:
-            total = time.thread_time_ns()
-            cpu, self._cpu_began = total - self._cpu_began, total
-        self.began = now
-        if self._watchdog is not None:
-            if self._watchdog.asleep:
-                self._watchdog.awaken()
-            if began is not None and self._watchdog.has_seen(now - began):
-                seen = self._watchdog.seen_between(began, now)
-                if len(seen) == 1 and cpu is not None and self._slept(now - began, cpu):
-                    seen.append(seen[0]._replace(seen=now))
+            cpu = length if length < _SHORT else self._used_since(began, now)
+        if self._watchdog is None:
+            return cpu, []
+        if self._watchdog.asleep:
+            self._watchdog.awaken()
+        seen = self._watchdog.seen_between(began, now) if self._watchdog.has_seen(length) else []
+        if len(seen) == 1 and cpu is not None and self._slept(length, cpu):
+            seen.append(seen[0]._replace(seen=now))
         return cpu, seen
+
+    def _used_since(self, began: int, now: int) -> int:
+        """Return the processor time of a stretch; what ran before it since it was asked counts."""
+        before, then = began - self._asked, self._cpu_then
+        self._asked, self._cpu_then = now, time.thread_time_ns()
+        return max(0, self._cpu_then - then - before)
 
     def rest(self) -> None:
         """The thread begins to poll."""
@@ -90,7 +110,7 @@ class StepMeter:
         """Whether the thread slept for most of a stretch, and did not wait for the processor."""
         if self._delays is None or self._delay_began is None:
             return False
-        # Since the last poll: that is more than in this stretch, and never less.
+        # Since a poll some time ago: that is more than in this stretch, and never less.
         delay = self._delays.read()
         return delay is not None and length - cpu - (delay - self._delay_began) > length // 2
 
