@@ -164,6 +164,41 @@ def test_the_ends_of_larger_programs_are_those_of_brute_force(fibers):
     assert_same_ends(fibers)
 
 
+def test_the_ends_of_clients_of_a_listener_are_those_of_brute_force():
+    """Two clients; each one's handler notes which of them has come."""
+
+    def ends(*, reduce):
+        found = set()
+
+        def program(world):
+            came = world.cell(())
+
+            def handle(sock, _):
+                yield RECV(sock)
+                came.value += (sock.recv(1),)
+
+            def client(name):
+                sock = world.connect(address)
+                yield WAIT(0)
+                sock.send(name)
+                sock.close()
+
+            address = world.listen(handle, 80)
+            world.add(client(b"a"))
+            world.add(client(b"b"))
+            world.at_end(lambda: found.add(came.value) or True)
+
+        result = explore(program, reduce=reduce, at_most=1_500)
+        return found, result
+
+    everything, brute = ends(reduce=False)
+    found, reduced = ends(reduce=True)
+
+    assert reduced.complete
+    assert (bool(reduced), bool(brute)) == (True, True)
+    assert found == everything == {(b"a", b"b"), (b"b", b"a")}
+
+
 # -- How many are run -----------------------------------------------------------------------
 
 

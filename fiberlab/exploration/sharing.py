@@ -23,7 +23,7 @@ from .footprints import Cell, is_constant
 _KNOWN = (Cell, Fiber, SimulatedClock, SimulatedSocket, Wait, ModuleType, Enum)
 _CONSTANT_CLASSES = (tuple, Enum, BaseException)
 _STORES = {"STORE_DEREF", "DELETE_DEREF", "STORE_GLOBAL", "DELETE_GLOBAL"}
-_ELSEWHERE = sys.stdlib_module_names | {"fiberlab", "builtins"}
+_LIBRARIES = sys.stdlib_module_names | {"fiberlab", "builtins"}
 
 
 def check_shared(reaches: Any) -> None:
@@ -67,11 +67,12 @@ class _Check:
             self.value(path, value.__self__)
             self.value(path, getattr(value, "__func__", None))
         elif hasattr(value, "gi_code"):
-            frame = value.gi_frame
-            self._code(value.gi_code, {} if frame is None else frame.f_globals)
-            self._values({} if frame is None else frame.f_locals)
+            if (frame := value.gi_frame) is not None:
+                if _library(frame.f_globals.get("__name__")) is None:
+                    self._code(value.gi_code, frame.f_globals)
+                self._values(frame.f_locals)
         elif isinstance(value, FunctionType):
-            if not _is_elsewhere(value):
+            if _library(value.__module__) is None:
                 self._code(value.__code__, value.__globals__)
                 self._values(inspect.getclosurevars(value).nonlocals)
                 self._values(value.__kwdefaults__ or {})
@@ -83,9 +84,11 @@ class _Check:
             for function in (getattr(value, "__func__", None), getattr(value, "fget", None)):
                 self.value(path, function)
         elif isinstance(value, type):
-            if not _is_elsewhere(value) and not issubclass(value, _CONSTANT_CLASSES):
+            if _library(value.__module__) is None and not issubclass(value, _CONSTANT_CLASSES):
                 self._attributes(path, vars(value))
-        elif _is_elsewhere(type(value)) or not hasattr(value, "__dict__"):
+        elif (library := _library(type(value).__module__)) == "fiberlab":
+            return  # the world, or its scheduler
+        elif library is not None or not hasattr(value, "__dict__"):
             self.refuse(f"{path!r} is a {type(value).__name__}")
         else:
             self._object(path, value)
@@ -138,6 +141,7 @@ def _defaults(function: FunctionType) -> dict[str, Any]:
     return dict(zip(names[len(names) - len(values) :], values, strict=True))
 
 
-def _is_elsewhere(thing: Any) -> bool:
-    """Whether a function or class is of the standard library or of this package."""
-    return str(thing.__module__).partition(".")[0] in _ELSEWHERE
+def _library(module: Any) -> str | None:
+    """Return the name of the library that is not looked into, None for a program's module."""
+    top = str(module).partition(".")[0]
+    return top if top in _LIBRARIES else None
