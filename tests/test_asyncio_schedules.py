@@ -10,12 +10,13 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 
 import pytest
 from asyncio_races import TEXTBOOK, THREADS
 
-from fiberlab import Deadlock
+from fiberlab import Deadlock, Trouble
 from fiberlab.elsewhere.asyncio_ import assert_holds, explore, replay
 from fiberlab.lab import stories
 from fiberlab.spans.check import check_story
@@ -586,3 +587,63 @@ def test_workers_share_the_schedules_and_find_the_same():
 
     alone = explore(of(race, False))
     assert (str(shared), shared.failure.tape) == (str(alone), alone.failure.tape)
+
+
+async def asks_once(patience):
+    """A client that waits for its answer so long."""
+
+    async def handle(reader, writer):
+        writer.write(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(handle, "localhost", 8080)
+    reader, writer = await asyncio.open_connection("localhost", 8080)
+    writer.write(b"hello\n")
+    assert await asyncio.wait_for(reader.readline(), patience) == b"hello\n"
+    writer.close()
+    server.close()
+
+
+def test_a_seed_of_trouble_at_which_a_program_fails_fails_again():
+    troubles = [Trouble(seed, lose=0.1, delay=0.01, jitter=0.01) for seed in range(20)]
+    results = [explore(partial(asks_once, 0.1), trouble=each, at_most=2) for each in troubles]
+
+    failing = [
+        (trouble, result.failure)
+        for trouble, result in zip(troubles, results, strict=True)
+        if not result
+    ]
+    assert 0 < len(failing) < 20
+    for trouble, failure in failing:
+        assert isinstance(failure.error, (asyncio.TimeoutError, TimeoutError))
+        again = replay(partial(asks_once, 0.1), failure.tape, trouble=trouble)
+        assert list(again) == list(failure.trace)
+        assert explore(partial(asks_once, 60), trouble=trouble, at_most=2)
+
+
+def test_a_clock_that_jitters_makes_timers_late():
+    async def main(log):
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await asyncio.sleep(1)
+        log.append(loop.time() - begun)
+
+    [[seconds]] = seen_by(main, trouble=Trouble(1, jitter=0.5))
+
+    assert 1 < seconds <= 1.5
+
+
+def test_to_connect_takes_as_long_as_the_answer_and_may_be_cancelled():
+    async def main(log):
+        server = await asyncio.start_server(lambda *_: None, "localhost", 8080)
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+            await asyncio.wait_for(asyncio.open_connection("localhost", 8080), 1)
+        log.append(loop.time())
+        try:
+            await asyncio.open_connection("localhost", 8080)
+        except TimeoutError:
+            log.append("given up")
+        server.close()
+
+    assert seen_by(main, trouble=Trouble(lose=1)) == {(1.0, "given up")}

@@ -29,6 +29,7 @@ from ..exploration.progress import Progress
 from ..exploration.result import Result
 from ..exploration.search import raise_failure, retold, search
 from ..exploration.world import Played
+from ..simulation import Trouble
 from ..trace.trace import Trace
 from .chosen_loop import ChosenLoop
 from .chosen_steps import FAULTS
@@ -44,22 +45,26 @@ def explore(
     faults: Sequence[str] = (),
     progress: Progress | bool | None = None,
     executor: Executor | None = None,
+    trouble: Trouble | None = None,
 ) -> Result:
     """Run ``async def main()`` in every schedule, those with the fewest switches first.
 
     The options are those of fiberlab.explore; of its faults, "cancel" is for every task but
     main's, "delay" holds the program up until the next timer or delivery, "reset" breaks a
-    connection. Raises RuntimeError if the program needs a thread, a process or a real socket.
+    connection. trouble: what goes wrong with connections and the clock, from a seed, in all
+    schedules alike. Raises RuntimeError if the program needs a thread, a process or a real socket.
     """
-    return search(partial(_play, main), seed, at_most, _checked(faults), progress, executor)
+    play = partial(_play, main, trouble=trouble)
+    return search(play, seed, at_most, _checked(faults), progress, executor)
 
 
-def replay(main: Main, tape: str) -> Trace:
+def replay(main: Main, tape: str, *, trouble: Trouble | None = None) -> Trace:
     """Run one schedule of ``async def main()`` and return its trace, the same each time.
 
-    Raises ValueError for a tape that is none, or does not fit the program.
+    trouble: as it was for explore. Raises ValueError for a tape that is none, or does not fit the
+    program.
     """
-    return retold(partial(_play, main), tape)
+    return retold(partial(_play, main, trouble=trouble), tape)
 
 
 def assert_holds(main: Main, **options: Any) -> None:
@@ -78,11 +83,16 @@ def _checked(faults: Sequence[str]) -> Sequence[str]:
 
 
 def _play(
-    main: Main, choices: Choices, faults: Sequence[str] = (), trace: Trace | None = None
+    main: Main,
+    choices: Choices,
+    faults: Sequence[str] = (),
+    trace: Trace | None = None,
+    *,
+    trouble: Trouble | None = None,
 ) -> Played:
     """Run one schedule."""
     with _no_loop_running():
-        loop = ChosenLoop(choices, faults, trace)
+        loop = ChosenLoop(choices, faults, trace, trouble)
         try:
             error = _run(loop, _coroutine_of(main))
         finally:

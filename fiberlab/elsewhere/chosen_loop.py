@@ -24,7 +24,7 @@ from typing import Any
 from ..errors import Deadlock
 from ..exploration.choices import Choices
 from ..io import READABLE, WRITABLE
-from ..simulation import SimulatedNetwork
+from ..simulation import SimulatedNetwork, Trouble
 from ..trace.trace import Trace
 from .asyncio_tasks import TaskNotes
 from .chosen_steps import ChosenSteps
@@ -50,13 +50,18 @@ class ChosenLoop(asyncio.SelectorEventLoop):
     """asyncio's event loop, whose next step `choices` choose; nothing in it is real.
 
     faults: which of those in chosen_steps can happen, once. trace: records what its tasks do.
-    refused: what the program has asked for that is outside of the loop, as a sentence, or None.
+    trouble: of its connections and its clock. refused: what the program has asked for that is
+    outside of the loop, as a sentence; None: nothing.
     """
 
     def __init__(
-        self, choices: Choices, faults: Sequence[str] = (), trace: Trace | None = None
+        self,
+        choices: Choices,
+        faults: Sequence[str] = (),
+        trace: Trace | None = None,
+        trouble: Trouble | None = None,
     ) -> None:
-        self.network = SimulatedNetwork()
+        self.network = SimulatedNetwork(trouble=trouble)
         self.refused: str | None = None
         self._made = 0
         self.notes = None if trace is None else Notes(trace, "asyncio", self.network.clock)
@@ -101,11 +106,27 @@ class ChosenLoop(asyncio.SelectorEventLoop):
         if "sock" not in options:
             sock = self.network.connect((_local(host), int(port)))
             await asyncio.sleep(0)  # asyncio would not have it before the next pass either
+            if not self.network.is_ready(sock.fileno(), WRITABLE):
+                await self._answer(sock.fileno())
             if error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 sock.close()
                 raise OSError(error, f"Connect call failed {(host, port)}")
             options["sock"] = sock
         return await super().create_connection(protocol_factory, **options)
+
+    async def _answer(self, fileno: int) -> None:
+        """Wait until a socket is connected, or has failed to be."""
+        answered = self.create_future()
+
+        def answer() -> None:
+            self.remove_writer(fileno)
+            answered.set_result(None)
+
+        self.add_writer(fileno, answer)
+        try:
+            await answered
+        finally:
+            self.remove_writer(fileno)
 
     async def create_server(
         self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
@@ -227,6 +248,8 @@ class _Selector(selectors.SelectSelector):
         now = network.catch_up()
         # Not `timeout`: asyncio cuts it to a day.
         end = now if timeout == 0 else loop.next_timer()
+        if end is not None and end > now:
+            end = network.due(end)
         while not (found := self._found()) and now != end:
             if not network.advance(end):
                 raise Deadlock.of_tasks(loop.queue.left())

@@ -194,9 +194,7 @@ class SimulatedNetwork:
         Raises Deadlock for None when nothing is on its way: in real time it would never return.
         """
         now = self.catch_up()
-        end = None if timeout is None else now + max(0, timeout)
-        if timeout and self._weather is not None:
-            end = now + timeout + self._weather.late()
+        end = None if timeout is None else self.due(now + timeout) if timeout > 0 else now
         while not (ready := self._take_ready()) and not self._woken:
             if not self.advance(end):
                 raise Deadlock.on_sockets(self._waiters)
@@ -214,6 +212,10 @@ class SimulatedNetwork:
         """Whether receiving from (READABLE) or sending on (WRITABLE) a socket will not block."""
         end = self._ends[fileno]
         return end.readable if direction == READABLE else end.writable
+
+    def due(self, moment: int) -> int:
+        """Return when a scheduler that waits for `moment` goes on, in ns: later in trouble."""
+        return moment if self._weather is None else moment + self._weather.late()
 
     def advance(self, end: int | None) -> bool:
         """Let the clock jump to the next delivery, or to `end` (ns) if that comes first.

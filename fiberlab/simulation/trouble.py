@@ -1,6 +1,7 @@
 """Trouble: what goes wrong in a simulated network, drawn from a seed.
 
     network = SimulatedNetwork(trouble=Trouble(seed=7, lose=0.1))
+    world.suffer(Trouble(seed, lose=0.1))     # in a program of explore: try it with many seeds
 
 The rule kept here: the same seed and program give the same trouble, byte for byte. What befalls a
 connection is drawn for each of its directions apart, so it does not depend on other connections.
