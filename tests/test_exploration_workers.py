@@ -240,6 +240,32 @@ def test_what_is_not_needed_any_more_is_cancelled():
     assert all(future.cancelled() for future in waiting[1:])
 
 
+def test_a_worker_that_runs_another_program_is_not_believed():
+    """As one does that was sent a function of a notebook, but not what it uses."""
+    seen = []
+
+    class Elsewhere(Here):
+        def submit(self, function, /, *args, **kwargs):
+            seen.append("there")
+            try:
+                return super().submit(function, *args, **kwargs)
+            finally:
+                seen.pop()
+
+    def program(world):
+        def fiber():
+            if seen:
+                raise NameError("name 'WAIT' is not defined")
+            yield WAIT(0)
+
+        for _ in range(3):
+            world.add(fiber())
+
+    message = "does not run the program as this process does: it lacks a name that the program uses"
+    with pytest.raises(ValueError, match=message):
+        explore(program, executor=Elsewhere())
+
+
 def shut_down():
     executor = ThreadPoolExecutor(1)
     executor.shutdown()

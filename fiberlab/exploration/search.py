@@ -30,7 +30,7 @@ from typing import Any
 
 from ..trace.trace import Trace
 from . import tape as tapes
-from .choices import Choices, RandomPriorities
+from .choices import NOT_THE_SAME, Choices, RandomPriorities
 from .pieces import (
     DEPTH,
     Drawn,
@@ -206,6 +206,8 @@ class _Search:
             for tape in level:
                 found.run(self._play, self._faults, tape)
                 self._tell(*self.numbers())
+            if self._workers:
+                self._compare_a_worker()
             return
 
         def pieces() -> Iterator[tuple[Any, ...]]:
@@ -218,9 +220,20 @@ class _Search:
             self.here += later.schedules * here
             self._tell(*self.numbers())
 
+    def _compare_a_worker(self) -> None:
+        """Raise ValueError if the first schedule is another one where a worker runs it."""
+        first = self.found
+        piece = (self._play, self._faults, (b"",), first.keep, first.sketched)
+        for there, _ in self._workers.in_order(run_tapes, [piece]):
+            if (there.explored, there.prefixes) != (first.explored, first.prefixes):
+                raise ValueError(
+                    "a worker does not run the program as this process does: it lacks a name that "
+                    f"the program uses, or {NOT_THE_SAME}; define all it needs in one module"
+                )
+
     def _size(self, count: int) -> int:
         """Return how many of `count` schedules to run in one piece."""
-        each = self.found.seconds / self.found.schedules
+        each = max(self.found.seconds, 1e-6) / self.found.schedules
         return max(1, min(int(PIECE / each), ceil(count / 8)))
 
     def draw(self, seed: int) -> None:
