@@ -108,6 +108,24 @@ def test_a_tree_has_room_and_counts_all_that_was_run(options, expected):
     assert sum(row.failures for row in rows) == result.failures
 
 
+def test_a_tree_of_a_reduced_search_has_what_was_run():
+    def program(world):
+        cells = (world.cell(0), world.cell(0))
+
+        def writer(cell):
+            cell.value += 1
+            yield WAIT(0)
+            cells[0].value += 1
+
+        for cell in cells:
+            world.add(writer(cell))
+
+    result = explore(program, reduce=True)
+    rows = list(grown(result).rows())
+
+    assert sum(row.schedules for row in rows) == result.schedules > 1
+
+
 def test_a_tree_of_the_first_schedules_says_so():
     result = explore(partial(in_order, count=4, steps=2), at_most=2_100)
 

@@ -200,6 +200,10 @@ def test_a_case_that_fails_is_named_and_the_rows_before_it_are_kept(tmp_path, ex
 @pytest.mark.parametrize(
     ("function", "cases", "message"),
     [
+        (simulate, None, r"sweep\(cases=\) must be a list, or what can be gone .*; got None"),
+        (simulate, {"load": 0.5}, "the values of 'load' must be a list, .*; got 0.5"),
+        (simulate, {"load": "half"}, "the values of 'load' must be a list, .*; got 'half'"),
+        (4, [1], r"sweep\(\) needs a function, got 4"),
         (simulate, [{"speed": 1}], r"case 1, \{'speed': 1\}, does not fit simulate\(\)"),
         (simulate, [(1,), (1, 2, 3)], r"case 2, \(1, 2, 3\), does not fit simulate\(\)"),
         (simulate, [(1,), (1, 2)], "case 2 has the arguments 'load', 'seed', and the first"),
@@ -230,6 +234,14 @@ def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path, data, mess
         sweep(simulate, GRID, path=path)
 
     assert path.read_bytes() == data
+
+
+def test_a_path_that_cannot_be_written_is_refused_before_anything_is_run(tmp_path, calls):
+    for path in (tmp_path, tmp_path / "missing" / "sweep.csv"):
+        with pytest.raises(OSError, match=re.escape(path.name)):
+            sweep(simulate, GRID, path=path)
+
+    assert calls == []
 
 
 def test_without_pandas_one_sentence_says_how_to_get_it(monkeypatch):

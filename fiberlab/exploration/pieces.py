@@ -190,6 +190,15 @@ def switches(tape: Tape) -> int:
     return sum(1 for answer in tape if answer)
 
 
+def name_of(answer: int, ready: Sequence[Any] | None) -> str:
+    """Say what an answer stands for; `ready`: see choices.Policy."""
+    if ready is None:
+        return f"client {answer + 1}"
+    if ready:
+        return str(ready[answer].name)
+    return f"fault {answer}" if answer else "no fault"
+
+
 class _Named(Choices):
     """Choices that note in `names` what each answer stands for."""
 
@@ -199,12 +208,7 @@ class _Named(Choices):
 
     def choose(self, width: int, ready: Sequence[Any] | None = None) -> int:
         answer = super().choose(width, ready)
-        if ready:
-            self._names.append(str(ready[answer].name))
-        elif ready is None:
-            self._names.append(f"client {answer + 1}")
-        else:
-            self._names.append(f"fault {answer}" if answer else "no fault")
+        self._names.append(name_of(answer, ready))
         return answer
 
 

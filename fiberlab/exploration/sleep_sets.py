@@ -20,7 +20,8 @@ from typing import Any
 
 from .choices import Choices
 from .footprints import Footprint, Footprints
-from .pieces import Found, Play
+from .pieces import Found, Play, name_of
+from .result import Explored
 from .world import Played
 
 Sleep = dict[int, Footprint]
@@ -61,13 +62,15 @@ class Question:
 class SleepingChoices(Choices):
     """Answers as Choices does; beyond the tape it takes the first that does not sleep.
 
-    met: the questions beyond the tape. last: that of the tape's last answer.
+    met: the questions beyond the tape. last: that of the tape's last answer. names: what each
+    answer stands for.
     """
 
     def __init__(self, tape: Sequence[int], last: Question | None) -> None:
         super().__init__(tape)
         self.footprints: Footprints = Footprints()
         self.met: list[Question] = []
+        self.names: list[str] = []
         self._last = last
         self._sleep: Sleep = {}
         self._step: tuple[Question | None, int] | None = None  # the one under way
@@ -94,6 +97,7 @@ class SleepingChoices(Choices):
             self.widths.append(width)
         if fibers is not None:
             self._step = question, fibers[answer]
+        self.names.append(name_of(answer, ready))
         return answer
 
     def branches(self) -> Iterator[tuple[tuple[int, ...], Question]]:
@@ -155,7 +159,10 @@ def _note(found: Found, choices: SleepingChoices, played: Played) -> None:
     found.schedules += 1
     found.steps = max(found.steps, played.steps)
     found.fibers = max(found.fibers, played.fibers)
-    if played.error is not None:
+    failed = played.error is not None
+    if len(found.explored) < found.sketched:
+        found.explored.append(Explored(tape, tuple(choices.names), failed))
+    if failed:
         found.failures += 1
         found.failing = found.failing or tape
     elif found.passing is None:

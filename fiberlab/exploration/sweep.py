@@ -89,6 +89,8 @@ def sweep(
     Raises RuntimeError, naming the case, if the function raises; the rows before it are in the
     file. Raises ValueError for a file with other columns.
     """
+    if not callable(function):
+        raise TypeError(f"sweep() needs a function, got {function!r}")
     wanted = [_Case.of(function, number, each) for number, each in enumerate(_each(cases), 1)]
     _check_same_columns(wanted)
     workers = Workers(executor, function, "the function")
@@ -154,10 +156,18 @@ class _Case(NamedTuple):
 
 def _each(cases: Iterable[Any] | Mapping[str, Iterable[Any]]) -> Iterator[Any]:
     if isinstance(cases, Mapping):
+        for name, values in cases.items():
+            _check_iterable(f"the values of {name!r}", values)
         for values in product(*cases.values()):
             yield dict(zip(cases, values, strict=True))
     else:
+        _check_iterable("sweep(cases=)", cases)
         yield from cases
+
+
+def _check_iterable(what: str, given: Any) -> None:
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"{what} must be a list, or what can be gone through as one; got {given!r}")
 
 
 def _check_same_columns(cases: Sequence[_Case]) -> None:
@@ -251,9 +261,9 @@ class _Kept:
         return dict(zip(columns, cells, strict=True))
 
     def _read(self, path: Path) -> None:
-        if not path.exists():
-            return
-        data = path.read_bytes()
+        with open(path, "ab+") as file:  # so that one that cannot be written is refused at once
+            file.seek(0)
+            data = file.read()
         whole = data[: data.rfind(b"\n") + 1]  # a row that was cut off is run again
         try:
             head, *rows = read_csv(whole.decode("utf-8")) or [[]]
