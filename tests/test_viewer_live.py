@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +25,7 @@ from fiberlab.viewer.feed import Feed
 from fiberlab.viewer.live import LivePage
 
 pytestmark = pytest.mark.live
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -251,3 +257,22 @@ def test_a_step_that_computes_is_blamed_while_it_computes():
             ended.set()
 
     assert [each["row"] for each in findings][:1] == [1]
+
+
+@pytest.mark.posix
+def test_serve_says_where_its_live_page_is_and_ends_with_it(tmp_path):
+    (tmp_path / "own.py").write_text("def quiet(sock, address):\n    yield from ()\n")
+    command = [sys.executable, "-m", "fiberlab", "serve", "own.py:quiet", "--live"]
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    ) as server:  # fmt: skip
+        url = server.stdout.readline().removeprefix("live: ").rstrip()
+        listening = server.stdout.readline()
+        status, text = ask(url)
+        server.send_signal(signal.SIGINT)
+        code = server.wait(20)
+
+    assert (status, b"<title>own.py:quiet</title>" in text, code) == (200, True, 0)
+    assert listening.startswith("listening on 127.0.0.1 port ")

@@ -16,6 +16,7 @@ from base64 import b64encode
 from functools import cache
 from typing import Any
 
+from ..diagnosis.finding import counted
 from ..figures.timeline import describe_timeline, timeline_png
 from ..spans.build import Story, build_spans
 from ..trace.trace import Trace
@@ -59,8 +60,8 @@ class Shown:
         return "\n\n".join(map(describe_timeline, self.runs))
 
     def __repr__(self) -> str:
-        fibers = " and ".join(f"{len(spans.lives):,}" for spans in self.runs)
-        return f"<a timeline to zoom and step through: {fibers} fibers>"
+        fibers = " and ".join(counted(len(spans.lives), "fiber") for spans in self.runs)
+        return f"<a timeline to zoom and step through: {fibers}>"
 
     def _repr_mimebundle_(self, **_options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         png = b64encode(timeline_png(self.runs[0])).decode()
