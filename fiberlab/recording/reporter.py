@@ -61,6 +61,8 @@ class Reporter:
         self._marks = 0
         self._stopped = True  # whether there is no run, or its `stop` was recorded
         self._last: dict[int, Row] = {}  # for `last_events`, if the observer is not a Trace
+        if self._trace is not None and clock.name == RealClock.name:
+            self._trace.under_way = self.under_way
 
     # -- The run --------------------------------------------------------------
 
@@ -79,8 +81,6 @@ class Reporter:
             self._watchdog.start()
         self._begun, self._stopped = self._now(), False
         self._thread = threading.get_ident()
-        if self._trace is not None and watched:
-            self._trace.under_way = self.under_way
         wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
         python = platform.python_version() if real else None
         self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
@@ -199,6 +199,8 @@ class Reporter:
     def under_way(self) -> UnderWay:
         """Tell what is not recorded yet, as `Trace.under_way` promises; from any thread."""
         step, began, dog = self._stepping, self._step_began, self._watchdog
+        if self._stopped:
+            return UnderWay(0, [], None)
         if began is None or dog is None:
             return UnderWay(self._now() - self._begun, [], None)
         stalls: list[Row] = [

@@ -80,7 +80,8 @@ class Trace:
         self.cost: int | None = None
         """Nanoseconds that recording took, estimated at the end of the run; None: not known."""
         self.under_way: Callable[[], UnderWay] | None = None
-        """While a run in real time goes on, tells what is not recorded yet; from any thread."""
+        """From the making of a Scheduler in real time until its run has ended: tells what is not
+        recorded yet; from any thread."""
         self.rows: list[Row] | PackedRows = []
         self._kept: list[Row] = []
 
