@@ -51,7 +51,8 @@ class Reporter:
         self._steps = 0
         self._step_began: int | None = None
         self._stepping = 0  # the id of the fiber whose step it is
-        self._cpu_began = self._thread = 0
+        self._cpu_began = 0
+        self._cpu_clock: int | None = None  # that of the loop's thread, for other threads
         self._cpu = self._trace is not None and self._trace.cpu
         self._watchdog: Watchdog | None = None
         # If `hidden` is asked for: what each fiber waits for, by id, until its wake.
@@ -80,7 +81,9 @@ class Reporter:
             self._watchdog = Watchdog(self._running, self._trace.stall_after)
             self._watchdog.start()
         self._begun, self._stopped = self._now(), False
-        self._thread = threading.get_ident()
+        if self._cpu and hasattr(time, "pthread_getcpuclockid"):
+            # Now, by the thread itself: of one that has ended it must not be asked.
+            self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
         wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
         python = platform.python_version() if real else None
         self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
@@ -199,10 +202,8 @@ class Reporter:
     def under_way(self) -> UnderWay:
         """Tell what is not recorded yet, as `Trace.under_way` promises; from any thread."""
         step, began, dog = self._stepping, self._step_began, self._watchdog
-        if self._stopped:
-            return UnderWay(0, [], None)
-        if began is None or dog is None:
-            return UnderWay(self._now() - self._begun, [], None)
+        if self._stopped or began is None or dog is None:
+            return UnderWay(0 if self._stopped else self._now() - self._begun, [], None)
         stalls: list[Row] = [
             (each.seen - self._begun, "stall", step, each.src, each.func, each.seen - began)
             for each in dog.sightings()
@@ -214,11 +215,13 @@ class Reporter:
         return UnderWay(self._now() - self._begun, stalls, cpu)
 
     def _cpu_so_far(self) -> int | None:
-        """Return the processor time of the step that runs, where a thread can ask for another's."""
-        if not hasattr(time, "pthread_getcpuclockid"):
+        """Return the processor time of the step that runs, if another thread can ask for it."""
+        if self._cpu_clock is None:
             return None
-        clock = time.pthread_getcpuclockid(self._thread)
-        return time.clock_gettime_ns(clock) - self._cpu_began
+        try:
+            return time.clock_gettime_ns(self._cpu_clock) - self._cpu_began
+        except OSError:  # the loop's thread has ended meanwhile
+            return None
 
     # -- What was recorded, for `endings` --------------------------------------
 
