@@ -376,6 +376,42 @@ def test_it_can_ask_which_fiber_runs_next_and_waits_for_a_click(page):
     assert text(browser, ".fl-where").startswith("event 16 ")
 
 
+# -- Many spans ---------------------------------------------------------------------------------
+
+
+def test_a_million_spans_are_drawn_in_a_frame(page):
+    browser = page(recorded("healthy"))
+    took = browser.execute_script(
+        """
+        const old = viewer.runs[0], count = 1e6, rows = 50, length = 1000;
+        const made = {...old.fibers[0], died: null};
+        const fibers = Array.from({length: rows}, (_, id) => ({...made, id}));
+        const row = Int32Array.from({length: count}, (_, i) => i % rows);
+        const state = Uint8Array.from({length: count}, (_, i) => (i / rows | 0) % 3);
+        const start = Float64Array.from({length: count}, (_, i) => i * length);
+        const columns = {...old.columns, row, state, start, depthTime: start, depthLength: row};
+        const before = performance.now();
+        const run = new old.constructor({...old, fibers, columns, begin: 0, finish: count * length,
+                                         findings: [], marks: [], deepest: undefined});
+        viewer.runs[0] = run;
+        viewer.whole();
+        viewer.paint();
+        const first = performance.now() - before, paints = [];
+        for (let i = 0; i < 10; i++) {
+          const since = performance.now();
+          viewer.show(i * 1e6, count * length / 2 + i * 1e6);
+          viewer.paint();
+          paints.push(performance.now() - since);
+        }
+        return [first, Math.min(...paints)];
+        """
+    )
+
+    # A second and a frame of 30 in a second, five times each: the machine may be busy.
+    assert took[0] < 5_000
+    assert took[1] < 5 * 33
+
+
 # -- For everybody ------------------------------------------------------------------------------
 
 

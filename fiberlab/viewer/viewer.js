@@ -65,48 +65,40 @@ export class Viewer {
     root.classList.add("fl-viewer");
     root.setAttribute("role", "region");
     root.setAttribute("aria-label", "timeline viewer");
-    root.replaceChildren();
+    this.legend = element("div", "fl-legend");
+    this.overview = element("canvas", "fl-overview");
+    this.axis = element("div", "fl-axis");
+    for (const each of [this.overview, this.axis]) each.setAttribute("aria-hidden", "true");
+    this.tracks = this.runs.map((run, number) => new Track(this, number));
+    this.steps = new Steps((run, event) => this.stepped(run, event));
+    this.steps.root.hidden = true;
+    this.details = element("section", "fl-details", "Click a bar to see what it is.");
+    this.details.setAttribute("aria-live", "polite");
+    this.findings = element("section", "fl-findings");
+    this.words = element("details", "fl-words", null, element("summary", "", "the same in words"));
+    root.replaceChildren(this.bar(), this.legend, this.overview, this.axis,
+      ...this.tracks.map((track) => track.root), this.steps.root, this.details, this.findings, this.words);
+    this.tell();
+    this.listen();
+  }
+
+  /** Make the bar of buttons, with the search. */
+  bar() {
     this.search = element("input");
     this.search.type = "search";
     this.search.placeholder = "find a fiber";
     this.search.setAttribute("aria-label", "find a fiber by its name or number; Enter goes to the next");
     this.found = element("span", "fl-found");
     this.found.setAttribute("aria-live", "polite");
-    this.toggle = button("step", "step through the events", () => this.openSteps(this.steps.root.hidden));
+    this.toggle = button("step", "step through the events (s)", () => this.openSteps(this.steps.root.hidden));
     this.span = element("span", "fl-span");
-    root.append(element("div", "fl-bar", null,
+    return element("div", "fl-bar", null,
       button("−", "zoom out (minus)", () => this.zoom(1 / ZOOM)),
       button("+", "zoom in (plus)", () => this.zoom(ZOOM)),
       button("◀", "earlier (Left)", () => this.pan(-0.25)),
       button("▶", "later (Right)", () => this.pan(0.25)),
       button("whole run", "show the whole run (0)", () => this.glide(this.begin, this.finish)),
-      this.toggle, this.search, this.found, this.span));
-    this.legend = element("div", "fl-legend");
-    root.append(this.legend);
-    this.overview = element("canvas", "fl-overview");
-    this.overview.setAttribute("aria-hidden", "true");
-    root.append(this.overview);
-    this.axis = element("div", "fl-axis");
-    this.axis.setAttribute("aria-hidden", "true");
-    this.tracks = this.runs.map((run, number) => new Track(this, number));
-    root.append(this.axis, ...this.tracks.map((track) => track.root));
-    this.details = element("section", "fl-details", "Click a bar to see what it is.");
-    this.details.setAttribute("aria-live", "polite");
-    this.findings = element("section", "fl-findings");
-    this.steps = new Steps((run, event) => this.stepped(run, event));
-    this.steps.root.hidden = true;
-    root.append(this.steps.root, this.details, this.findings);
-    this.words = element("details", "fl-words", null, element("summary", "", "the same in words"));
-    root.append(this.words);
-    this.tell();
-    this.dragOverview();
-    // Before all others: a notebook takes keys for its cells, and 0 twice for a restart.
-    this.keys = (key) => {
-      if (!root.contains(key.target) || key.ctrlKey || key.metaKey || key.altKey) return;
-      if (this.pressed(key)) key.preventDefault();
-      key.stopImmediatePropagation();
-    };
-    addEventListener("keydown", this.keys, true);
+      this.toggle, this.search, this.found, this.span);
   }
 
   /** Fill in what depends on the runs and not on the window. */
@@ -262,7 +254,14 @@ export class Viewer {
 
   // -- What the reader does ---------------------------------------------------------------
 
-  dragOverview() {
+  listen() {
+    // Before all others: a notebook takes keys for its cells, and 0 twice for a restart.
+    this.keys = (key) => {
+      if (!this.root.contains(key.target) || key.ctrlKey || key.metaKey || key.altKey) return;
+      if (this.pressed(key)) key.preventDefault();
+      key.stopImmediatePropagation();
+    };
+    addEventListener("keydown", this.keys, true);
     const to = (event) => {
       const box = this.overview.getBoundingClientRect();
       const middle = new Scale(this.begin, this.finish, box.width).time(event.clientX - box.left);
