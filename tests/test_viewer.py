@@ -193,6 +193,20 @@ def test_numbers_of_any_size_are_packed():
     assert columns["eventTook"][3] == 2.0**62
 
 
+def test_texts_of_any_length_are_cut():
+    long = "x" * 10**6
+    events = [
+        TraceEvent(0, EventKind.SPAWN, 1, {"name": long, "by": 0, "src": f"{long}.py:1"}),
+        TraceEvent(0, EventKind.WAKE, 1, {"by": 0, "why": "spawn", "q": 1}),
+        TraceEvent(0, EventKind.RESUME, 1, {"step": 1, "q": 0}),
+        TraceEvent(1, EventKind.OUTPUT, 1, {"text": long, "stream": "stdout"}),
+        TraceEvent(2, EventKind.MARK, 1, {"name": long, "ph": "i"}),
+        TraceEvent(3, EventKind.EXIT, 1, {"how": "error", "err": long, "src": long}),
+    ]
+
+    assert len(json.dumps(unpacked(pack(events))[0])) < 20_000
+
+
 @pytest.mark.parametrize(
     "name", ["../secret.py", "/etc/passwd", "..\\secret.py", "secret.txt", "", ".", "C:secret.py"]
 )

@@ -42,18 +42,19 @@ const look = async () => {
   return new Uint8Array(await answer.arrayBuffer());
 };
 window.viewer = await mount(document.querySelector("#run"), [await look()], { live: true });
-for (let alive = true; alive; ) {
+for (let failures = 0; failures < 5; ) {
   const asked = performance.now();
   try {
     viewer.renew(await (await readRun(await look())).complete());
+    failures = 0;
   } catch {
-    alive = false;
-    viewer.ended();
+    failures += 1;
   }
   // At most a third of the time is spent on looking.
   const pause = Math.max(80, 2 * (performance.now() - asked));
   await new Promise((done) => setTimeout(done, pause));
 }
+viewer.ended();
 """
 
 

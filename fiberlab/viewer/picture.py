@@ -40,6 +40,7 @@ _DESCRIBED = 500  # fibers; more are no text that anyone hears to its end
 _FINDINGS = 50
 _UNWATCHED = 0.01  # seconds, as in plot_timeline
 _STALLED = 0.05
+_LONGEST = 200  # characters of a name
 _MOST = 1 << 62  # of a number that came from a file, and may be of any size
 
 
@@ -91,7 +92,9 @@ def pack(
     first = _part({**picture.header(), "title": printable(title)}, picture.columns(), level)
     events = picture.events()
     quotes = Quotes(folders)
-    lines = [[line.place, quotes.around(line) if source else []] for line in picture.lines]
+    lines = [
+        [line.place[-_LONGEST:], quotes.around(line) if source else []] for line in picture.lines
+    ]
     told = {"texts": list(picture.texts), "lines": lines}
     return len(first).to_bytes(4, "little") + first + _part(told, events, level)
 
@@ -157,9 +160,11 @@ class _Picture:
 
     def _fiber(self, row: int) -> dict[str, Any]:
         life = self.spans.lives[row]
-        ended = {"how": life.how, "error": printable(life.err or "")} if life.how else {}
+        ended = (
+            {"how": life.how, "error": printable((life.err or "")[:_LONGEST])} if life.how else {}
+        )
         return {
-            "id": life.id, "name": printable(life.name), "depth": self.depths[row],
+            "id": life.id, "name": printable(life.name[:_LONGEST]), "depth": self.depths[row],
             "born": life.born, "died": life.died, **ended,
         }  # fmt: skip
 
@@ -169,7 +174,7 @@ class _Picture:
             first = each.spans[0] if each.spans else None
             found.append(
                 {
-                    "text": printable(each.text),
+                    "text": printable(each.text[: 5 * _LONGEST]),
                     "severity": each.severity,
                     "blames": each.blames,
                     "row": self.places.get(first.fiber if first else each.fiber, -1),
@@ -191,12 +196,13 @@ class _Picture:
                 found.append(["print", at, t, t, row[OUTPUT.TEXT]])
             elif row[MARK.PH] not in ("b", "e"):
                 found.append(["note", at, t, t, row[MARK.NAME]])
-        return [[*each[:4], printable(str(each[4])[:200])] for each in found]
+        return [[*each[:4], printable(str(each[4])[:_LONGEST])] for each in found]
 
     def _description(self) -> str:
         if len(self.spans.lives) > _DESCRIBED:
             return f"{len(self.spans.lives):,} fibers; too many to tell of each."
-        return describe_timeline(self.spans)
+        lines = describe_timeline(self.spans).splitlines()
+        return "\n".join(line[:_LONGEST] for line in lines)
 
     def _polls(self) -> list[Column]:
         polls = self.spans.polls
