@@ -179,7 +179,10 @@ export class Viewer {
   }
 
   paint() {
-    const width = Math.max(100, this.axis.clientWidth - LABELS);
+    for (const track of this.tracks) track.size();
+    // Without the scroll bar, which only many rows have.
+    const inner = Math.min(...this.tracks.map((track) => track.rows.clientWidth));
+    const width = Math.max(100, inner - LABELS);
     const scale = new Scale(this.window.begin, this.window.end, width);
     this.root.classList.toggle("fl-dark", this.dark);
     if (!this.inks || this.inks.dark !== this.dark) {
@@ -527,11 +530,19 @@ class Track {
     else if (y + ROW > scrollTop + clientHeight) this.rows.scrollTop = y + ROW - clientHeight;
   }
 
+  /** Give the rows their height. */
+  size() {
+    const whole = Math.max(1, this.run.fibers.length) * ROW;
+    if (whole === this.whole) return;
+    this.whole = whole;
+    this.height = Math.min(MOST_ROWS * ROW, whole);
+    this.rows.style.height = `${this.height}px`;
+    this.space.style.height = `${whole}px`;
+  }
+
   paint(scale, inks) {
     const { viewer, run } = this, { chosen, cursor } = viewer;
-    const whole = Math.max(1, run.fibers.length) * ROW, height = Math.min(MOST_ROWS * ROW, whole);
-    this.rows.style.height = `${height}px`;
-    this.space.style.height = `${whole}px`;
+    const { height } = this;
     this.top = this.rows.scrollTop;
     paintHead(fit(this.head, scale.width, QUEUE + POLLS), run, scale, inks);
     this.most.textContent = `(at most ${run.deepest.toLocaleString("en")})`;
@@ -542,7 +553,11 @@ class Track {
     });
     this.nameRows(view);
     this.label(view);
-    this.note.textContent = view.arrows ? `${view.arrows.toLocaleString("en")} wakes are not drawn: zoom in, or choose a fiber` : "";
+    const count = (number) => number.toLocaleString("en");
+    this.note.textContent = [
+      this.whole > height ? `${count(run.fibers.length)} fibers: scroll down for the others` : "",
+      view.arrows ? `${count(view.arrows)} wakes are not drawn: zoom in, or choose a fiber` : "",
+    ].filter(Boolean).join("; ");
     const { id, name } = run.fibers[chosen.row] ?? {};
     this.rows.setAttribute("aria-label", `${run.fibers.length} fibers`
       + `${mine && chosen.row >= 0 ? `; chosen: #${id} ${name}` : ""}; arrows move, plus and minus zoom, Enter tells of the next bar`);
