@@ -51,7 +51,7 @@ def test_with_anywidget_there_is_a_widget_too():
 @pytest.mark.live
 def test_the_widget_shows_the_run_and_steps(chromium, tmp_path):
     pytest.importorskip("anywidget", reason="needs anywidget: the extra `lessons`")
-    widget = step(recorded(), recorded()).widget()
+    widget = step(recorded(), recorded(), ask=True).widget()
     module = b64encode(widget._esm.encode()).decode()
     pictures = [b64encode(each).decode() for each in widget.pictures]
     page = tmp_path / "cell.html"
@@ -60,7 +60,8 @@ def test_the_widget_shows_the_run_and_steps(chromium, tmp_path):
         f"const widget = (await import('data:text/javascript;base64,{module}')).default;"
         "const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0))"
         ".buffer);"
-        f"const values = {{stepping: true, pictures: {pictures}.map(bytes)}};"
+        f"const values = {{stepping: {str(widget.stepping).lower()}, asking:"
+        f"{str(widget.asking).lower()}, pictures: {pictures}.map(bytes)}};"
         "await widget.render({el: document.querySelector('#cell'),"
         "model: {get: (name) => values[name], on: () => {}}});"
         "window.rendered = true;</script>",
@@ -70,10 +71,14 @@ def test_the_widget_shows_the_run_and_steps(chromium, tmp_path):
 
     chromium.get(page.as_uri())
     until(chromium, "window.rendered")
-    chromium.find_element("css selector", "[aria-label^='one event forward']").click()
+    forward = chromium.find_element("css selector", "[aria-label^='one event forward']")
+    forward.click()
 
     said = chromium.find_element("css selector", ".fl-sentence").text
     assert said == "accept-1 was added to the scheduler."
+    while not (question := chromium.find_element("css selector", ".fl-question").text):
+        forward.click()
+    assert question.split("\n") == ["Who runs next?", "accept-1", "echo-2"]
     assert len(chromium.find_elements("css selector", ".fl-track")) == 2
     assert complaints(chromium) == []
 

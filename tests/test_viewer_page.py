@@ -256,6 +256,17 @@ def test_a_fiber_is_found_by_name_or_number_one_after_the_other(page):
     assert text(browser, ".fl-found") == "1 of 6"
 
 
+def test_a_fiber_below_the_others_is_scrolled_into_view(page):
+    events = [TraceEvent(0, EventKind.SPAWN, n, {"name": f"f-{n}", "by": 0}) for n in range(1, 101)]
+    browser = page(events)
+
+    browser.execute_script("viewer.find('f-100', 1)")
+
+    assert text(browser, ".fl-chosen") == "#100 f-100"
+    assert text(browser, ".fl-note") == "100 fibers: scroll down for the others"
+    assert browser.execute_script("return document.querySelector('.fl-rows').scrollTop") > 1000
+
+
 def test_two_runs_stand_on_one_axis(page):
     browser = page(recorded("blocker"), other=recorded("cure"), titles=["before", "after"])
 

@@ -28,7 +28,8 @@ _RENDER = """
 async function render({ model, el }) {
   // A picture comes as a view into a message.
   const bytes = (each) => new Uint8Array(each.buffer, each.byteOffset, each.byteLength);
-  const options = { stepping: model.get("stepping"), live: model.get("live") };
+  const named = (name) => [name, model.get(name)];
+  const options = Object.fromEntries(["stepping", "asking", "live"].map(named));
   const root = document.createElement("div");
   el.append(root);
   const viewer = await mount(root, model.get("pictures").map(bytes), options);
@@ -51,8 +52,11 @@ class Shown:
     Its `str` tells in words what it shows. Its `repr` is the same in every run of a lesson.
     """
 
-    def __init__(self, trace: Story, other: Story | None, stepping: bool) -> None:
+    def __init__(
+        self, trace: Story, other: Story | None, *, stepping: bool = False, asking: bool = False
+    ) -> None:
         self.trace = trace
+        self.asking = asking
         self.runs = [build_spans(each) for each in (trace, other) if each is not None]
         self.stepping = stepping
 
@@ -77,7 +81,9 @@ class Shown:
         pictures = [pack(spans, source=True) for spans in self.runs]
         trace = self.trace
         live = isinstance(trace, Trace) and trace.under_way is not None and len(self.runs) == 1
-        widget = _widget_class()(pictures=pictures, stepping=self.stepping, live=live)
+        widget = _widget_class()(
+            pictures=pictures, stepping=self.stepping, asking=self.asking, live=live
+        )
         if live:
             follow = threading.Thread(
                 target=_follow, args=(widget, trace), name="fiberlab live widget", daemon=True
@@ -94,12 +100,15 @@ def show(trace: Story, other: Story | None = None) -> Shown:
     server in the background, is shown live. The lines of source that the run names are in
     the widget.
     """
-    return Shown(trace, other, stepping=False)
+    return Shown(trace, other)
 
 
-def step(trace: Story, other: Story | None = None) -> Shown:
-    """Show a run in a notebook as `show` does, with the stepper open."""
-    return Shown(trace, other, stepping=True)
+def step(trace: Story, other: Story | None = None, *, ask: bool = False) -> Shown:
+    """Show a run in a notebook as `show` does, with the stepper open.
+
+    ask: let it ask which fiber runs next, and wait for an answer, before each step that it shows.
+    """
+    return Shown(trace, other, stepping=True, asking=ask)
 
 
 def _follow(widget: Any, trace: Trace) -> None:
@@ -123,6 +132,7 @@ def _widget_class() -> Any:
         "_css": part("viewer.css"),
         "pictures": traitlets.List().tag(sync=True),
         "stepping": traitlets.Bool().tag(sync=True),
+        "asking": traitlets.Bool().tag(sync=True),
         "live": traitlets.Bool().tag(sync=True),
     }
     return type("Viewer", (anywidget.AnyWidget,), parts)

@@ -17,14 +17,16 @@ const FOLLOWED = 5e9; // nanoseconds that are shown at least of a run that goes 
 
 /**
  * Put a viewer into an element; pictures: bytes as picture.py packs them, one for each run.
- * stepping: whether the stepper is open. live: whether the run goes on.
+ * stepping: whether the stepper is open. asking: whether it asks which fiber runs next. live: whether
+ * the run goes on.
  */
-export async function mount(root, pictures, { stepping = false, live = false } = {}) {
+export async function mount(root, pictures, { stepping = false, asking = false, live = false } = {}) {
   const viewer = new Viewer(root, await Promise.all(pictures.map(readRun)), live);
   // It is seen before the events are read: of a million, they take longer.
   await new Promise((seen) => requestAnimationFrame(() => setTimeout(seen)));
   performance.mark("first picture");
   await Promise.all(viewer.runs.map((run) => run.complete()));
+  viewer.steps.asks.checked = asking;
   if (stepping) viewer.openSteps(true);
   viewer.soon();
   return viewer;
