@@ -42,8 +42,8 @@ Then a folder for each noun:
                    tape.py, result.py; on many cores: pieces.py, workers.py; progress.py;
                    in fewer runs: footprints.py, sharing.py, sleep_sets.py;
                    a function for many cases: sweep.py
-    commands/      the command line: cli.py, arguments.py; console.py beside it says how each
-                   command line of the package writes and fails
+    commands/      the command line: cli.py, arguments.py, program.py; console.py beside it says
+                   how each command line of the package writes and fails
     lab/           what notebooks use; lab/lessons/ has a folder for each lesson, lab/shared/ what
                    several lessons use
     elsewhere/     other schedulers recorded in the same events: asyncio, or yours by hand

@@ -392,8 +392,8 @@ def modules_that_call(name: str) -> set[str]:
     }
 
 
-def test_only_spawn_installs_signal_handlers():
-    assert modules_that_call("signal.signal") == {"server.py"}
+def test_only_spawn_and_what_runs_a_program_install_signal_handlers():
+    assert modules_that_call("signal.signal") == {"server.py", "commands/program.py"}
 
 
 def test_nothing_that_runs_in_a_thread_prints():

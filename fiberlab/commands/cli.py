@@ -75,6 +75,26 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--figure", metavar="FILE", type=Path, default=Path("fiberlab-demo.png"))
     demo.set_defaults(command=demo_command)
 
+    program = commands.add_parser("run", help="run a program that uses asyncio, and record it")
+    program.add_argument(
+        "--trace", metavar="FILE", type=Path, default=Path("fiberlab-run.fiber.jsonl")
+    )
+    program.add_argument("--figure", metavar="FILE", type=Path, default=Path("fiberlab-run.png"))
+    program.add_argument(
+        "--stall",
+        type=seconds,
+        default=0.05,
+        help="seconds that are long for a step; default 0.05",
+    )
+    program.add_argument(
+        "--seconds", type=up_to_a_day, help="interrupt it after so many, as by ^C; default: never"
+    )
+    program.add_argument(
+        "-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="as python -m does"
+    )
+    program.add_argument("program", metavar="FILE.py ...", nargs=argparse.REMAINDER)
+    program.set_defaults(command=run_command)
+
     attach = commands.add_parser("attach", help="record a Python process that runs already")
     attach.add_argument("pid", metavar="PID", type=process, help="a Python 3.14 process of yours")
     attach.add_argument("--seconds", type=up_to_a_day, default=10.0, help="how long; default 10")
@@ -176,6 +196,47 @@ def demo_command(options: argparse.Namespace) -> None:
     _say(f"An echo server on this machine answered {options.clients} clients at once.", *targets)
     _say(str(diagnose(trace)), *targets)
     _say(f"trace:  {options.trace}\nfigure: {options.figure}", *targets)
+
+
+def run_command(options: argparse.Namespace) -> None:
+    """Run a program and record its loops; say at its end what was found, and draw it."""
+    from ..elsewhere.asyncio_ import watching
+    from .program import run_program
+
+    command = options.program if options.module is None else options.module
+    if not command:
+        raise UserError("run needs a program: fiberlab run FILE.py ..., or fiberlab run -m MODULE")
+    script = [] if options.module is not None else [Path(command[0])]
+    writable(options.trace, options.figure, *script)
+    writable(options.figure, *script)
+    _check_figure(options.figure)
+    trace = Trace(cpu=True, stall_after=options.stall / 2)
+    with watching(trace, any_thread=True) as watched:
+        code = run_program(command, module=options.module is not None, seconds=options.seconds)
+        unseen = watched.unseen
+    for sentence in unseen:
+        _say(f"not seen: {sentence}", on_stdout=False)
+    _tell_and_draw(trace, options)
+    raise SystemExit(code)
+
+
+def _tell_and_draw(trace: Trace, options: argparse.Namespace) -> None:
+    """Say what was found on stderr, since stdout is the program's; save and draw the trace."""
+    from ..diagnosis.diagnose import diagnose
+    from ..diagnosis.limits import Limits
+    from ..figures.timeline import plot_timeline
+
+    if not any(event.ev == "spawn" for event in trace):
+        _say("nothing recorded: no loop of asyncio ran in this process", on_stdout=False)
+        return
+    long = options.stall
+    limits = Limits(step=long, ready=long, hidden=long, late=long / 5, turn=2 * long)
+    found = diagnose(trace, limits=limits)
+    _say(str(found) or "nothing found: no step held the loop", on_stdout=False)
+    trace.save(options.trace)
+    _say(f"trace:  {options.trace}", on_stdout=False)
+    _draw(lambda: plot_timeline(trace), options.figure)
+    _say(f"figure: {options.figure}", on_stdout=False)
 
 
 def attach_command(options: argparse.Namespace) -> None:

@@ -74,8 +74,10 @@ class TaskNotes:
         if task.done():
             # Not task.exception(): asyncio would think that the program has seen it.
             error = None if task.cancelled() else task._exception
-            how = "cancel" if task.cancelled() else "error" if error else "return"
-            self._notes.end(task, how, error)
+            # These end the program, and are no mistake of the task's.
+            leaves = task.cancelled() or isinstance(error, (SystemExit, KeyboardInterrupt))
+            how = "cancel" if leaves else "error" if error else "return"
+            self._notes.end(task, how, None if leaves else error)
         else:
             op, seconds, src = where(task.get_coro())
             if self._again:

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from ..recording.reporter import Observer
+from ..recording.reporter import Observer, raised_at
 from ..recording.step_meter import StepMeter
 from ..recording.watchdog import Sighting
 from ..simulation import SimulatedClock
@@ -173,7 +173,8 @@ class Notes:
             message = f"{type(error).__name__}: {error}" if error is not None else None
             fid = self._ids.pop(key)
             cpu = self._end_step(fid, self._now())
-            self._note("exit", fid, how, message, None, cpu)
+            src = None if error is None else raised_at(error)
+            self._note("exit", fid, how, message, src, cpu)
 
     def poll(self, seconds: float | None) -> None:
         """The scheduler begins to poll, for `seconds` at most; None: as long as it takes."""

@@ -170,7 +170,7 @@ class Reporter:
         cpu = self._end_of_step(fiber, now)
         err = src = None
         if error is not None:
-            src = _raised_at(error)
+            src = raised_at(error)
             if how == "error":
                 err = f"{type(error).__name__}: {_text(error)}"
         self._record((now - self._begun, "exit", fiber.id, how, err, src, cpu))
@@ -344,8 +344,8 @@ def _suspended_at(generator: Any) -> Any:
     return (frame.f_code, frame.f_lasti)
 
 
-def _raised_at(error: BaseException) -> Any:
-    """Return the place where `error` was raised."""
+def raised_at(error: BaseException) -> Any:
+    """Return the place where `error` was raised, as rows hold it; None if it was not raised."""
     trace = error.__traceback__
     if trace is None:
         return None

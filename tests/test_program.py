@@ -1,0 +1,204 @@
+"""fiberlab run: a program that knows nothing of us is recorded, and ends as it would without."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from fiberlab.commands.cli import main
+from fiberlab.trace import Trace
+
+pytestmark = pytest.mark.live
+
+PROGRAM = """\
+import asyncio, sys, time
+
+async def handle(number):
+    await asyncio.sleep(0.01)
+    if number == 3:
+        time.sleep(0.15)
+
+async def main():
+    await asyncio.gather(*(handle(number) for number in range(6)))
+    print("arguments:", *sys.argv[1:])
+    if "fail" in sys.argv:
+        raise ValueError("wrong")
+    if "exit" in sys.argv:
+        sys.exit(7)
+    if "long" in sys.argv:
+        await asyncio.sleep(100)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Go to a folder that holds app.py."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app.py").write_text(PROGRAM)
+
+
+def ran(*arguments):
+    """Run the command line in this process; return the exit code."""
+    with pytest.raises(SystemExit) as leaving:
+        main(["run", *arguments])
+    return leaving.value.code
+
+
+@pytest.mark.parametrize("command", [["app.py"], ["-m", "app"]])
+def test_a_script_and_a_module_get_their_arguments_and_the_sentence_is_on_stderr(
+    program, capsys, command
+):
+    code = ran(*command, "one", "--two")
+    out, err = capsys.readouterr()
+
+    assert (code, out) == (0, "arguments: one --two\n")
+    assert "at app.py:6 it was inside time.sleep(0.15)" in err
+    assert os.path.exists("fiberlab-run.png")
+    assert {e.fields["name"] for e in Trace.load("fiberlab-run.fiber.jsonl") if e.ev == "spawn"} > {
+        f"handle-{number}" for number in range(2, 8)
+    }
+
+
+def test_the_programs_own_exit_code_and_traceback_are_kept(program, capsys):
+    assert ran("app.py", "exit") == 7
+    assert ran("app.py", "fail") == 1
+
+    traceback = capsys.readouterr().err.partition("Traceback")[2].partition("ValueError: wrong")[0]
+    assert "app.py" in traceback
+    assert not [name for name in ("fiberlab", "runpy") if name in traceback]
+
+
+def test_the_trace_the_picture_and_what_is_long_can_be_chosen(program, capsys):
+    assert ran("--trace", "a.jsonl.gz", "--figure", "a.svg", "--stall", "0.5", "app.py") == 0
+
+    assert "app.py:6 it was inside" not in capsys.readouterr().err
+    assert sorted(os.listdir()) == ["a.jsonl.gz", "a.svg", "app.py"]
+
+
+@pytest.mark.posix
+def test_after_the_seconds_the_program_is_interrupted_and_that_is_no_error(program, capsys):
+    began = time.monotonic()
+    assert ran("--seconds", "0.5", "app.py", "long") == 0
+
+    assert time.monotonic() - began < 50
+    assert "app.py:6" in capsys.readouterr().err
+
+
+def test_a_program_without_a_loop_says_that_nothing_was_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.py").write_text("print('plain')")
+
+    assert ran("plain.py") == 0
+    assert "nothing recorded: no loop of asyncio ran" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "run needs a program"),
+        (["missing.py"], "missing.py: there is no such file; a module is run with -m"),
+        (["-m", "missing.module"], "no module named 'missing.module'"),
+        (["--trace", "app.py", "app.py"], "app.py: is the same file as app.py"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(program, capsys, arguments, words):
+    assert main(["run", *arguments]) == 2
+
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+# -- Programs of others, with a route that blocks ---------------------------------------------
+
+AIOHTTP = """\
+import asyncio, time, urllib.request
+from aiohttp import web
+
+async def slow(request):
+    time.sleep(0.2)
+    return web.Response(text="slow")
+
+async def fast(request):
+    return web.Response(text="fast")
+
+async def main():
+    app = web.Application()
+    app.router.add_get("/slow", slow)
+    app.router.add_get("/fast", fast)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0]
+    def get(path):
+        return urllib.request.urlopen(f"http://{host}:{port}/{path}").read()
+    await asyncio.gather(*(asyncio.to_thread(get, path) for path in ("fast", "slow", "fast")))
+    await runner.cleanup()
+
+asyncio.run(main())
+"""
+
+STARLETTE = """\
+import time
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+async def slow(request):
+    time.sleep(0.2)
+    return PlainTextResponse("slow")
+
+app = Starlette(routes=[Route("/slow", slow)])
+"""
+
+
+def started(folder, *arguments):
+    """Begin `fiberlab run` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "fiberlab", "run", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NO_PROXY": "127.0.0.1", "MPLBACKEND": "Agg"},
+    )
+
+
+def test_a_blocking_route_of_aiohttp_is_named_with_file_and_line(tmp_path):
+    pytest.importorskip("aiohttp")
+    (tmp_path / "app.py").write_text(AIOHTTP)
+    process = started(tmp_path, "app.py")
+    _, err = process.communicate(timeout=120)
+
+    assert process.returncode == 0
+    assert "at app.py:5 it was inside time.sleep(0.2)" in err
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_blocking_route_of_starlette_in_uvicorn_is_named_at_the_end_by_ctrl_c(tmp_path, loop):
+    pytest.importorskip("starlette")
+    if not all(importlib.util.find_spec(name) for name in ("uvicorn", loop)):
+        pytest.skip(f"needs uvicorn and {loop}")
+    (tmp_path / "app.py").write_text(STARLETTE)
+    process = started(tmp_path, "-m", "uvicorn", "app:app", "--port", "0", "--loop", loop)
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, "")
+    address = next(found[1] for line in lines if (found := re.search(r"(http://[\d.:]+)", line)))
+    assert urllib.request.urlopen(f"{address}/slow", timeout=60).read() == b"slow"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+
+    assert "at app.py:7 it was inside time.sleep(0.2)" in err
+    assert ("not seen: uvloop runs its transports" in err) is (loop == "uvloop")
