@@ -8,14 +8,14 @@ from pathlib import Path
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
-def example() -> str:
-    """Return the README's first block of Python."""
-    return _blocks("python")[0]
+def example(number: int = 0) -> str:
+    """Return a block of Python of the README: the first, or the one with this number."""
+    return _blocks("python")[number]
 
 
-def printed() -> str | None:
-    """Return the block of text that the README shows after its example, if there is one."""
-    return next(iter(_blocks("text")), None)
+def printed(number: int = 0) -> str | None:
+    """Return the block of text that the README shows after an example, if there is one."""
+    return next(iter(_blocks("text")[number:]), None)
 
 
 def same_but_for_numbers(text: str) -> list[str]:

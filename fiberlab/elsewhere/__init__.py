@@ -14,4 +14,24 @@ gevent_.py            the same for gevent and for bare greenlets, through their 
 threads.py            sample the threads of this process, and record each as a fiber
 attach.py             put the recorder into a process that runs already, and take it out again;
                       injected.py is the script that lets it in, attached.py records there
+
+For asyncio the names that one needs are here: ``elsewhere.run``, ``watching``, and for notebooks
+``record`` and ``watch``. They are loaded when they are first used.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .asyncio_ import record, run, watch, watching
+
+__all__ = ["record", "run", "watch", "watching"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'fiberlab.elsewhere' has no attribute {name!r}")
+    from . import asyncio_
+
+    return getattr(asyncio_, name)

@@ -31,7 +31,7 @@ from ..simulation import SimulatedClock
 from ..trace.events import SCHEMA, Row, TraceEvent
 from ..trace.trace import Trace
 
-_SHOWN = 0.02  # what is done between two steps has a row if it takes this share of `stall_after`
+_SHOWN = 0.2  # what is done between two steps has a row if it takes this share of `stall_after`
 
 
 class Notes:
