@@ -118,6 +118,13 @@ def test_a_poll_that_waited_brings_no_victims():
     assert held({"op": "RECV", "fd": 7}, *polls, event(150, "wake", 1, why="io", q=1)) == ()
 
 
+def test_a_fiber_whose_data_was_found_before_the_step_waited_for_all_of_it():
+    # asyncio wakes a task from a callback, which stands in the queue behind the step.
+    wakes = event(110, "wake", 1, why="io", q=1)
+
+    assert held({"op": "RECV", "fd": 7}, wakes) == (Victim(1, "f-1", 100 * MS, "data", False),)
+
+
 def test_a_fiber_that_is_late_already_waits_no_longer_than_the_step():
     wake = event(111, "wake", 1, by=0, why="timer", q=1, late=106 * MS)
 
