@@ -17,6 +17,7 @@ import pytest
 from asyncio_races import TEXTBOOK, THREADS
 
 from fiberlab import Deadlock, Trouble
+from fiberlab.elsewhere import chosen_steps
 from fiberlab.elsewhere.asyncio_ import assert_holds, explore, replay
 from fiberlab.lab import stories
 from fiberlab.spans.check import check_story
@@ -132,6 +133,85 @@ def test_callbacks_of_call_soon_keep_their_order_and_equal_timers_do_not():
         await asyncio.sleep(2)
 
     assert seen_by(main) == {("a", "b", "A", "B"), ("a", "b", "B", "A")}
+
+
+async def nap(log, name):
+    await asyncio.sleep(1)
+    log.append((name, "nap"))
+
+
+async def turn(log, name):
+    await asyncio.sleep(0)
+    log.append((name, "turn"))
+
+
+async def sleeping(log):
+    await asyncio.sleep(1)
+
+
+async def gathering(log):
+    await asyncio.gather(nap(log, "first"), turn(log, "second"))
+
+
+async def waiting(log):
+    done, _ = await asyncio.wait([asyncio.create_task(nap(log, "inner"))], timeout=1)
+    log.append(len(done))
+
+
+async def waiting_in_time(log):
+    await asyncio.wait_for(nap(log, "inner"), 1)
+
+
+async def shielding(log):
+    await asyncio.shield(turn(log, "inner"))
+
+
+async def grouping(log):
+    if sys.version_info >= (3, 11):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(nap(log, "first"))
+            group.create_task(turn(log, "second"))
+
+
+async def failing(log):
+    async def fails():
+        await asyncio.sleep(0)
+        raise ValueError
+
+    await asyncio.gather(fails(), nap(log, "other"))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [sleeping, gathering, waiting, waiting_in_time, shielding, grouping, failing],
+)
+@pytest.mark.parametrize("patience", [0, 1])
+def test_what_runs_without_a_question_changes_no_end(work, patience, monkeypatch):
+    """The work is cancelled after so many seconds; all ends are those with every question asked."""
+
+    async def main(log):
+        async def tell():
+            try:
+                await work(log)
+                log.append("done")
+            except BaseException as error:
+                log.append(type(error).__name__)
+
+        async def cancel():
+            await asyncio.sleep(patience)
+            log.append("cancel")
+            task.cancel()
+
+        task = asyncio.create_task(tell())
+        await asyncio.gather(task, cancel(), return_exceptions=True)
+        await asyncio.sleep(3)
+
+    ends = seen_by(main)
+    always = {"_run_until_complete_cb", "BaseSelectorEventLoop._accept_connection2"}
+    monkeypatch.setattr(chosen_steps, "HIDDEN", always)
+    monkeypatch.setattr(chosen_steps, "UNLESS_FAILED", set())
+
+    assert seen_by(main, at_most=20_000) == ends
 
 
 def test_a_callback_and_a_task_come_in_either_order():

@@ -671,6 +671,16 @@ def test_a_socket_closed_by_another_fiber_raises_at_once(network, scheduler, clo
     assert log == [1.0]
 
 
+def test_a_socket_may_be_closed_by_what_is_collected_with_it(network):
+    """In a cycle of garbage nobody knows which __del__ comes first."""
+    sock, _ = network.socketpair()
+
+    sock.__del__()
+    sock.close()
+
+    assert sock.fileno() == -1
+
+
 def test_the_network_keeps_no_socket_that_its_fiber_dropped(network):
     left, right = network.socketpair(latency=1)
     left.send(b"last words")

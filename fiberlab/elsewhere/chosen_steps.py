@@ -262,14 +262,14 @@ def _is_hidden(callback: Any, handle: asyncio.Handle) -> bool:
       all, unless one of them has failed. What looks after a stream's handler acts only if it fails.
     """
     name = _qualname(callback)
-    if name in _UNLESS_FAILED:
+    if name in UNLESS_FAILED:
         future: Any = handle._args[0]
         # Not future.exception(): asyncio would think that the program has seen it.
         return not future.cancelled() and future._exception is None
-    return name in _HIDDEN
+    return name in HIDDEN
 
 
-_HIDDEN = {
+HIDDEN = {  # what of asyncio runs without a question, always ...
     "_set_result_unless_cancelled",
     "_release_waiter",
     "_wait.<locals>._on_completion",
@@ -280,7 +280,7 @@ _HIDDEN = {
     "_discard_awaited_by",  # this and the next are for asyncio's tools
     "shield.<locals>._clear_awaited_by_callback",
 }
-_UNLESS_FAILED = {
+UNLESS_FAILED = {  # ... and if the task that it is about has not failed
     "gather.<locals>._done_callback",
     "TaskGroup._on_task_done",
     "StreamReaderProtocol.connection_made.<locals>.callback",

@@ -160,8 +160,10 @@ class SimulatedSocket:
         self.network.release(fileno, reset=True)
 
     def __del__(self) -> None:
-        if self._fileno >= 0:
-            self.network.drop(self._fileno)
+        # In a cycle of garbage another object's __del__ may close this socket afterwards.
+        fileno, self._fileno = self._fileno, -1
+        if fileno >= 0:
+            self.network.drop(fileno)
 
     def __enter__(self) -> SimulatedSocket:
         return self
