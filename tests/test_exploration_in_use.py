@@ -166,7 +166,11 @@ def test_control_c_gives_what_was_found_so_far(tmp_path, kind):
     ) as child:  # fmt: skip
         assert child.stdout.readline() == "begun\n"
         os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        out, _ = child.communicate(timeout=60)
+        try:
+            out, _ = child.communicate(timeout=60)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
 
     last = out.splitlines()[-1]
     found = re.fullmatch(r"holds in the first ([\d,]+) of more schedules(; .*)?", last)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, wait
 from typing import Any
 
 from ..errors import one_line
@@ -18,6 +18,9 @@ AHEAD = 256
 
 LOST = 3
 """After so many pieces in a row without a result the executor is not asked any more."""
+
+SETTLED = 0.3
+"""After so many seconds a pool knows which of its workers have died."""
 
 Piece = tuple[Any, ...]
 
@@ -73,9 +76,12 @@ class Workers:
             while waiting:
                 yield self._first(waiting, function)
         finally:
-            for _, future in waiting:
-                if future is not None:
-                    future.cancel()
+            left = [future for _, future in waiting if future is not None]
+            # ^C reaches the workers too, and a pool of which some died must learn so first: up to
+            # Python 3.11 it stands still for ever if it then finds a piece that was cancelled.
+            wait(left, timeout=SETTLED)
+            for future in left:
+                future.cancel()
 
     def note(self, here: int) -> str | None:
         """Say why so many were done in this process; None for 0."""
