@@ -112,13 +112,16 @@ def step(trace: Story, other: Story | None = None, *, ask: bool = False) -> Show
 
 
 def _follow(widget: Any, trace: Trace) -> None:
-    """Give a widget new pictures until the run ends; at most a third of the time is spent on it."""
-    feed, goes_on = Feed(trace), True
-    while goes_on:
+    """Give a widget new pictures while a run goes on, and one of the whole run at its end.
+
+    At most a third of the time is spent on it.
+    """
+    feed = Feed(trace)
+    while trace.under_way is not None:
         began = time.monotonic()
-        goes_on = trace.under_way is not None
         widget.pictures = [feed.picture()]
         threading.Event().wait(max(_PAUSE, 2 * (time.monotonic() - began)))
+    widget.pictures = [pack(trace, source=True)]
     widget.live = False
 
 

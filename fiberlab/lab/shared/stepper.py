@@ -1,17 +1,20 @@
 """The stepper: what a scheduler's run queue and its fibers were after any event of a trace.
 
-The rule kept here: nothing but the events is looked at. A trace is enough to say where every fiber
-was at each moment of it, long after the run.
+The rule kept here: nothing is concluded. The spans say in which state every fiber was between which
+events; here they are only looked up, as the viewer's page does (``viewer/run.js``).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 from ...errors import TraceError
-from ...states import WAITING, FiberState, state_after
-from ...trace.events import TraceEvent
-from ...trace.trace import Trace, rows_of
+from ...spans.build import build_spans
+from ...spans.spans import Spans
+from ...states import STATES, WAITING, FiberState
+from ...trace.events import EV, FID, TraceEvent
+from ...trace.trace import Trace
 
 _FOR = {FiberState.RECV: "data", FiberState.SEND: "room to send"}
 
@@ -52,51 +55,58 @@ def at_event(trace: Trace, number: int) -> Moment:
 
     Raises ValueError if there is no such event, TraceError if the beginning was dropped.
     """
-    rows = rows_of(trace)
-    if not 1 <= number <= len(rows):
-        raise ValueError(f"this trace has the events 1 to {len(rows)}, got {number!r}")
-    replay = _Replay()
-    moved = None
-    for row in rows[:number]:
-        moved = replay.take(TraceEvent.from_row(row))
-    event = TraceEvent.from_row(rows[number - 1])
-    names = replay.names
+    spans = build_spans(trace)
+    if not 1 <= number <= len(spans.rows):
+        raise ValueError(f"this trace has the events 1 to {len(spans.rows)}, got {number!r}")
+    spawned = {row[FID] for row in spans.rows[:number] if row[EV] == "spawn"}
+    states: dict[str, FiberState] = {}
+    waiting: dict[str, str] = {}
+    queue: list[tuple[int, str]] = []
+    for life in spans.lives:
+        found = _state_after(spans, life.id, number - 1)
+        if found is None:
+            continue
+        if life.id not in spawned:
+            raise TraceError(f"fiber {life.id} was never spawned; was the beginning dropped?")
+        state, since = found
+        states[life.name] = state
+        if state.code in WAITING:
+            waiting[life.name] = _what_for(TraceEvent.from_row(spans.rows[since]), state)
+        elif state is FiberState.READY and since < number:
+            queue.append((since, life.name))
+    event = TraceEvent.from_row(spans.rows[number - 1])
+    name = spans.life(event.fid).name if event.fid else ""
+    front_first = tuple(each for _, each in sorted(queue))
     return Moment(
-        number, event, names.get(event.fid, ""), tuple(names[fid] for fid in replay.queue),
-        {names[fid]: state for fid, state in replay.states.items()},
-        {names[fid]: what for fid, what in replay.waiting.items()}, moved,
-    )  # fmt: skip
+        number, event, name, front_first, states, waiting, _moved(spans, event, number - 1)
+    )
 
 
-class _Replay:
-    """Takes the events one by one; fibers by their ids."""
+def _state_after(spans: Spans, fiber: int, event: int) -> tuple[FiberState, int] | None:
+    """Return the state of a fiber after an event, and the event with which it began.
 
-    def __init__(self) -> None:
-        self.names: dict[int, str] = {}
-        self.queue: list[int] = []
-        self.states: dict[int, FiberState] = {}
-        self.waiting: dict[int, str] = {}
+    None if it has not been made ready yet. After WAIT(0) it is ready, and in the run queue only
+    with the wake that follows.
+    """
+    mine = spans.indexes(fiber)
+    at = bisect_right(mine, event, key=spans.first.__getitem__) - 1
+    if at < 0:
+        return None
+    i = mine[at]
+    if spans.last[i] < 0 or spans.last[i] > event:
+        return STATES[spans.state[i]], spans.first[i]
+    if at + 1 == len(mine):
+        return FiberState.DONE, spans.last[i]
+    return STATES[spans.state[mine[at + 1]]], spans.first[mine[at + 1]]
 
-    def take(self, event: TraceEvent) -> tuple[FiberState, FiberState] | None:
-        """Do what an event tells; return which state its fiber left, and which it is in."""
-        fid = event.fid
-        if event.ev == "spawn":
-            self.names[fid] = event.name
-        after = state_after(event.ev, event.fields.get("op"), event.fields.get("dt"))
-        if after is None:
-            return None
-        if fid not in self.names:
-            raise TraceError(f"fiber {fid} was never spawned; was the beginning dropped?")
-        before = self.states.get(fid)
-        self.states[fid] = after
-        self.waiting.pop(fid, None)
-        if event.ev == "wake":
-            self.queue.append(fid)
-        elif fid in self.queue:
-            self.queue.remove(fid)  # not always the front: a run queue may choose
-        elif after.code in WAITING:
-            self.waiting[fid] = _what_for(event, after)
-        return None if before is None or before is after else (before, after)
+
+def _moved(spans: Spans, event: TraceEvent, number: int) -> tuple[FiberState, FiberState] | None:
+    """Return which state the event's fiber left by it, and which it is in."""
+    before = _state_after(spans, event.fid, number - 1) if event.fid else None
+    after = _state_after(spans, event.fid, number) if event.fid else None
+    if before is None or after is None or before[0] is after[0]:
+        return None
+    return before[0], after[0]
 
 
 def _what_for(event: TraceEvent, state: FiberState) -> str:
