@@ -129,6 +129,16 @@ def test_what_other_schedulers_record_is_told_too(wait, said):
     assert told(events)[3] == said
 
 
+def test_a_scheduler_without_sockets_sleeps_until_the_next_deadline():
+    def nap(_network):
+        yield WAIT(0.5)
+
+    assert told(simulated(nap))[5] == (
+        "No fiber is ready and none waits on a socket: the scheduler sleeps until the next"
+        " deadline, at most 500 ms."
+    )
+
+
 def test_a_fiber_that_overtakes_the_first_was_chosen():
     class Last(list):
         popleft = list.pop

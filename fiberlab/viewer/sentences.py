@@ -72,6 +72,8 @@ TEMPLATES = {
     " sockets: {number} of them.",
     "waits": "No fiber is ready: the scheduler waits for its sockets, {number} of them, until the"
     " next deadline, at most {time}.",
+    "naps": "No fiber is ready and none waits on a socket: the scheduler sleeps until the next"
+    " deadline, at most {time}.",
     "waits for ever": "No fiber is ready and none sleeps: the scheduler waits for its sockets,"
     " {number} of them.",
     "polled": "The scheduler has asked its sockets. Fibers that can go on: {number}.",
@@ -202,7 +204,7 @@ class _Teller:
         if timeout is None:
             return Told("waits for ever", number=sockets)
         if timeout:
-            return Told("waits", time=timeout, number=sockets)
+            return Told("waits" if sockets else "naps", time=timeout, number=sockets)
         return Told("looks" if row[POLL.Q] else "due", number=sockets)
 
     def _polled(self, row: Row, _fid: int) -> Told:
