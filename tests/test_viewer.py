@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import linecache
+import os
 import struct
 import zlib
 from itertools import accumulate
@@ -229,6 +230,16 @@ def test_a_trace_cannot_ask_for_another_file_than_the_folders_python(tmp_path, n
     header, _ = unpacked(pack(events, source=True, folders=[tmp_path / "inner"]))
 
     assert [quoted for _, quoted in header["lines"]] == [[], []]
+
+
+@pytest.mark.posix
+def test_a_pipe_that_a_trace_names_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "own.py")
+    events = [TraceEvent(0, EventKind.SPAWN, 1, {"name": "a", "by": 0, "src": "own.py:2"})]
+
+    header, _ = unpacked(pack(events, source=True, folders=[tmp_path]))
+
+    assert header["lines"][1] == ["own.py:2", []]
 
 
 def test_the_source_is_in_the_picture_only_if_asked_for(tmp_path):

@@ -157,7 +157,6 @@ def test_wheel_and_drag_zoom_and_pan(page):
     from selenium.webdriver.common.action_chains import ActionChains
 
     browser = page(recorded("blocker"))
-    focus(browser, ".fl-rows")
     begin, end = window_of(browser)
     rows = browser.find_element("css selector", ".fl-space canvas")
     from selenium.webdriver.common.actions.wheel_input import ScrollOrigin

@@ -65,8 +65,10 @@ def _lines_of(name: str, folders: Sequence[Path]) -> list[str]:
     if not bare or not name.endswith(".py"):
         return []
     for folder in folders:
+        path = folder / name
         try:
-            return (folder / name).read_text("utf-8").splitlines()
+            if path.is_file():  # and no pipe, which could be waited for
+                return path.read_text("utf-8").splitlines()
         except (OSError, ValueError):
             continue
     return []

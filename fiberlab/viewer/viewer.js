@@ -45,6 +45,11 @@ export class Viewer {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
   }
 
+  /** Whether the page has nothing but this viewer. */
+  get alone() {
+    return this.root.parentElement === document.body;
+  }
+
   /** Return a length of time, in nanoseconds, as it is written. */
   readable(length) {
     return readable(length);
@@ -485,8 +490,8 @@ class Track {
     rows.addEventListener("wheel", (event) => {
       if (Math.abs(event.deltaX) > Math.abs(event.deltaY) || event.shiftKey) {
         viewer.pan((event.deltaX || event.deltaY) / viewer.scale.width);
-      } else if (event.ctrlKey || viewer.root.contains(document.activeElement)) {
-        // Else the page scrolls: a reader who passes by does not zoom.
+      } else if (event.ctrlKey || viewer.alone || viewer.root.contains(document.activeElement)) {
+        // Else the notebook scrolls: a reader who passes by does not zoom.
         viewer.zoom(Math.exp(-event.deltaY / 400), viewer.scale.time(x(event)));
       } else return;
       event.preventDefault();
