@@ -160,11 +160,17 @@ def test_a_stub_was_not_attempted(exercise, capsys):
 
 
 def test_what_an_answer_raises_is_what_was_seen(exercise):
-    exercise(lambda answer: answer["none"])
+    def judge(answer):
+        return answer["none"]
+
+    exercise(judge)
 
     judgement = examine("l07-x", {})
     assert not judgement.passed
-    assert judgement.seen == "your answer raised KeyError: 'none'"
+    line = judge.__code__.co_firstlineno + 1
+    assert judgement.seen == (
+        f"your answer raised KeyError: 'none', at test_lab_exercises.py:{line}, in judge"
+    )
 
 
 @pytest.mark.parametrize("ends", [SystemExit, GeneratorExit, pytest.fail.Exception])
@@ -174,7 +180,10 @@ def test_whatever_class_an_answer_raises_is_what_was_seen(exercise, ends):
 
     exercise(lambda answer: answer())
 
-    assert examine("l07-x", answer).seen == f"your answer raised {ends.__name__}: so it was"
+    line = answer.__code__.co_firstlineno + 1
+    assert examine("l07-x", answer).seen == (
+        f"your answer raised {ends.__name__}: so it was, at test_lab_exercises.py:{line}, in answer"
+    )
 
 
 def test_an_interrupt_of_the_learners_own_is_passed_on(exercise):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from . import lessons
 from .arguments import positive, text
 from .limits import Limit
+from .mistakes import Form, Mistake, misshapen, no_generator, noting, stub_left, told
 
 CHECK_SECONDS = 10.0
 """How long an answer may be examined; a few are examined in real time, which takes a second."""
@@ -33,7 +34,7 @@ class Question:
 
     choices: what may be answered, by letter. wrong: for each wrong choice, the misconception
     behind it and the cell that refutes it. outcome: from what was recorded to the choice that
-    it bears out.
+    it bears out. may_be_empty: whether a recording with nothing in it says something.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Question:
     choices: Mapping[str, str]
     wrong: Mapping[str, str]
     outcome: Callable[[Any], str]
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,15 @@ class Exercise:
     """Something to be done, and what judges it.
 
     judge: called with the answer and whatever else `check` was given; NotImplementedError out
-    of it means that the answer is still the stub.
+    of it means that the answer is still the stub. form: what an answer has to be; None: the judge
+    sees to it. given: how many statements the stub has before its `raise`.
     """
 
     id: str
     text: str
     judge: Callable[..., Judgement]
+    form: Form | None = None
+    given: int = 0
 
 
 # -- Predictions --------------------------------------------------------------
@@ -103,9 +108,12 @@ class Predictions:
         return f"{question}: you predict ({letter}) {asked.choices[letter]}"
 
     def reveal(self, question: str, recorded: Any) -> str:
-        """Return the prediction held against what was recorded, in a few lines."""
+        """Return the prediction held against what was recorded, in a few lines.
+
+        Raises ValueError for what is no recording that the question could be answered by.
+        """
         asked = find_question(text("reveal(question)", question))
-        outcome = asked.outcome(recorded)
+        outcome = _outcome(asked, recorded)
         recorded = f"recorded:  ({outcome}) {asked.choices[outcome]}"
         choice = self.choices.get(question)
         if choice is None:
@@ -144,6 +152,19 @@ def reveal(question: str, recorded: Any, *, predictions: Predictions = PREDICTIO
     print(predictions.reveal(question, recorded))
 
 
+def _outcome(asked: Question, recorded: Any) -> str:
+    empty = isinstance(recorded, Sized) and len(recorded) == 0 and not asked.may_be_empty
+    if not empty:
+        try:
+            return asked.outcome(recorded)
+        except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
+            pass  # it is something else than the lesson records
+    what = "nothing in it" if empty else f"{type(recorded).__name__} given, which tells nothing"
+    raise ValueError(
+        f"reveal({asked.id!r}, ...): {what}; run the cells from the prediction to here first"
+    )
+
+
 # -- Exercises ----------------------------------------------------------------
 
 
@@ -161,23 +182,25 @@ def examine(exercise: str, answer: Any, *given: Any, within: float = CHECK_SECON
     An answer that is ..., holds a ..., or raises NotImplementedError was not attempted; what
     else it raises is what was seen. Raises KeyError for an exercise that is not known.
     """
-    judge = find_exercise(text("check(exercise)", exercise)).judge
+    asked = find_exercise(text("check(exercise)", exercise))
     if answer is ... or (isinstance(answer, (tuple, list)) and any(x is ... for x in answer)):
         return Judgement(False, attempted=False)
+    form, made = asked.form, list[Any]()
+    if form is not None and (mistake := misshapen(form, answer)) is not None:
+        return _wrong(mistake)
+    judged = answer if form is None else noting(form, answer, made)
     with Limit(positive("within", within)) as limit:
         try:
-            found = judge(answer, *given)
+            found = asked.judge(judged, *given)
         except NotImplementedError:
-            found = Judgement(False, attempted=False)
+            mistake = stub_left(answer, asked.given)
+            found = _wrong(mistake) if mistake else Judgement(False, attempted=False)
         except KeyboardInterrupt:
             raise  # the learner's, or the limit's
         except BaseException as error:
-            found = Judgement(
-                False,
-                seen=f"your answer raised {type(error).__name__}: {error}",
-                expected=TO_ITS_END,
-                hint="call it yourself in a cell: the traceback there names the line",
-            )
+            found = _wrong(told(error, form, made[-1] if made else answer))
+        if form is not None and form.kind == "fiber" and made and not found.passed:
+            found = _wrong(no_generator(made[0]))
     if limit.reached is not None:
         found = Judgement(
             False,
@@ -186,6 +209,10 @@ def examine(exercise: str, answer: Any, *given: Any, within: float = CHECK_SECON
             hint="what ends the loop there, and what gives the others a turn?",
         )
     return found
+
+
+def _wrong(mistake: Mistake) -> Judgement:
+    return Judgement(False, *mistake)
 
 
 # -- Where they are -----------------------------------------------------------

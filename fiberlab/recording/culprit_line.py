@@ -62,7 +62,7 @@ def own_line(stack: Iterable[Line]) -> Line | None:
             while within and within[-1][0].startswith(_BETWEEN):
                 within.pop()
             return within[-1][1] if within and within[-1][0] not in _MACHINERY else None
-        if not _is_library(path):
+        if not in_library(path):
             return line
         within.append((path, line))
     return within[0][1] if within else None
@@ -139,8 +139,8 @@ def _is_a_loop(code: CodeType) -> bool:
     return (code.co_name, os.path.basename(code.co_filename)) in _LOOPS
 
 
-def _is_library(path: str) -> bool:
-    """Whether a file belongs to Python, to an installed package, or to this one."""
+def in_library(path: str) -> bool:
+    """Whether a file, by its real path, belongs to Python, an installed package or this one."""
     if path.startswith(("<frozen", *_LIBRARIES, _PACKAGE)):
         return True
     return _INSTALLED.search(path) is not None

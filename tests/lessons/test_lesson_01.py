@@ -271,13 +271,41 @@ def test_tidy_passes():
     assert examine("l01-e3", tidy).passed
 
 
+def ignoring_zero(number):
+    while number > 0:
+        sent = yield number
+        number = sent or number - 1
+    return "go"
+
+
+def tidy_with_an_end(log):
+    log.append("open")
+    try:
+        yield from (1, 2, 3)
+    finally:
+        log.append("shut")
+
+
+def tidy_that_stops_quietly(log):
+    log.append("open")
+    try:
+        yield from range(1, 5)
+        while True:
+            yield 4
+    finally:
+        log.append("shut")
+
+
 WRONG = (
+    Wrong("l01-e2", ignoring_zero, "compare what was sent with None"),
+    Wrong("l01-e3", tidy_with_an_end, "`while True`"),
+    Wrong("l01-e3", tidy_that_stops_quietly, "`while True`"),
     Wrong("l01-e1", zipped, "one of the two ended first"),
     Wrong("l01-e1", until_one_ends, "one of the two ended first"),
     Wrong("l01-e1", one_after_the_other, "that is one after the other"),
     Wrong("l01-e1", all_at_once, "a list takes all at once"),
     Wrong("l01-e1", second_first, "the first begins"),
-    Wrong("l01-e1", a_list, "with a yield in it the function returns a generator"),
+    Wrong("l01-e1", a_list, "with a yield in it a function makes a generator"),
     Wrong("l01-e2", saying_go, "what it says last it returns"),
     Wrong("l01-e2", down_to_zero, "down to 1"),
     Wrong("l01-e2", deaf, "what is sent is the value of the yield"),

@@ -362,7 +362,7 @@ WRONG = (
     Wrong("l05-e1", shout_for_ever, "recv returns b'': leave the loop"),
     Wrong("l05-e1", shout_at_once, "yield SEND(sock): there may be no room"),
     Wrong("l05-e1", repeat, "by .upper()"),
-    Wrong("l05-e1", shout_as_a_function, "inside the handler itself"),
+    Wrong("l05-e1", shout_as_a_function, "a call cannot wait for its caller"),
     Wrong("l05-e2", echo, "without the line break, reversed"),
     Wrong("l05-e2", packets, "a packet is not a line"),
     Wrong("l05-e2", one_line_a_packet, "not if"),

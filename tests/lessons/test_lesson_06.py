@@ -345,7 +345,7 @@ WRONG = (
     Wrong("l06-e1", asking_the_clock, "keeps the loop busy"),
     Wrong("l06-e1", holding_the_loop, "keeps the loop busy"),
     Wrong("l06-e1", from_zero, "once, before the loop"),
-    Wrong("l06-e1", no_fiber, "cannot wait for it"),
+    Wrong("l06-e1", no_fiber, "a call cannot wait for its caller"),
     Wrong("l06-e2", OldLoop, "make of 0"),
     Wrong("l06-e2", NoneIsZero, "None is no zero"),
     Wrong("l06-e2", NeverSleeping, "only zero was treated wrongly"),

@@ -216,6 +216,6 @@ WRONG = (
     Wrong("l07-e2", sleeping, "WAIT(0.01) also loses 10 ms"),
     Wrong("l07-e2", parking, "WAIT(0) is the wait for one's next turn"),
     Wrong("l07-e2", another_number, "a fiber's result is what it returns"),
-    Wrong("l07-e2", no_fiber, "a call inside a fiber cannot yield for it"),
+    Wrong("l07-e2", no_fiber, "a call cannot wait for its caller"),
     Wrong("l07-e2", failing, "the traceback there names the line"),
 )

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 
 # -- Exercise 1: interleave two -----------------------------------------------
 
@@ -24,8 +25,6 @@ def judge_interleave(function: Pairing) -> Judgement:
     ):
         log: list[str] = []
         made = function(_logging(first, log), _logging(second, log))
-        if not isinstance(made, Generator):
-            return _no_generator(made)
         came: list[str] = []
         early = ""
         for value in islice(made, _MANY):
@@ -58,23 +57,12 @@ def _other_order(first: str, second: str, came: list[str], expected: str) -> Jud
     )
 
 
-def _no_generator(made: Any) -> Judgement:
-    return Judgement(
-        False,
-        f"the call returned {made!r}",
-        "a generator",
-        "with a yield in it the function returns a generator when it is called",
-    )
-
-
 # -- Exercise 2: a countdown --------------------------------------------------
 
 
 def judge_countdown(function: Callable[[int], Generator[int, Any, str]]) -> Judgement:
     """Judge the sequence that comes out of a countdown, and what a send makes of it."""
     made = function(3)
-    if not isinstance(made, Generator):
-        return _no_generator(made)
     came, result = _run(made)
     if came != [3, 2, 1]:
         hint = "it yields a number each time, down to 1; what it says last it returns"
@@ -92,6 +80,19 @@ def judge_countdown(function: Callable[[int], Generator[int, Any, str]]) -> Judg
             "4, 3, 2, 1",
             "what is sent is the value of the yield: keep it, and look whether it is None",
         )
+    made = function(9)
+    rest, result = [next(made)], None
+    try:
+        rest.append(made.send(0))
+    except StopIteration as end:
+        result = end.value
+    if result is None:
+        more, result = _run(made)
+        rest += more
+    if rest not in ([9], [9, 0]) or result != "go":
+        hint = "0 was sent, and 0 is false: compare what was sent with None"
+        seen = f"9, then send(0): {', '.join(map(str, rest[1:6])) or 'its end'}"
+        return Judgement(False, seen, "0 or its end, and 'go'", hint)
     return Judgement(True, "3, 2, 1, go; and 9, 8, then 4, 3, 2, 1, go")
 
 
@@ -114,12 +115,16 @@ def judge_tidy(function: Callable[[list[str]], Generator[int, None, None]]) -> J
     """Judge what a generator has logged when it was closed, and when an error was thrown in."""
     log: list[str] = []
     made = function(log)
-    if not isinstance(made, Generator):
-        return _no_generator(made)
-    came = [next(made), next(made), next(made)]
-    if came != [1, 2, 3] or log != ["open"]:
+    before = list(log)
+    came = list(islice(made, _MANY))
+    if came[:3] != [1, 2, 3] or before or log[:1] != ["open"] or "open" in log[1:]:
         hint = "open once, at the first step; then count 1, 2, 3, ... with a yield each"
-        return Judgement(False, f"yielded {came}, logged {log}", "[1, 2, 3], ['open']", hint)
+        seen = f"yielded {came[:3]}, logged {(before + log)[:4]}"
+        return Judgement(False, seen, "[1, 2, 3], ['open']", hint)
+    if came != list(range(1, _MANY + 1)) or log != ["open"]:
+        seen = f"yielded {len(came)} values, the last of them {came[-1]}; logged {log}"
+        hint = "it has no end of its own: `while True`, and one more each time"
+        return Judgement(False, seen, "1, 2, 3 and so on without end, ['open']", hint)
     try:
         made.close()
     except RuntimeError:
@@ -153,7 +158,11 @@ def _judge_thrown(function: Callable[[list[str]], Generator[int, None, None]]) -
 
 
 EXERCISES = (
-    Exercise("l01-e1", "Let two generators take turns.", judge_interleave),
-    Exercise("l01-e2", "Count down, from wherever one is sent.", judge_countdown),
-    Exercise("l01-e3", "Clean up, however the generator ends.", judge_tidy),
+    Exercise(
+        "l01-e1", "Let two generators take turns.", judge_interleave, Form("fiber", "first, second")
+    ),
+    Exercise(
+        "l01-e2", "Count down, from wherever one is sent.", judge_countdown, Form("fiber", "number")
+    ),
+    Exercise("l01-e3", "Clean up, however the generator ends.", judge_tidy, Form("fiber", "log")),
 )

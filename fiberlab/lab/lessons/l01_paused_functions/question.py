@@ -28,5 +28,6 @@ QUESTIONS = (
             "calls next: it takes three of them to reach the last line.",
         },
         outcome=what_ran_at_the_call,
+        may_be_empty=True,
     ),
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 from .experiment import Toy
 
 # -- Exercise 1: last come, first served --------------------------------------
@@ -134,7 +135,14 @@ def judge_results(run: Run) -> Judgement:
 
 
 EXERCISES = (
-    Exercise("l02-e1", "Resume the fiber that came last.", judge_last_come),
-    Exercise("l02-e2", "Starve a fiber on purpose.", judge_starving),
-    Exercise("l02-e3", "Return what the fibers return.", judge_results),
+    Exercise(
+        "l02-e1", "Resume the fiber that came last.", judge_last_come, Form("function", "fibers")
+    ),
+    Exercise("l02-e2", "Starve a fiber on purpose.", judge_starving, Form("function", "fibers")),
+    Exercise(
+        "l02-e3",
+        "Return what the fibers return.",
+        judge_results,
+        Form("function", "fibers", "a list of what the fibers returned"),
+    ),
 )

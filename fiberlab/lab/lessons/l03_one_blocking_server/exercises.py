@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 from .experiment import waits_of
 
 # -- Exercise 1: the serial bound ---------------------------------------------
@@ -230,7 +231,22 @@ def _all_close(seen: list[Any], right: Sequence[float]) -> bool:
 
 
 EXERCISES = (
-    Exercise("l03-e1", "For how long does the last client wait?", judge_last_wait),
-    Exercise("l03-e2", "Give up a client that says nothing.", judge_patience),
-    Exercise("l03-e3", "How long does each wait, if there are several threads?", judge_waits),
+    Exercise(
+        "l03-e1",
+        "For how long does the last client wait?",
+        judge_last_wait,
+        Form("function", "services", "a number of milliseconds"),
+    ),
+    Exercise(
+        "l03-e2",
+        "Give up a client that says nothing.",
+        judge_patience,
+        Form("function", "connection, seconds", "'served' or 'timed out'"),
+    ),
+    Exercise(
+        "l03-e3",
+        "How long does each wait, if there are several threads?",
+        judge_waits,
+        Form("function", "services, threads", "a list of numbers, one for each client"),
+    ),
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 from .experiment import NarrowSocket, Pass, Spinning, at_number, listening, try_pass
 
 # -- Exercise 1: the ready set ------------------------------------------------
@@ -162,7 +163,19 @@ def _judge_receiving(one_pass: Pass) -> Judgement:
 
 
 EXERCISES = (
-    Exercise("l04-e1", "Which sockets are readable, and which writable?", judge_ready_sets),
-    Exercise("l04-e2", "Send all through a narrow socket.", judge_sending),
-    Exercise("l04-e3", "Mend the comparison of descriptor numbers.", judge_pass),
+    Exercise(
+        "l04-e1",
+        "Which sockets are readable, and which writable?",
+        judge_ready_sets,
+        Form("values", "readable, writable", "two lists of names"),
+    ),
+    Exercise(
+        "l04-e2", "Send all through a narrow socket.", judge_sending, Form("function", "sock, data")
+    ),
+    Exercise(
+        "l04-e3",
+        "Mend the comparison of descriptor numbers.",
+        judge_pass,
+        Form("function", "listener, connections"),
+    ),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from ....trace.trace import Trace
 from ....waits import RECV, WAIT
 from ...exercises import Exercise, Judgement
 from ...facts import story
+from ...mistakes import Form
 
 MOST_EVENTS = 2_000
 MOST_EMPTY = 20
@@ -36,13 +37,14 @@ PAUSE = 0.1
 class Talk:
     """What came of a talk: the answer to each packet, the handler's story, and its error.
 
-    endless: it was stopped.
+    endless: it was stopped. sends: how often it called send.
     """
 
     answers: list[bytes]
     story: list[str]
     error: BaseException | None
     endless: bool
+    sends: int
 
 
 class _Endless(RuntimeError):
@@ -54,6 +56,7 @@ class _Ear:
 
     def __init__(self, sock: Any) -> None:
         self._sock, self._empty = sock, 0
+        self.sends = 0
 
     def recv(self, *args: Any) -> bytes:
         data: bytes = self._sock.recv(*args)
@@ -61,6 +64,15 @@ class _Ear:
         if self._empty > MOST_EMPTY:
             raise _Endless("the client has left, and it goes on receiving")
         return data
+
+    def send(self, *args: Any) -> int:
+        self.sends += 1
+        sent: int = self._sock.send(*args)
+        return sent
+
+    def sendall(self, *args: Any) -> None:
+        self.sends += 1
+        self._sock.sendall(*args)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -78,14 +90,15 @@ def talk(function: Callable[[Any, Any], Any], packets: Sequence[bytes]) -> Talk:
     scheduler = Scheduler(clock=network.clock, poller=network, trace=observe, file=io.StringIO())
     ours, theirs = network.socketpair()
     answers: list[bytes] = []
-    fiber = scheduler.add(function(_Ear(ours), ("client", 1)), "yours")
+    ear = _Ear(ours)
+    fiber = scheduler.add(function(ear, ("client", 1)), "yours")
     scheduler.add(_client(theirs, packets, answers), "client")
     with contextlib.suppress(Deadlock):
         scheduler.run()
     if isinstance(fiber.error, NotImplementedError):
         raise fiber.error  # the stub
     endless = len(trace) > MOST_EVENTS or isinstance(fiber.error, _Endless)
-    return Talk(answers, story(trace, "yours"), fiber.error, endless)
+    return Talk(answers, story(trace, "yours"), fiber.error, endless, ear.sends)
 
 
 def _client(sock: Any, packets: Sequence[bytes], answers: list[bytes]) -> FiberGenerator:
@@ -114,27 +127,13 @@ def _trouble(seen: Talk) -> Judgement | None:
     return None
 
 
-def _no_generator(function: Any) -> Judgement | None:
-    made = function(None, None)
-    if isinstance(made, Generator):
-        made.close()
-        return None
-    return Judgement(
-        False, f"calling it returned {made!r}", "a generator: a function with a yield in it",
-        "yield each wait inside the handler itself",
-    )  # fmt: skip
-
-
 # -- Exercise 1: a handler ----------------------------------------------------
 
 
 def judge_shout(function: Callable[[Any, Any], Any]) -> Judgement:
     """Judge a handler that answers in upper case: its answers and its waits."""
-    if (no := _no_generator(function)) is not None:
-        return no
     seen = talk(function, [b"one", b"two"])
     story = " ".join(seen.story)
-    right = "recv send recv send recv return"
     if seen.answers[:1] == [b"ONE"] and seen.answers != [b"ONE", b"TWO"]:
         return Judgement(
             False, f"answers {seen.answers}, story: {story}", "b'TWO' for the second word too",
@@ -145,9 +144,13 @@ def judge_shout(function: Callable[[Any, Any], Any]) -> Judgement:
     if seen.answers != [b"ONE", b"TWO"]:
         hint = "answer what recv returned, by .upper(), with sock.send"
         return Judgement(False, f"answers {seen.answers}", "[b'ONE', b'TWO']", hint)
-    if story != right:
+    if seen.story.count("send") < seen.sends:
         hint = "before each send, yield SEND(sock): there may be no room"
-        return Judgement(False, f"the story {story}", right, hint)
+        return Judgement(False, f"{seen.sends} sends, the story {story}", "a send in it each", hint)
+    if strange := set(seen.story) - {"recv", "send", "return"}:
+        hint = "RECV(sock) and SEND(sock) are woken when there is something to do"
+        expected = "waits for its client, and nothing else"
+        return Judgement(False, f"{' and '.join(sorted(strange))} in {story}", expected, hint)
     return Judgement(True, f"story {story}")
 
 
@@ -180,8 +183,6 @@ CUTS: tuple[tuple[list[bytes], list[bytes], str], ...] = (
 
 def judge_lines(function: Callable[[Any, Any], Any]) -> Judgement:
     """Judge a handler of lines: the same lines, cut into packets in four ways."""
-    if (no := _no_generator(function)) is not None:
-        return no
     for packets, right, hint in CUTS:
         seen = talk(function, packets)
         if seen.answers != right:
@@ -278,7 +279,22 @@ def _told(value: Any) -> str:
 
 
 EXERCISES = (
-    Exercise("l05-e1", "A handler that answers in upper case.", judge_shout),
-    Exercise("l05-e2", "A handler of lines, however they are cut into packets.", judge_lines),
-    Exercise("l05-e3", "Mend the overwritten waiter.", judge_mended),
+    Exercise(
+        "l05-e1",
+        "A handler that answers in upper case.",
+        judge_shout,
+        Form("fiber", "sock, address"),
+    ),
+    Exercise(
+        "l05-e2",
+        "A handler of lines, however they are cut into packets.",
+        judge_lines,
+        Form("fiber", "sock, address"),
+    ),
+    Exercise(
+        "l05-e3",
+        "Mend the overwritten waiter.",
+        judge_mended,
+        Form("class", "clock", "park() notes the fiber and returns nothing"),
+    ),
 )

@@ -7,7 +7,7 @@ so many events, and the clock counts how often it is asked; the visit to a loop 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 from ....errors import Deadlock
@@ -19,6 +19,7 @@ from ....trace.trace import Trace
 from ....waits import RECV, SEND, WAIT, Wait
 from ...exercises import Exercise, Judgement
 from ...facts import story
+from ...mistakes import Form
 from .experiment import PATIENCE, visit_museum
 
 MOST_EVENTS = 2_000
@@ -48,15 +49,6 @@ class _Run:
     def endless(self) -> bool:
         """Whether it was stopped."""
         return len(self.trace) > MOST_EVENTS
-
-
-def _no_generator(made: Any) -> Judgement | None:
-    if isinstance(made, Generator):
-        return None
-    return Judgement(
-        False, f"calling it returned {made!r}", "a generator: a function with a yield in it",
-        "yield each wait; a call inside a fiber cannot wait for it",
-    )  # fmt: skip
 
 
 # -- Exercise 1: a heartbeat --------------------------------------------------
@@ -95,8 +87,6 @@ def judge_heartbeat(function: Callable[..., Any]) -> Judgement:
             clock.burn(WORK[len(beats) - 1])
 
     made = function(_Clock(clock), PERIOD, beat, len(WORK))
-    if (no := _no_generator(made)) is not None:
-        return no
     fiber = run.scheduler.add(made, "heart")
     run.scheduler.run()
     return _judge_beats(tuple(beats), fiber.error, run.endless)
@@ -181,8 +171,6 @@ def judge_loop(loop: Callable[..., Any]) -> Judgement:
 
 def judge_wait_until(function: Callable[[Callable[[], bool]], Any]) -> Judgement:
     """Judge ``yield from function(done)``: with nothing to wait for, and beside a slow fiber."""
-    if (no := _no_generator(function(lambda: True))) is not None:
-        return no
     expected = "it waits only while done() is false, and looks again after each wake"
     alone = _Run()
     fiber = alone.scheduler.add(function(lambda: True), "waiter")
@@ -240,7 +228,22 @@ def _judge_waiter(run: _Run, moments: list[tuple[int, bool]], expected: str) -> 
 
 
 EXERCISES = (
-    Exercise("l06-e1", "A heartbeat without drift.", judge_heartbeat),
-    Exercise("l06-e2", "Mend the stall of the old loop.", judge_loop),
-    Exercise("l06-e3", "Wait until something is true, and lose no wake-up.", judge_wait_until),
+    Exercise(
+        "l06-e1",
+        "A heartbeat without drift.",
+        judge_heartbeat,
+        Form("fiber", "clock, period, beat, times"),
+    ),
+    Exercise(
+        "l06-e2",
+        "Mend the stall of the old loop.",
+        judge_loop,
+        Form("class", "listener, handler", "park() notes the fiber and returns nothing"),
+    ),
+    Exercise(
+        "l06-e3",
+        "Wait until something is true, and lose no wake-up.",
+        judge_wait_until,
+        Form("fiber", "done"),
+    ),
 )

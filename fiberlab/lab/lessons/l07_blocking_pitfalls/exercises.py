@@ -7,6 +7,7 @@ import gc
 import io
 import time
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from ....fiber import Fiber
@@ -17,6 +18,7 @@ from ....states import RUNNING
 from ....trace.trace import Trace
 from ....waits import WAIT, Wait
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 
 # -- Exercise 1: find the culprit ---------------------------------------------
 
@@ -40,6 +42,20 @@ def write_log(word: bytes) -> bytes:
     return word
 
 
+MOST_TRIES = 4
+
+
+@dataclass
+class _Tried:
+    """The lines that were tried with the last recording: all of them would hold the right one."""
+
+    of: Trace | None = None
+    lines: set[int] = field(default_factory=set)
+
+
+_TRIED = _Tried()
+
+
 def judge_culprit(answer: Any, trace: Trace) -> Judgement:
     """Judge (name of the fiber, line): the longest step of the trace, and where it was seen."""
     spans = build_spans(trace)
@@ -50,10 +66,24 @@ def judge_culprit(answer: Any, trace: Trace) -> Judgement:
         number = int(str(line).rpartition(":")[2])
     except (TypeError, ValueError):
         return Judgement(
-            False, f"the answer {answer!r}", 'a fiber and a line, as in ("find-9", 99)'
+            False,
+            f"the answer {answer!r}",
+            'a fiber and a line, as in ("find-9", 99)',
+            "the fiber's name in quotes, and the number of the line without",
         )
     if name != culprit.name:
         return _not_that_fiber(spans, name)
+    if _TRIED.of is not trace:
+        _TRIED.of, _TRIED.lines = trace, set()
+    tried = _TRIED.lines
+    tried.add(number)
+    if len(tried) > MOST_TRIES:
+        return Judgement(
+            False,
+            f"{len(tried)} lines were tried with one recording",
+            "the line that the timeline shows",
+            "plot_timeline(mystery) first; then run the whole cell again, and answer once",
+        )
     lines = {int((look.src or ":0").rpartition(":")[2]) for look in spans.looks(longest)}
     if number in lines:
         return Judgement(True, f"{name} held the loop at line {number}")
@@ -72,7 +102,8 @@ def _not_that_fiber(spans: Spans, name: Any) -> Judgement:
     expected = "the fiber with the longest step of all"
     lives = [life for life in spans.lives if life.name == name]
     if not lives:
-        return Judgement(False, f"no fiber is called {name!r}", expected)
+        hint = "the names stand at the left of the timeline, in its order"
+        return Judgement(False, f"no fiber is called {name!r}", expected, hint)
     indexes = spans.indexes(lives[0].id)
     own = max((spans[i].length for i in indexes if spans.state[i] == RUNNING), default=0)
     waited = max((spans[i].length for i in indexes if spans.state[i] != RUNNING), default=0)
@@ -109,13 +140,6 @@ def longest_chain(limit: int) -> int:
 def judge_turns(function: Callable[[int], Generator[Wait, None, int]]) -> Judgement:
     """Run a fiber of ``function(LIMIT)`` beside one that only takes turns; judge its steps."""
     made = function(LIMIT)
-    if not isinstance(made, Generator):
-        return Judgement(
-            False,
-            f"{_name_of(function)} returned {made!r}",
-            "a generator: a function with a yield in it",
-            "a call inside a fiber cannot yield for it",
-        )
     trace = Trace(stall_after=None, cpu=True)
     # Errors are this function's to tell; what the fiber prints is left alone.
     scheduler = Scheduler(trace=trace, file=io.StringIO())
@@ -149,11 +173,15 @@ def _bystander(fiber: Fiber) -> Generator[Wait, None, None]:
 
 
 def _judge_steps(fiber: Fiber, trace: Trace) -> Judgement:
-    waits = [event.dt for event in trace if event.ev == "yield" and event.fid == fiber.id]
+    yields = [event for event in trace if event.ev == "yield" and event.fid == fiber.id]
+    waits = [event.dt for event in yields if event.op == "WAIT"]
+    handed_over = len(waits) < len(yields)  # to a thread, for which it waits by RECV
     spans = build_spans(trace)
     steps = [span.cpu or 0 for span in spans.of(fiber.id) if span.state.value == "running"]
-    share = max(steps) / max(1, sum(steps))
+    began = time.thread_time_ns()
     right = longest_chain(LIMIT)
+    work = sum(steps) + handed_over * (time.thread_time_ns() - began)
+    share = max(steps) / max(1, work)
     at_most = f"no step with more than {SHARE:.0%} of the work"
     if fiber.result != right:
         return Judgement(
@@ -179,10 +207,10 @@ def _judge_steps(fiber: Fiber, trace: Trace) -> Judgement:
     if share > SHARE:
         return Judgement(
             False,
-            f"{_count(len(waits), 'yield')}, and one step that did {share:.0%} of the work",
+            f"{_count(len(yields), 'yield')}, and one step that did {share:.0%} of the work",
             at_most,
             "the yield belongs inside the loop, where the time is spent"
-            if waits
+            if yields
             else "WAIT(0) only makes a value; it is the yield that gives the loop away",
         )
     return Judgement(True, f"{len(steps)} steps, none with more than {SHARE:.0%} of the work")
@@ -192,11 +220,17 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _name_of(function: Any) -> str:
-    return str(getattr(function, "__name__", function))
-
-
 EXERCISES = (
-    Exercise("l07-e1", "Which fiber held the loop, and at which line?", judge_culprit),
-    Exercise("l07-e2", "Let a long computation give the others their turns.", judge_turns),
+    Exercise(
+        "l07-e1",
+        "Which fiber held the loop, and at which line?",
+        judge_culprit,
+        Form("values", "fiber, line", 'a fiber and a line, as in ("find-9", 99)'),
+    ),
+    Exercise(
+        "l07-e2",
+        "Let a long computation give the others their turns.",
+        judge_turns,
+        Form("fiber", "limit"),
+    ),
 )

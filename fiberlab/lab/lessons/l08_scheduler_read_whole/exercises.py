@@ -16,6 +16,7 @@ from ....trace.events import TraceEvent
 from ....trace.trace import Trace
 from ....waits import WAIT
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 from ...shared.stepper import at_event
 from .experiment import change_line
 from .fibers import four_fibers
@@ -59,10 +60,14 @@ def judge_change(answer: Any, trace: Trace) -> Judgement:
         letter, name = answer
     except (TypeError, ValueError):
         return Judgement(
-            False, f"the answer {answer!r}", 'a letter and a fiber, as in ("F", "eve")'
+            False,
+            f"the answer {answer!r}",
+            'a letter and a fiber, as in ("F", "eve")',
+            "both in quotes",
         )
-    if letter not in CHANGES:
-        return Judgement(False, f"the letter {letter!r}", f"one of {', '.join(CHANGES)}")
+    if not isinstance(letter, str) or letter not in CHANGES:
+        hint = "the letter stands before the change; put it in quotes"
+        return Judgement(False, f"the letter {letter!r}", f"one of {', '.join(CHANGES)}", hint)
     fits = [each for each in CHANGES if _under(each) == trace]
     if letter not in fits:
         order = " ".join(_order(_under(letter))[:7])
@@ -231,7 +236,22 @@ def _hint_for_queue(answer: Any, right: list[int], event: TraceEvent, chosen: bo
 
 
 EXERCISES = (
-    Exercise("l08-e1", "Which line of the scheduler was changed?", judge_change),
-    Exercise("l08-e2", "How much of the time did each fiber run?", judge_shares),
-    Exercise("l08-e3", "Which fibers are in the run queue?", judge_queue),
+    Exercise(
+        "l08-e1",
+        "Which line of the scheduler was changed?",
+        judge_change,
+        Form("values", "letter, fiber", 'a letter and a fiber, as in ("F", "eve")'),
+    ),
+    Exercise(
+        "l08-e2",
+        "How much of the time did each fiber run?",
+        judge_shares,
+        Form("function", "trace", "a dict: numbers by name"),
+    ),
+    Exercise(
+        "l08-e3",
+        "Which fibers are in the run queue?",
+        judge_queue,
+        Form("function", "events", "a list of the numbers of fibers"),
+    ),
 )

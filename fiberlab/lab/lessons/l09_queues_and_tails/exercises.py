@@ -11,6 +11,7 @@ from ....spans.spans import Spans
 from ....states import FiberState
 from ....trace.trace import Trace
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 from .experiment import percentile, simulate
 from .question import SLOW
 
@@ -158,7 +159,22 @@ def _other_latencies(log: Log) -> Iterator[tuple[list[float], str]]:
 
 
 EXERCISES = (
-    Exercise("l09-e1", "Utilisation and longest gap of a recorded trace.", judge_numbers),
-    Exercise("l09-e2", "A percentile at the nearest rank.", judge_percentile),
-    Exercise("l09-e3", "Latencies from the moment a request was due.", judge_latencies),
+    Exercise(
+        "l09-e1",
+        "Utilisation and longest gap of a recorded trace.",
+        judge_numbers,
+        Form("values", "utilisation, gap", "two numbers"),
+    ),
+    Exercise(
+        "l09-e2",
+        "A percentile at the nearest rank.",
+        judge_percentile,
+        Form("function", "values, percent", "one of the values"),
+    ),
+    Exercise(
+        "l09-e3",
+        "Latencies from the moment a request was due.",
+        judge_latencies,
+        Form("function", "log, rate", "a list of seconds, one for each request"),
+    ),
 )

@@ -10,6 +10,7 @@ from ....spans.build import build_spans
 from ....trace.trace import Trace
 from ....waits import WAIT, Wait
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 from ...shared.trial import Trial
 from .experiment import Counter, updates
 
@@ -218,7 +219,22 @@ def _judge_every_schedule(make_lock: Callable[[], FiberLock]) -> Judgement:
 
 
 EXERCISES = (
-    Exercise("l10-e1", "Which yield stands between the check and the act?", judge_gap),
-    Exercise("l10-e2", "Add up prices without losing one, and without a lock.", judge_sum),
-    Exercise("l10-e3", "A lock that serves first come, first served.", judge_lock),
+    Exercise(
+        "l10-e1",
+        "Which yield stands between the check and the act?",
+        judge_gap,
+        Form("values", "line", "the number of a line"),
+    ),
+    Exercise(
+        "l10-e2",
+        "Add up prices without losing one, and without a lock.",
+        judge_sum,
+        Form("fiber", "counter, rounds"),
+    ),
+    Exercise(
+        "l10-e3",
+        "A lock that serves first come, first served.",
+        judge_lock,
+        Form("class", "", "acquire() is a generator that returns self"),
+    ),
 )

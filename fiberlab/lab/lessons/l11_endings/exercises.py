@@ -18,6 +18,7 @@ from ....fiber import Fiber, FiberGenerator
 from ....scheduler import Scheduler
 from ....waits import WAIT
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 from ...shared.trial import Trial
 from .experiment import Steps, after, open_descriptors, outcome_of, raise_stub
 
@@ -338,7 +339,19 @@ _CASES = (
 
 
 EXERCISES = (
-    Exercise("l11-e1", "A limit for a whole piece of work.", judge_within),
-    Exercise("l11-e2", "A handler that leaves no descriptor open.", judge_logged),
-    Exercise("l11-e3", "A nursery: children end before their parent.", judge_nursery),
+    Exercise(
+        "l11-e1", "A limit for a whole piece of work.", judge_within, Form("fiber", "seconds, work")
+    ),
+    Exercise(
+        "l11-e2",
+        "A handler that leaves no descriptor open.",
+        judge_logged,
+        Form("fiber", "sock, address"),
+    ),
+    Exercise(
+        "l11-e3",
+        "A nursery: children end before their parent.",
+        judge_nursery,
+        Form("fiber", "first, second, third"),
+    ),
 )

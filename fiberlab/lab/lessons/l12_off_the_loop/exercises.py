@@ -15,6 +15,7 @@ from ....waits import WAIT, Wait
 from ...clients import record
 from ...exercises import Exercise, Judgement
 from ...facts import culprits
+from ...mistakes import Form
 from .experiment import GATE_SECONDS, Gate, running, running_fiber
 
 SLOW_STEP = 0.1  # seconds: half of the shortest look-up
@@ -181,7 +182,23 @@ def _judge_logs(logs: dict[Any, str], screen: str) -> Judgement:
 
 
 EXERCISES = (
-    Exercise("l12-e1", "Look up a name without holding the loop.", judge_resolver),
-    Exercise("l12-e2", "Look up several names at once.", judge_all_at_once),
-    Exercise("l12-e3", "Route what fibers print to a log for each.", judge_router),
+    Exercise(
+        "l12-e1",
+        "Look up a name without holding the loop.",
+        judge_resolver,
+        Form("fiber", "sock, address, look_up"),
+        given=2,
+    ),
+    Exercise(
+        "l12-e2",
+        "Look up several names at once.",
+        judge_all_at_once,
+        Form("fiber", "names, look_up"),
+    ),
+    Exercise(
+        "l12-e3",
+        "Route what fibers print to a log for each.",
+        judge_router,
+        Form("class", "screen, running", "write(text) returns nothing; logs is a dict"),
+    ),
 )

@@ -13,6 +13,7 @@ from ....simulation.network import SimulatedNetwork
 from ....trace.trace import Trace
 from ....waits import WAIT, Wait
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 
 # -- Exercise 1: a bounded queue ----------------------------------------------
 
@@ -107,7 +108,24 @@ def judge_fair_share(make: Callable[[], RunQueue]) -> Judgement:
 
 
 EXERCISES = (
-    Exercise("l13-e1", "A queue that refuses what finds no room.", judge_bounded),
-    Exercise("l13-e2", "A run queue: earliest deadline first.", judge_deadlines),
-    Exercise("l13-e3", "A run queue: each client its share.", judge_fair_share),
+    Exercise(
+        "l13-e1",
+        "A queue that refuses what finds no room.",
+        judge_bounded,
+        Form("class", "bound", "offer() returns True or False, take() an item"),
+    ),
+    Exercise(
+        "l13-e2",
+        "A run queue: earliest deadline first.",
+        judge_deadlines,
+        Form(
+            "class", "deadlines", "append() keeps a fiber, popleft() takes one out and returns it"
+        ),
+    ),
+    Exercise(
+        "l13-e3",
+        "A run queue: each client its share.",
+        judge_fair_share,
+        Form("class", "", "append() keeps a fiber, popleft() takes one out and returns it"),
+    ),
 )

@@ -17,6 +17,7 @@ from ....trace.trace import Trace
 from ....waits import SEND, WAIT, Wait
 from ...exercises import Exercise, Judgement
 from ...facts import story
+from ...mistakes import Form
 from .experiment import in_own_thread
 from .greenlet_hub import Hub
 
@@ -221,7 +222,19 @@ def judge_sale(function: Callable[[Shop, str], None]) -> Judgement:
 
 
 EXERCISES = (
-    Exercise("l14-e1", "Write a handler as an async def.", judge_port),
-    Exercise("l14-e2", "Write a trace hook for a coroutine under asyncio.", judge_hook),
-    Exercise("l14-e3", "Find the switch that the source does not show.", judge_sale),
+    Exercise(
+        "l14-e1", "Write a handler as an async def.", judge_port, Form("async", "sock, address")
+    ),
+    Exercise(
+        "l14-e2",
+        "Write a trace hook for a coroutine under asyncio.",
+        judge_hook,
+        Form("function", "coroutine, note", "something that can be awaited"),
+    ),
+    Exercise(
+        "l14-e3",
+        "Find the switch that the source does not show.",
+        judge_sale,
+        Form("function", "shop, name"),
+    ),
 )

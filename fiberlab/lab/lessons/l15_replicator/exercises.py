@@ -16,6 +16,7 @@ from ....trace.trace import Trace
 from ....waits import RECV, WAIT, Wait
 from ...exercises import Exercise, Judgement
 from ...facts import story
+from ...mistakes import Form
 
 Fiber = Generator[Wait, None, Any]
 
@@ -225,7 +226,18 @@ def judge_wakers(function: Callable[[Trace], dict[str, int]], trace: Trace) -> J
 
 
 EXERCISES = (
-    Exercise("l15-e1", "Send no faster than a given rate.", judge_rate),
-    Exercise("l15-e2", "Join a download late.", judge_joiners),
-    Exercise("l15-e3", "Tell which fibers woke the joiners.", judge_wakers),
+    Exercise(
+        "l15-e1",
+        "Send no faster than a given rate.",
+        judge_rate,
+        Form("fiber", "sock, data, rate"),
+        given=1,
+    ),
+    Exercise("l15-e2", "Join a download late.", judge_joiners, Form("fiber", "sock, shared")),
+    Exercise(
+        "l15-e3",
+        "Tell which fibers woke the joiners.",
+        judge_wakers,
+        Form("function", "trace", "a dict: numbers by name"),
+    ),
 )
