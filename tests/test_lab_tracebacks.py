@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import linecache
 import re
+import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from fiberlab import WAIT, diagnose, lab
 from fiberlab.lab import ClientError
 from fiberlab.lab.exercises import PREDICTIONS
+from fiberlab.lab.lessons import l07_blocking_pitfalls as l07
 from fiberlab.lab.tracebacks import in_short, shorten_in
 
 
@@ -25,7 +28,9 @@ def nothing_predicted() -> Iterator[None]:
 
 def raised_by(source: str) -> BaseException:
     """Run a cell, and return what it raises, as IPython would show it."""
-    names = {name: getattr(lab, name) for name in lab.__all__ if name != "play"}
+    names = {
+        name: getattr(lab, name) for name in lab.__all__ if name not in ("play", "longest_step")
+    }
     names |= {"WAIT": WAIT, "diagnose": diagnose}
     linecache.cache["<a cell>"] = (len(source), None, source.splitlines(keepends=True), "<a cell>")
     try:
@@ -69,6 +74,42 @@ def test_another_name_that_is_not_defined_is_left_as_it_is(cell):
     error = raised_by(cell)
 
     assert str(error).endswith("is not defined")
+
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+@pytest.mark.parametrize(
+    ("cell", "first"),
+    [
+        ("plot_timeline(trace)", "trace = record(echo, [b'ann', b'ben', b'cat', b'dan', napper], "),
+        (
+            "longest_step(3)",
+            "from fiberlab.lab import check, culprits, longest_step, predict, recor",
+        ),
+        ("def f():\n    return echo(1, 2)\nf()", "def echo(sock, address):"),
+        ("for each in pitfalls: pass", "pitfalls = record(pitfall, [b'sum', b'match', b'print'])"),
+        ("Scheduler.run_once", "from fiberlab import RECV, SEND, WAIT, Scheduler, in_thread"),
+    ],
+)
+def test_a_name_of_a_cell_that_was_not_run_is_told_with_that_cell(cell, first, monkeypatch):
+    monkeypatch.chdir(NOTEBOOKS)
+    monkeypatch.setitem(sys.modules, l07.__name__, l07)
+    for name in [each for each in sys.modules if re.search(r"\.lessons\.l(?!07)", each)]:
+        monkeypatch.delitem(sys.modules, name)
+    missing = "plot_timeline" if cell.startswith("plot") else ""
+    error = raised_by(f"{missing and 'plot_timeline = print'}\n{cell}")
+
+    assert isinstance(error, NameError)
+    assert f"is not defined; run this cell above first: {first[:66]}" in str(error)
+
+
+def test_without_the_lessons_notebook_a_missing_name_is_left_to_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "07_blocking_pitfalls.ipynb").write_text("no notebook", encoding="utf-8")
+    monkeypatch.setitem(sys.modules, l07.__name__, l07)
+
+    assert str(raised_by("trace")) == "name 'trace' is not defined"
 
 
 @pytest.mark.parametrize(

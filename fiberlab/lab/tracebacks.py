@@ -5,8 +5,9 @@ on purpose is shortened, a `raise` in this package; and ^C, wherever it strikes.
 package keeps all its frames, and so does every other error. This works in IPython only, by its
 own means (``set_custom_exc``), and only if no other code has used them.
 
-One error is not the lab's, and yet a slip at it: ``predict("l07-q1", b)``. Python's NameError is
-shown with what to write instead.
+One error is not the lab's, and yet a slip at a lesson. A NameError is shown with what to write
+instead, as for ``predict("l07-q1", b)``; or with the cell to run first, if one of its cells
+defines the name.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from ..recording.culprit_line import in_package
+from .out_of_order import run_first
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _WITH = ("contextlib.py",)  # between a `with serving(...)` and what it does
@@ -44,8 +46,15 @@ def _show(
 def in_short(error: BaseException) -> BaseException:
     """Return `error`, or what to show in its place, with the frames of a learner's own."""
     frames = _frames(error.__traceback__)
-    if isinstance(error, NameError) and (slip := _slip(error, frames)) is not None:
-        return NameError(slip).with_traceback(error.__traceback__)
+    if isinstance(error, NameError):
+        if (slip := _slip(error, frames)) is not None:
+            return NameError(slip).with_traceback(error.__traceback__)
+        if (
+            frames
+            and not _is_library(frames[-1])
+            and (cell := run_first(error.name or "")) is not None
+        ):
+            return NameError(f"{error}; {cell}").with_traceback(error.__traceback__)
     if frames and (_is_own(frames[-1]) or isinstance(error, KeyboardInterrupt)):
         _shorten(error)
     return error
