@@ -130,6 +130,17 @@ def test_the_notebooks_own_predictions_are_used_if_no_others_are_given(capsys):
     assert kept == {"l07-q1": "b"}
 
 
+@pytest.mark.parametrize("recorded", [[], (), {}, "", None, 7, ..., [None], {"closed": None}])
+@pytest.mark.parametrize("name", ["l02-q1", "l04-q1", "l07-q1", "l09-q1", "l13-q1", "l14-q1"])
+def test_what_is_no_recording_reveals_nothing_but_what_to_run(predictions, name, recorded):
+    with pytest.raises(ValueError, match=r"run the cells from the prediction to here first"):
+        predictions.reveal(name, recorded)
+
+
+def test_a_log_with_nothing_in_it_is_a_recording_of_a_call(predictions):
+    assert predictions.reveal("l01-q1", []).endswith("(a) nothing")
+
+
 def test_every_wrong_choice_of_every_question_is_explained():
     for question in l07.QUESTIONS:
         assert len(set(question.choices) - set(question.wrong)) == 1

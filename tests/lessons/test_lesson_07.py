@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import inspect
@@ -125,6 +126,16 @@ def test_an_answer_of_another_form_is_no_culprit(answer):
 
     assert not judgement.passed
     assert judgement.attempted
+
+
+@pytest.mark.live
+def test_trying_all_lines_of_one_recording_finds_nothing():
+    recording = copy.copy(mystery())
+    tried = [examine("l07-e1", ("find-4", line), recording) for line in range(LINE - 9, LINE + 9)]
+
+    assert [each.passed for each in tried] == [False] * 18
+    assert tried[-1].seen == "18 lines were tried with one recording"
+    assert "run the whole cell again" in tried[-1].hint
 
 
 # -- Exercise 2: a loop that gives others a turn ---------------------------------------
