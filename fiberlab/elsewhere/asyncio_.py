@@ -68,8 +68,12 @@ def run(main: Coroutine[Any, Any, T], observer: Observer) -> T:
             "run() cannot be called while a loop runs: use `await record(main())`, "
             "or give it a thread of its own"
         )
-    with watching(observer):
-        return asyncio.run(main)
+    try:
+        with watching(observer):
+            return asyncio.run(main)
+    finally:
+        if asyncio.iscoroutine(main):
+            main.close()  # it has ended, unless the trace was refused
 
 
 async def record(main: Coroutine[Any, Any, Any], trace: Trace | None = None) -> Trace:
@@ -80,7 +84,7 @@ async def record(main: Coroutine[Any, Any, Any], trace: Trace | None = None) -> 
     """
     trace = Trace(cpu=True) if trace is None else trace
     with watching(trace):
-        await main
+        await asyncio.create_task(main)
     return trace
 
 
@@ -163,7 +167,8 @@ class _Watch:
         self._called: tuple[Called, Any] | None = None  # the callback that runs, and its handle
         self._kinds: dict[Hashable, Called | None] = {}  # what each code is, as a callback
         self._places: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
-        self._others = 0  # the loops of other threads
+        self._others: set[int] = set()  # the loops of other threads
+        self._over = False
         self._in_c: set[str] = set()
         self._process_hooks = ProcessHooks(self, self._watched)
         running = asyncio._get_running_loop()
@@ -172,8 +177,9 @@ class _Watch:
 
     def end(self, reason: str) -> None:
         """Record nothing from now on."""
-        if self._called is not None:  # a callback that is recorded has asked for it
-            self._end_callback(self._called[0])
+        if self._stepping:  # it ends in the middle of a step
+            self._end_step()
+        self._over = True
         self._process_hooks.remove()
         for hooks in self._watched.values():
             hooks.remove()
@@ -192,8 +198,8 @@ class _Watch:
             for name in sorted(self._in_c)
         ]
         if self._others:
-            were = "loop was" if self._others == 1 else "loops were"
-            told.append(f"{self._others} {were} not recorded: another thread ran it at that time")
+            were = "1 loop was" if len(self._others) == 1 else f"{len(self._others)} loops were"
+            told.append(f"{were} not recorded: another thread ran it at that time")
         return told
 
     # -- What the hooks call ------------------------------------------------------------
@@ -204,7 +210,7 @@ class _Watch:
         if self._thread is None:
             self._thread = thread
         if thread != self._thread or os.getpid() != self._process:
-            self._others += 1
+            self._others.add(id(loop))
             return
         if self._hooks is not None:
             return
@@ -254,21 +260,15 @@ class _Watch:
                 return run(*args)
             self._tasks.begin(task)
             self._stepping = True
-            try:
+        else:
+            called = self._called_by(callback, handle)
+            if called is None:
                 return run(*args)
-            finally:
-                self._stepping = False
-                self._tasks.end()
-                self._rest_if_unseen()
-        called = self._called_by(callback, handle)
-        if called is None:
-            return run(*args)
-        self._begin_callback(called, handle)
+            self._begin_callback(called, handle)
         try:
             return run(*args)
         finally:
-            if self._called is not None:
-                self._end_callback(called)
+            self._end_step()
 
     def select(self, select: Callable[[Any], list[Any]], timeout: float | None) -> list[Any]:
         """Record a poll."""
@@ -307,14 +307,18 @@ class _Watch:
         self._tasks.caller = called.key
         notes.resume(called.key)
 
-    def _end_callback(self, called: Called) -> None:
-        self._stepping, self._called = False, None
-        self._tasks.caller = None
-        self._notes.wait(called.key, "WAIT")
-        self._rest_if_unseen()
-
-    def _rest_if_unseen(self) -> None:
-        """Take the time after a step as rest, where it cannot be seen what the loop does then."""
+    def _end_step(self) -> None:
+        """End the step of a task or of a callback."""
+        if self._over:
+            return
+        self._stepping = False
+        if self._called is None:
+            self._tasks.end()
+        else:
+            called, _ = self._called
+            self._called = self._tasks.caller = None
+            self._notes.wait(called.key, "WAIT")
+        # Where it cannot be seen what the loop does after a step, that counts as rest.
         if self._hooks is not None and not self._hooks.polls:
             self._notes.rest()
 

@@ -45,6 +45,10 @@ class Notes:
         self, observer: Observer, source: str, clock: SimulatedClock | None = None
     ) -> None:
         self._observer = observer
+        if not callable(observer):
+            raise TypeError(
+                f"a Trace or something to call with each event is needed, got {observer!r}"
+            )
         self._trace = observer if isinstance(observer, Trace) else None
         if self._trace is not None and len(self._trace):
             raise ValueError("this trace already holds a run; give each run its own Trace()")

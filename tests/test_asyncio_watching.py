@@ -1,0 +1,164 @@
+"""Recording a part of an asyncio program: in a with block, a notebook, a test; without a mark."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from asyncio import events
+
+import pytest
+
+from fiberlab import assert_no_stall, diagnose, elsewhere
+from fiberlab.elsewhere import run, watch, watching
+from fiberlab.spans.check import check_story
+from fiberlab.trace import Trace
+
+pytestmark = pytest.mark.live
+
+
+async def blocks():
+    await asyncio.sleep(0.001)
+    time.sleep(0.06)
+
+
+def names(trace):
+    check_story(trace)
+    return [event.fields["name"] for event in trace if event.ev == "spawn"]
+
+
+def found(trace):
+    return [(each.kind, each.src) for each in diagnose(trace) if each.blames]
+
+
+BLOCKED = [("blocking call", f"test_asyncio_watching.py:{blocks.__code__.co_firstlineno + 2}")]
+
+
+def test_loops_that_run_inside_a_with_block_are_recorded_one_after_the_other():
+    trace = Trace(cpu=True, stall_after=0.01)
+    with watching(trace):
+        asyncio.run(blocks())
+        asyncio.run(blocks())
+
+    assert names(trace)[0] == "blocks-1"
+    assert "blocks-2" in names(trace)
+    assert found(trace) == BLOCKED
+
+
+def test_in_a_notebook_record_is_awaited_and_gives_the_same_trace():
+    async def cell():
+        return await elsewhere.record(blocks(), Trace(cpu=True, stall_after=0.01))
+
+    assert found(asyncio.run(cell())) == BLOCKED
+
+
+def test_watch_records_the_loop_that_runs_from_one_cell_to_another():
+    async def cells():
+        watched = watch(Trace(cpu=True, stall_after=0.01))
+        await asyncio.create_task(blocks())
+        return watched.stop()
+
+    trace = asyncio.run(cells())
+
+    assert found(trace) == BLOCKED
+    assert "blocks-1" in names(trace)
+
+
+def test_a_function_can_be_decorated_also_an_async_def():
+    traces = Trace(), Trace()
+
+    @watching(traces[0])
+    def plain():
+        return asyncio.run(asyncio.sleep(0.001, "slept"))
+
+    @watching(traces[1])
+    async def part():
+        return await asyncio.create_task(asyncio.sleep(0.001, "slept"))
+
+    assert (plain(), asyncio.run(part())) == ("slept", "slept")
+    assert ["sleep-1" in names(trace) for trace in traces] == [True, True]
+
+
+def test_a_trace_that_holds_a_run_is_refused():
+    trace = Trace()
+    run(asyncio.sleep(0), trace)
+
+    with pytest.raises(ValueError, match="already holds a run; give each run its own Trace"):
+        run(asyncio.sleep(0), trace)
+
+
+@pytest.fixture
+def no_stall():
+    """Fail the test that uses it if a step of asyncio held the loop; see docs/elsewhere.md."""
+    trace = Trace(cpu=True, stall_after=0.025)
+    with watching(trace):
+        yield trace
+    assert_no_stall(trace, 50)
+
+
+def test_a_fixture_watches_the_tests_that_use_it(no_stall):
+    asyncio.run(asyncio.sleep(0.001))
+
+    assert "sleep-1" in [event.fields["name"] for event in no_stall if event.ev == "spawn"]
+
+
+def test_assert_no_stall_fails_with_the_sentence():
+    with pytest.raises(AssertionError, match=r"blocks-1 .*it was inside time\.sleep\(0\.06\)"):
+        assert_no_stall(lambda trace: run(blocks(), trace), 50)
+
+
+def test_afterwards_everything_is_as_it_was():
+    async def parts():
+        loop = asyncio.get_running_loop()
+        before = {**vars(loop)}, {**vars(loop._selector)}
+        with watching(Trace()):
+            await asyncio.sleep(0)
+            changed = set(vars(loop)) - set(before[0])
+        return changed, before == ({**vars(loop)}, {**vars(loop._selector)})
+
+    replaced = events.Handle._run, events._set_running_loop, asyncio._set_running_loop
+    threads = threading.active_count()
+
+    assert asyncio.run(parts()) == ({"call_soon", "call_soon_threadsafe", "call_at"}, True)
+    assert replaced == (events.Handle._run, events._set_running_loop, asyncio._set_running_loop)
+    assert threading.active_count() == threads
+
+
+def test_a_loop_that_another_thread_runs_at_the_same_time_is_told_to_be_unseen():
+    trace = Trace()
+    with watching(trace) as watched:
+        thread = threading.Thread(target=asyncio.run, args=(asyncio.sleep(0.01),))
+        thread.start()
+        run_here = asyncio.run(asyncio.sleep(0.01, "here"))
+        thread.join()
+        unseen = watched.unseen
+
+    assert run_here == "here"
+    assert unseen == ["1 loop was not recorded: another thread ran it at that time"]
+
+
+def test_a_protocol_has_a_row_named_by_its_class():
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def data_received(self, data):
+            time.sleep(0.06)
+            self.transport.write(data)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Echo, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"x")
+        await reader.read(1)
+        writer.close()
+        server.close()
+
+    trace = Trace(cpu=True, stall_after=0.01)
+    run(main(), trace)
+    line = Echo.data_received.__code__.co_firstlineno
+    [worst] = diagnose(trace)
+
+    assert worst.name == f"Echo.data_received (test_asyncio_watching.py:{line})"
+    assert worst.src == f"test_asyncio_watching.py:{line + 1}"
