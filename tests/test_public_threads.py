@@ -67,6 +67,7 @@ def test_kibana_292478_the_culprit_is_named_when_it_has_long_gone():
     assert list(trace)[-1].t - ended > 50e6
 
 
+@pytest.mark.posix  # trio asks for epoll
 def test_trio_672_busy_waiting_by_sleep_0_is_found_and_the_advice_is_trios():
     # python-trio/trio#672: a task that polls with sleep(0) keeps a processor busy.
     trio = pytest.importorskip("trio")
