@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -127,3 +128,18 @@ def test_the_advice_is_asyncios_and_never_recommends_what_was_on(cpu):
     assert "`await asyncio.sleep(0.06)`" in told
     assert not [word for word in ("WAIT", "RECV", "fiber", "yield ") if word in told]
     assert ("cpu=True" in told) is (not cpu)
+
+
+def test_a_lock_that_is_not_free_is_a_blocking_call():
+    lock = threading.Lock()
+
+    async def main():
+        lock.acquire()
+        threading.Timer(0.15, lock.release).start()
+        with lock:
+            pass
+
+    [worst, *_] = diagnose(recorded(main()))
+
+    assert (worst.kind, worst.src) == ("blocking call", line_of(main, 3))
+    assert str(worst).endswith("Use `await asyncio.to_thread(lock.acquire, ...)`.")

@@ -162,3 +162,17 @@ def test_a_protocol_has_a_row_named_by_its_class():
 
     assert worst.name == f"Echo.data_received (test_asyncio_watching.py:{line})"
     assert worst.src == f"test_asyncio_watching.py:{line + 1}"
+
+
+def test_two_recordings_that_end_in_the_order_they_began_leave_no_mark():
+    replaced = events.Handle._run, events._set_running_loop
+    first, second = watching(Trace()).start(), watching(Trace()).start()
+    asyncio.run(asyncio.sleep(0.001))
+    ended = first.stop()
+    asyncio.run(asyncio.sleep(0.001))
+    whole = second.stop()
+    asyncio.run(asyncio.sleep(0.001))
+
+    assert [name for name in names(ended) if name.startswith("sleep")] == ["sleep-1"]
+    assert [name for name in names(whole) if name.startswith("sleep")] == ["sleep-1", "sleep-2"]
+    events.Handle._run, events._set_running_loop = replaced

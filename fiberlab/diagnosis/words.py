@@ -67,6 +67,7 @@ _WORDS = {
         connect="`await trio.open_tcp_stream(host, port)`",
         thread="`await trio.to_thread.run_sync({}, ...)`",
         instead="a `trio.Event`, a memory channel or `await trio.sleep(0.01)`",
+        measured=True,
     ),
     "gevent": Words(
         fiber="greenlet",
@@ -77,8 +78,9 @@ _WORDS = {
         connect="a socket of `gevent.socket`",
         thread="`gevent.get_hub().threadpool.apply({}, ...)`",
         instead="a `gevent.event.Event`, a `gevent.queue.Queue` or `gevent.sleep(0.01)`",
+        measured=True,
     ),
-    "greenlet": Words(fiber="greenlet"),
+    "greenlet": Words(fiber="greenlet", measured=True),
     "threads": Words(fiber="thread"),
 }
 _IN_A_CALLBACK = Words(

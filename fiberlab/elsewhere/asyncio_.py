@@ -206,6 +206,8 @@ class _Watch:
 
     def loop_began(self, loop: Any) -> None:
         """A loop begins to run in this thread: watch it, if this thread is the one."""
+        if self._over:
+            return  # another has replaced our hooks since, and calls them still
         thread = threading.get_ident()
         if self._thread is None:
             self._thread = thread

@@ -85,7 +85,10 @@ def described(line: Line) -> tuple[str, str]:
     line, without its comment. If there is no source it is the function's name.
     """
     filename = line.code.co_filename
-    source = _call(line) or without_comment(linecache.getline(filename, line.number)).strip()
+    whole = without_comment(linecache.getline(filename, line.number)).strip()
+    call = _call(line)
+    # What a `with` enters may be no call in the source: a lock that is not free.
+    source = whole if not call or ("(" not in call and _WITH.match(whole)) else call
     return f"{short_name(filename)}:{line.number}", source or line.code.co_name
 
 
@@ -97,6 +100,8 @@ def without_comment(row: str) -> str:
                 return row.lstrip()[: token.start[1]]
     return row
 
+
+_WITH = re.compile(r"with\b")
 
 # -- Which lines are the user's own -------------------------------------------
 

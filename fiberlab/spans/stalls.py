@@ -55,6 +55,7 @@ def line_seen(looks: Sequence[Stall]) -> str | None:
 
 
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+_WITH = re.compile(r"with\s+([A-Za-z_][\w.]*)\s*(?::|,|as\b)")  # a lock, which no call names
 _HARMLESS = (set(dir(builtins)) - {"input", "open", "print", "exec", "eval"}) | set(keyword.kwlist)
 BLOCKING = {
     "sleep", "input", "run", "call", "check_call", "check_output", "communicate", "wait", "system",
@@ -68,6 +69,9 @@ def called(func: str | None) -> str | None:
     """Return the dotted name of what a line was calling, by a stall's `func`; None if nothing."""
     names: list[str] = [name for name in _CALL.findall(func or "") if name not in _HARMLESS]
     blocking = [name for name in names if last_part(name) in BLOCKING]
+    lock = _WITH.match(func or "")
+    if not names and lock is not None:
+        return f"{lock[1]}.acquire"
     return next(iter(blocking or names), None)
 
 

@@ -281,6 +281,7 @@ def slow_passes(spans: Spans, limits: Limits) -> Iterator[Finding]:
         return
     length, steps = max(slow)
     cause = Causes(spans, limits).of((spans.start[i], spans.end[i]) for i in steps)
+    blames = cause.blames or cause.proven >= limits.turn * 1e9
     begun, noun = spans.start[steps[0]], words_of(spans).fiber
     text = (
         f"One pass of the loop took {readable(length)} in {len(steps):,} short steps, from "
@@ -288,7 +289,7 @@ def slow_passes(spans: Spans, limits: Limits) -> Iterator[Finding]:
     )
     if others := len(slow) - 1:
         text += f" {others:,} more {'pass was' if others == 1 else 'passes were'} slow too."
-    if cause.blames:
+    if blames:
         if cause.alone and cause.src is not None:
             text += f" Most of them were those of {shown(cause.name)}, at {cause.src}."
         text += f" Do less in each step, or have fewer {noun}s at work at once."
@@ -300,8 +301,8 @@ def slow_passes(spans: Spans, limits: Limits) -> Iterator[Finding]:
         cost=sum(took for took, _ in slow),
         spans=tuple(spans[i] for i in steps[:100]),
         numbers={"took": length, "steps": len(steps), "turns": len(slow)},
-        certainty="certain" if cause.blames else "unclear",
-        blames=cause.blames,
+        certainty="certain" if blames else "unclear",
+        blames=blames,
     )
 
 
