@@ -165,6 +165,7 @@ class _Watch:
         self._watched: dict[Any, LoopHooks] = {}
         self._stepping = False
         self._called: tuple[Called, Any] | None = None  # the callback that runs, and its handle
+        self._of_transports: set[Any] = set()  # the functions of transports that were met
         self._kinds: dict[Hashable, Called | None] = {}  # what each code is, as a callback
         self._places: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
         self._others: set[int] = set()  # the loops of other threads
@@ -284,15 +285,20 @@ class _Watch:
     # -- Callbacks ------------------------------------------------------------------------
 
     def _called_by(self, callback: Any, handle: Any) -> Called | None:
+        if getattr(callback, "__func__", None) in self._of_transports:
+            kind: Any = type(callback.__self__.get_protocol())
+            if kind in self._kinds:
+                return self._kinds[kind]
         code = code_of(callback)
         if code is None:
             return called_by(callback, self._places.get(handle))
-        kind: Any = code
+        kind = code
         if is_asyncio(code):
             protocol = protocol_of(callback)
             if protocol is None:
                 return None
             kind = type(protocol)
+            self._of_transports.add(getattr(callback, "__func__", callback))
         if kind not in self._kinds:
             self._kinds[kind] = called_by(callback, None)
         return self._kinds[kind]

@@ -97,11 +97,19 @@ def name_of(task: Any) -> str:
 def task_of(callback: Any) -> Any:
     """Return the task whose step `callback` is, or None."""
     task = getattr(callback, "__self__", None)
-    if not isinstance(task, asyncio.Task):
+    if task is None or not isinstance(task, asyncio.Task):
         return None
-    # The C code's steps have no name; a task's cancel is a method of it too.
-    name = getattr(callback, "__name__", "step")
-    return task if name.endswith(("step", "wakeup")) else None
+    kind = type(callback)
+    if kind not in _IS_STEP:
+        # The C code's own types are steps. A method may be another one, such as a task's cancel.
+        _IS_STEP[kind] = None if hasattr(callback, "__name__") else True
+    if _IS_STEP[kind]:
+        return task
+    return task if callback.__name__.endswith(("step", "wakeup")) else None
+
+
+_IS_STEP: dict[type, bool | None] = {}
+"""The types of callbacks that were met: whether all of a type are steps; None: it depends."""
 
 
 def is_internal(task: Any) -> bool:
