@@ -11,7 +11,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import product
 
 import pytest
 from asyncio_races import TEXTBOOK, THREADS
@@ -75,7 +74,7 @@ def test_assert_holds_gives_the_sentence_and_the_tape():
 # -- How many ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("counts", list(product([0, 1, 2], repeat=3)), ids=str)
+@pytest.mark.parametrize("counts", [(0, 0, 2), (1, 1, 1), (0, 1, 2), (2, 1, 2)], ids=str)
 @pytest.mark.parametrize(
     "together",
     [

@@ -95,7 +95,7 @@ def test_clients_that_join_a_download_all_get_the_whole_file(new_cache, monkeypa
 
         world.at_end(check)
 
-    result = explore(program, at_most=120)
+    result = explore(program, at_most=80)
 
     assert result, result
     assert seen == {1}
