@@ -62,9 +62,10 @@ def test_every_combination_is_a_row():
     [
         [{"load": 0.5, "seed": 0}, {"load": 2, "seed": 1}],
         [(0.5, 0), (2, 1)],
+        [(0.5, 0), {"seed": 1, "load": 2}],
         ({"load": load, "seed": seed} for load, seed in [(0.5, 0), (2, 1)]),
     ],
-    ids=["dicts", "tuples", "a generator"],
+    ids=["dicts", "tuples", "in another order", "a generator"],
 )
 def test_cases_are_dicts_or_tuples(cases):
     assert [row["seconds"] for row in sweep(simulate, cases).rows] == [0.5, 4.0]

@@ -92,7 +92,7 @@ def sweep(
     if not callable(function):
         raise TypeError(f"sweep() needs a function, got {function!r}")
     wanted = [_Case.of(function, number, each) for number, each in enumerate(_each(cases), 1)]
-    _check_same_columns(wanted)
+    wanted = [case.arranged(number, wanted[0].names) for number, case in enumerate(wanted, 1)]
     workers = Workers(executor, function, "the function")
     kept = _Kept(wanted[0].names if wanted else (), path)
     known = [kept.take(case) for case in wanted]
@@ -149,6 +149,16 @@ class _Case(NamedTuple):
         cells = _as_read([_cell(name, value) for name, value in named.items()])
         return cls(args, keywords, tuple(named), tuple(cells))
 
+    def arranged(self, number: int, names: tuple[str, ...]) -> _Case:
+        """Return it with its columns in the order of `names`; ValueError if it has others."""
+        if sorted(self.names) != sorted(names):
+            raise ValueError(
+                f"case {number} has the arguments {_listed(self.names)}, and the first case has "
+                f"{_listed(names)}; give each the same"
+            )
+        cells = dict(zip(self.names, self.cells, strict=True))
+        return self._replace(names=names, cells=tuple(cells[name] for name in names))
+
     def __str__(self) -> str:
         pairs = zip(self.names, self.cells, strict=True)
         return ", ".join(f"{name}={cell!r}" for name, cell in pairs)
@@ -168,15 +178,6 @@ def _each(cases: Iterable[Any] | Mapping[str, Iterable[Any]]) -> Iterator[Any]:
 def _check_iterable(what: str, given: Any) -> None:
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         raise TypeError(f"{what} must be a list, or what can be gone through as one; got {given!r}")
-
-
-def _check_same_columns(cases: Sequence[_Case]) -> None:
-    for number, case in enumerate(cases, 1):
-        if case.names != cases[0].names:
-            raise ValueError(
-                f"case {number} has the arguments {_listed(case.names)}, and the first case has "
-                f"{_listed(cases[0].names)}; give each the same, in the same order"
-            )
 
 
 def _call(function: Callable[..., Any], case: _Case) -> dict[str, Cell]:

@@ -38,7 +38,8 @@ def plot_schedules(result: Result, ax: Axes | None = None) -> Axes:
     Read it from the left: each column is a choice, each box an answer. At the right a bar tells
     which share of a branch fails. Below stand the shortest failure and the nearest schedule that
     passes, step by step, with the first difference marked; the number in a box is the line at
-    which that step yielded. ax: draw the tree alone, there; None: make a figure.
+    which that step yielded. ``step(result.failure.trace)`` goes through it by hand.
+    ax: draw the tree alone, there; None: make a figure.
 
     Returns the Axes of the tree; the others are ``ax.figure.axes[1:]``. Raises TypeError for what
     is no Result. Of more than 2,000 schedules the tree has the first 2,000, and says so.
