@@ -40,7 +40,7 @@ def answers(exercise):
     if form.kind == "values":
         count = len(form.names)
         for value in VALUES:
-            yield f"{value!r:.20}", (value,) * count if count > 1 else value
+            yield f"{value!r}", (value,) * count if count > 1 else value
         return
     yield from [("None", None), ("its name", "answer"), ("a value", 3), ("a list", [1])]
     if form.kind == "class":

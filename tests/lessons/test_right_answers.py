@@ -43,6 +43,8 @@ from fiberlab.lab.lessons.l06_wait import OldLoop
 from fiberlab.lab.lessons.l07_blocking_pitfalls import chain_length
 from fiberlab.lab.lessons.l10_between_two_yields import price
 from fiberlab.lab.lessons.l11_endings import after
+from fiberlab.lab.lessons.l16_every_schedule import Semaphore
+from fiberlab.lab.lessons.l16_every_schedule.museum import Place
 
 # -- 01 Paused functions -------------------------------------------------------------------
 
@@ -927,6 +929,88 @@ def wakers_by_spans(trace):
     return {name: len(events) for name, events in told.items()}
 
 
+# -- 16 Every schedule ---------------------------------------------------------------------
+
+
+def orders_by_choosing(steps):
+    orders, together = 1, 0
+    for each in steps:
+        together += each
+        orders *= math.comb(together, each)
+    return orders
+
+
+def orders_by_counting(steps):
+    if not any(steps):
+        return 1
+    left = [[*steps[:n], each - 1, *steps[n + 1 :]] for n, each in enumerate(steps) if each]
+    return sum(map(orders_by_counting, left))
+
+
+class SemaphoreByFinally(Semaphore):
+    def acquire(self):
+        if self.free:
+            self.free -= 1
+            return
+        me, entered = Place(), False
+        self.line.append(me)
+        try:
+            while not me.given:
+                yield WAIT(None)
+            entered = True
+        finally:
+            if me in self.line:
+                self.line.remove(me)
+            elif not entered:
+                self.release()
+
+
+class SemaphoreByCounting:
+    def __init__(self, free):
+        self.free, self.line = free, []
+
+    def acquire(self):
+        me = object()
+        self.line.append(me)
+        try:
+            while not (self.free and self.line[0] is me):
+                yield WAIT(None)
+            self.free -= 1
+        finally:
+            self.line.remove(me)
+
+    def release(self):
+        self.free += 1
+
+
+def ask_and_close(pool, question):
+    connection = pool.take()
+    answer = None
+    try:
+        connection.send(question)
+        yield WAIT(0)
+        answer = connection.receive()
+        return answer
+    finally:
+        if answer is None:
+            connection.close()
+        else:
+            pool.give_back(connection)
+
+
+def ask_with_else(pool, question):
+    connection = pool.take()
+    connection.send(question)
+    try:
+        yield WAIT(0)
+    except BaseException:
+        connection.close()
+        raise
+    else:
+        pool.give_back(connection)
+        return connection.receive()
+
+
 def given(module, exercise):
     """Return what else `check` is given, made as the lesson's own tests make it."""
     return next(each.given for each in module.WRONG if each.exercise == exercise)
@@ -980,6 +1064,9 @@ RIGHT = {
     "l15-e1": (limited_by_deadlines, limited_by_shares),
     "l15-e2": (follow_by_two_loops, follow_until_over),
     "l15-e3": (wakers_by_counter, wakers_by_spans),
+    "l16-e1": (orders_by_choosing, orders_by_counting),
+    "l16-e2": (SemaphoreByFinally, SemaphoreByCounting),
+    "l16-e3": (ask_and_close, ask_with_else),
 }
 GIVEN = {
     "l07-e1": given(test_lesson_07, "l07-e1"),
@@ -1002,7 +1089,7 @@ def test_each_exercise_has_two_right_answers_beside_its_solution():
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     CASES,
-    ids=[f"{name}-{getattr(each, '__name__', each)}"[:50] for name, each in CASES],
+    ids=[f"{name}-{getattr(each, '__name__', type(each).__name__)}" for name, each in CASES],
 )
 def test_a_right_answer_in_another_style_passes(exercise, answer):
     found = examine(exercise, answer, *GIVEN.get(exercise, tuple)())

@@ -9,6 +9,7 @@ from ....errors import Deadlock, one_line
 from ....exploration import Result, World, explore
 from ....waits import WAIT
 from ...exercises import Exercise, Judgement
+from ...mistakes import Form
 from .museum import Program, questions, turns
 
 # -- Exercise 1: how many orders? --------------------------------------------------------
@@ -106,7 +107,23 @@ def _share(result: Result) -> str:
 
 
 EXERCISES = (
-    Exercise("l16-e1", "In how many orders can the steps of fibers come?", judge_orders),
-    Exercise("l16-e2", "A semaphore that loses no place by a cancel.", judge_semaphore),
-    Exercise("l16-e3", "A pool in which each gets its own answer.", judge_ask),
+    Exercise(
+        "l16-e1",
+        "In how many orders can the steps of fibers come?",
+        judge_orders,
+        Form("function", "steps", "a whole number"),
+    ),
+    Exercise(
+        "l16-e2",
+        "A semaphore that loses no place by a cancel.",
+        judge_semaphore,
+        Form("class", "free", "acquire() is a generator; release() is none"),
+        given=4,
+    ),
+    Exercise(
+        "l16-e3",
+        "A pool in which each gets its own answer.",
+        judge_ask,
+        Form("fiber", "pool, question"),
+    ),
 )
