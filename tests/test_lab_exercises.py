@@ -137,8 +137,11 @@ def test_what_is_no_recording_reveals_nothing_but_what_to_run(predictions, name,
         predictions.reveal(name, recorded)
 
 
-def test_a_log_with_nothing_in_it_is_a_recording_of_a_call(predictions):
-    assert predictions.reveal("l01-q1", []).endswith("(a) nothing")
+@pytest.mark.parametrize(
+    ("name", "recorded", "choice"), [("l01-q1", [], "a"), ("l11-q1", b"", "b")]
+)
+def test_nothing_may_be_what_was_recorded(predictions, name, recorded, choice):
+    assert f"recorded:  ({choice}) " in predictions.reveal(name, recorded)
 
 
 def test_every_wrong_choice_of_every_question_is_explained():

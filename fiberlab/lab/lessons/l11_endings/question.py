@@ -36,5 +36,6 @@ QUESTIONS = (
             "sent none, and dan's had been received: section 2 says b'' for both.",
         },
         outcome=what_the_silent_sees,
+        may_be_empty=True,
     ),
 )
