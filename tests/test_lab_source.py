@@ -8,7 +8,7 @@ import time
 import pytest
 
 from fiberlab import Scheduler, waits
-from fiberlab.lab import show_source
+from fiberlab.lab import Source, show_source
 
 
 def shown(text):
@@ -21,10 +21,21 @@ def wrapped(text):
     return text
 
 
-def test_a_function_is_shown_with_its_file_only():
-    assert repr(show_source(shown)) == (
-        '# test_lab_source.py\ndef shown(text):\n    """Be shown."""\n    return text'
-    )
+def test_a_function_is_shown_with_its_file_and_its_lines():
+    first = shown.__code__.co_firstlineno
+
+    assert repr(show_source(shown)).splitlines() == [
+        "# test_lab_source.py",
+        f"{first}  def shown(text):",
+        f'{first + 1}      """Be shown."""',
+        f"{first + 2}      return text",
+    ]
+
+
+def test_line_numbers_stand_one_under_the_other():
+    source = Source("x.py", (9, "a\n\n    b"), (100, "c"))
+
+    assert repr(source) == "# x.py\n  9  a\n 10\n 11      b\n\n100  c"
 
 
 def test_a_method_begins_at_the_margin():
@@ -32,7 +43,7 @@ def test_a_method_begins_at_the_margin():
 
 
 def test_a_notebook_gets_it_as_python():
-    assert show_source(shown)._repr_markdown_().startswith("```python\n# test_lab_source.py\ndef")
+    assert show_source(shown)._repr_markdown_().startswith("```python\n# test_lab_source.py\n1")
 
 
 def test_a_fence_in_the_source_does_not_end_it():
@@ -45,7 +56,7 @@ def test_a_fence_in_the_source_does_not_end_it():
 
 def test_a_class_a_module_and_what_is_wrapped_are_shown():
     assert show_source(waits.RECV).text.startswith("class RECV")
-    assert show_source(waits).file == "waits.py"
+    assert repr(show_source(waits)).startswith('# waits.py\n  1  """The three things')
     assert "def wrapped" in show_source(wrapped).text
 
 

@@ -140,6 +140,26 @@ def test_two_misconceptions_at_least_have_a_hint_of_their_own(exercise):
     assert len(hints) >= 2
 
 
+# -- What decides an experiment ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lesson", "name"),
+    [("03", "visit"), ("04", "edge_of"), ("05", "Toy"), ("06", "OldLoop"), ("13", "AcceptFirst")],
+)
+def test_what_decides_an_experiment_is_shown(lesson, name):
+    [path] = NOTEBOOKS.glob(f"{lesson}_*.ipynb")
+    cells = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
+    shown = [cell for cell in cells if last_line(cell) == f"show_source({name})"]
+
+    assert len(shown) == 1
+    assert re.search(
+        rf"^ *\d+  (def|class) {name}\b",
+        "".join(shown[0]["outputs"][0]["data"]["text/plain"]),
+        re.M,
+    )
+
+
 # -- Solutions, spliced into their lessons ---------------------------------------------
 
 

@@ -6,6 +6,7 @@ from .exercises import EXERCISES
 from .experiment import (
     EdgePoller,
     LevelPoller,
+    edge_of,
     readable_numbers,
     slow_and_fast,
     try_pass,
@@ -22,6 +23,7 @@ __all__ = [
     "draw_buffers",
     "draw_ready_sets",
     "draw_transfer",
+    "edge_of",
     "readable_numbers",
     "slow_and_fast",
     "try_pass",

@@ -116,7 +116,7 @@ class EdgePoller:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        self._poll, self._close = _edge_of(sock)
+        self._poll, self._close = edge_of(sock)
 
     def poll(self, seconds: float) -> bool:
         """Return True as soon as something more arrives, False if nothing does in so long."""
@@ -129,7 +129,8 @@ class EdgePoller:
         self._close()
 
 
-def _edge_of(sock: socket.socket) -> tuple[Callable[[float], bool], Callable[[], None]]:
+def edge_of(sock: socket.socket) -> tuple[Callable[[float], bool], Callable[[], None]]:
+    """Return what asks the system, at the edge, whether something came; and what ends that."""
     # By name: what a type checker knows of `select` depends on the system it runs on.
     system: Any = select
     if hasattr(system, "epoll"):

@@ -162,4 +162,4 @@ def change_line(method: str, old: str, new: str) -> type[Scheduler]:
 def show_parts(*things: Any) -> Source:
     """Return the sources of several functions of one file, in the order given."""
     sources = [show_source(thing) for thing in things]
-    return Source("\n\n".join(source.text for source in sources), sources[0].file)
+    return Source(sources[0].file, *(part for source in sources for part in source.parts))
