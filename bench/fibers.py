@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator
 from itertools import count
 from typing import Any
 
-from fiberlab import WAIT, Scheduler, Trace
+from fiberlab import WAIT, Scheduler, StallRecorder, Trace
 
 from .machine import memory_of
 from .no_sites import scheduler_without_sites
@@ -346,6 +346,7 @@ SWITCHERS: dict[str, Work] = {
 ALL_SWITCHERS: dict[str, Work] = {
     **SWITCHERS,
     "no-sites": lambda s: _fiberlab(_all(_wait_0, s), make=scheduler_without_sites()),
+    "stalls": lambda s: _fiberlab(_all(_wait_0, s), trace=StallRecorder()),
 }
 
 SLEEPERS: dict[str, Work] = {

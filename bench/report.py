@@ -20,6 +20,7 @@ NAMES = {
     "plain": "fiberlab, plain",
     "hoisted": "fiberlab, waits made once",
     "timeout": "fiberlab, a timeout on every wait",
+    "stalls": "fiberlab, stalls recorded",
     "traced": "fiberlab, traced",
     "no-sites": "without the trace's sites",
     "select": "fibers over select",

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 
-from fiberlab import RECV, SEND, Scheduler, Trace
+from fiberlab import RECV, SEND, Scheduler, StallRecorder, Trace
 from fiberlab.elsewhere.asyncio_ import run as run_asyncio
 from fiberlab.sockets import accept_all
 
@@ -80,6 +80,11 @@ def hoisted(listener: socket.socket, http: bool) -> None:
 def timeout(listener: socket.socket, http: bool) -> None:
     """As plain, with a timeout on every wait."""
     _run_fibers(listener, _plain_http if http else _plain_echo, timeout=30)
+
+
+def stalls(listener: socket.socket, http: bool) -> None:
+    """As plain, and a StallRecorder is left on."""
+    _run_fibers(listener, _plain_http if http else _plain_echo, trace=StallRecorder())
 
 
 def traced(listener: socket.socket, http: bool) -> None:
@@ -437,4 +442,4 @@ WATCHED: dict[str, Server] = {
 }
 """One server, watched by nobody and by others; the first is what they cost beside."""
 
-ALL_SERVERS = {**SERVERS, **WATCHED, "no-sites": no_sites}
+ALL_SERVERS = {**SERVERS, **WATCHED, "no-sites": no_sites, "stalls": stalls}

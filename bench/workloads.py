@@ -106,7 +106,7 @@ WORKLOADS: dict[str, Workload] = {
     "trace": Workload(
         "what the trace costs",
         MICROSECONDS,
-        ("no-sites", "plain", "traced"),
+        ("no-sites", "plain", "stalls", "traced"),
         (
             *_cases("switch, {:,} fibers", kinds.switch, 1000),
             *_cases("echo, {:,} connections", kinds.echo, 100),

@@ -21,8 +21,8 @@ Then a folder for each noun:
     io/            when a socket is ready: clock.py, poller.py, descriptors.py
     simulation/    the same, computed: network.py, socket.py, connection.py, delivery.py, clock.py,
                    trouble.py
-    recording/     from the scheduler to a trace: reporter.py, step_meter.py, watchdog.py,
-                   culprit_line.py, data_age.py
+    recording/     from the scheduler to a trace: reporter.py, stall_recorder.py, step_meter.py,
+                   watchdog.py, culprit_line.py, data_age.py
     trace/         what happened: events.py, trace.py, file.py, line.py, packed.py
     spans/         from events to stretches of time: spans.py, build.py, check.py, wakes.py,
                    stalls.py, numbers.py
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         plot_steps,
         plot_timeline,
     )
+    from .recording import StallRecorder
     from .report import compare, summarize, write_perfetto
     from .scheduler import Scheduler
     from .server import spawn
@@ -123,6 +124,7 @@ _HOMES = {
         "plot_steps",
         "plot_timeline",
     ),
+    "recording": ("StallRecorder",),
     "report": ("compare", "summarize", "write_perfetto"),
     "scheduler": ("Scheduler",),
     "server": ("spawn",),
@@ -159,6 +161,7 @@ __all__ = [
     "SocketBusy",
     "SocketClosed",
     "Span",
+    "StallRecorder",
     "Trace",
     "TraceError",
     "TraceEvent",

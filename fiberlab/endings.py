@@ -56,8 +56,8 @@ def enter(scheduler: Any) -> None:
     scheduler._poller.open()
     scheduler._output.catch(lambda: scheduler.running)
     if scheduler._reporter is not None:
-        scheduler._reporter.start()
-        scheduler._report = scheduler._output.report = scheduler._reporter
+        reporter = scheduler._reporter.begin(scheduler)
+        scheduler._report = scheduler._output.report = reporter
     # What an earlier run has left there. Not when that run was left: it may be the run queue, a
     # student's, that does not come back, and then it would take one ^C more for each fiber.
     for _ in range(len(scheduler._queue)):

@@ -21,7 +21,7 @@ from .errors import Deadlock, FiberTimeout, InvalidYield
 from .fiber import Fiber, FiberGenerator, Handler, RunQueue, make_queue
 from .io import HERE, READABLE, WRITABLE, Address, Clock, Poller, clock_and_poller
 from .output import Output
-from .recording.reporter import Observer, Reporter
+from .recording.reporter import Observer, OwnReporter, Reporter
 from .sockets import listen_at
 from .waits import RECV, SEND, WAIT, check_seconds
 
@@ -38,7 +38,7 @@ class Scheduler:
     def __init__(
         self,
         timeout: float | None = None,
-        trace: Observer | None = None,
+        trace: Observer | OwnReporter | None = None,
         *,
         clock: Clock | None = None,
         poller: Poller | None = None,
@@ -53,7 +53,7 @@ class Scheduler:
         self._clock, self._poller = clock_and_poller(clock, poller)
         self._queue = make_queue(run_queue)
         self._output = Output(output, file, self._clock, debug)
-        self._reporter = None if trace is None else Reporter(trace, self._clock)
+        self._reporter = None if trace is None else Reporter.of(trace, self._clock)
         self._report: Reporter | None = None  # the reporter, while run() is under way
         self._parked: dict[Fiber, None] = {}  # in the order in which they parked
         self._alive: dict[int, Fiber] = {}  # by id, in the order of adding

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .fiber import FiberGenerator
-from .recording.reporter import Observer
+from .recording.reporter import Observer, OwnReporter
+from .recording.stall_recorder import StallRecorder
 from .scheduler import Scheduler
 
 
@@ -26,20 +27,21 @@ def spawn(
     debug: bool = False,
     *,
     host: str = "localhost",
-    trace: Observer | None = None,
+    trace: Observer | OwnReporter | None = None,
 ) -> None:
     """Serve on this machine: make a fiber of ``function(sock, address)`` for every connection.
 
     port: 0 takes a free one; the address is printed to sys.stdout. timeout: seconds of inactivity
     after which a fiber gets FiberTimeout; None: never. debug: what a fiber prints is written at
     once, and errors with their traceback; otherwise output is withheld until the fiber ends.
-    Runs until ^C, SIGHUP or SIGTERM, then closes everything and returns.
+    Runs until ^C, SIGHUP or SIGTERM, then closes everything and returns. If `trace` is a
+    StallRecorder, SIGUSR1 lets it write what it holds.
     Raises OSError if the port is taken, ValueError if `host` is not this machine.
     """
     output = "direct" if debug else "withheld"
     scheduler = Scheduler(timeout, trace, output=output, file=sys.stdout, debug=debug)
     # Handlers first: a program that reads the address may send a signal at once.
-    with _interrupts(), contextlib.suppress(KeyboardInterrupt):
+    with _interrupts(trace), contextlib.suppress(KeyboardInterrupt):
         try:
             bound = scheduler.listen(function, port, host)
             print(f"listening on {bound[0]} port {bound[1]}; ^C ends it", flush=True)
@@ -51,8 +53,11 @@ def spawn(
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[None]:
-    """Let ^C, SIGHUP and SIGTERM raise KeyboardInterrupt, if this is the main thread."""
+def _interrupts(trace: object) -> Iterator[None]:
+    """Let ^C, SIGHUP and SIGTERM raise KeyboardInterrupt, if this is the main thread.
+
+    And let SIGUSR1 write what a StallRecorder holds, where there is such a signal.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -63,6 +68,10 @@ def _interrupts() -> Iterator[None]:
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.getsignal(number)
                 signal.signal(number, signal.default_int_handler)
+        if isinstance(trace, StallRecorder) and hasattr(signal, "SIGUSR1"):
+            write = trace.write
+            before[signal.SIGUSR1] = signal.getsignal(signal.SIGUSR1)
+            signal.signal(signal.SIGUSR1, lambda *_: write())
         yield
     finally:
         for number, handler in before.items():

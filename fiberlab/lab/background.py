@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import one_line
 from ..fiber import Handler
-from ..recording.reporter import Observer
+from ..recording.reporter import Observer, OwnReporter
 from ..scheduler import Scheduler
 from ..trace.trace import Trace
 from .arguments import positive
@@ -108,7 +108,9 @@ class Server:
     live_url: the address of the page that shows it live, None if that was not asked for.
     """
 
-    def __init__(self, functions: tuple[Handler, ...], trace: Observer, **options: Any) -> None:
+    def __init__(
+        self, functions: tuple[Handler, ...], trace: Observer | OwnReporter, **options: Any
+    ) -> None:
         self.trace = trace
         self.live_url: str | None = None
         self.error: BaseException | None = None
@@ -185,7 +187,7 @@ def serving(
     *functions: Handler,
     timeout: float | None = None,
     debug: bool = False,
-    trace: Observer | None = None,
+    trace: Observer | OwnReporter | None = None,
     within: float = STOP_SECONDS,
     live: bool = False,
     **options: Any,

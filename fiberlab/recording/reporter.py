@@ -16,7 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from ..alarms import nanoseconds
 from ..errors import Deadlock
@@ -30,9 +30,19 @@ from .data_age import waited_ns
 from .watchdog import Watchdog
 
 _PAUSE = WAIT(0)
-_MOVES = {"spawn", "wake", "resume", "yield", "exit"}
+MOVES = {"spawn", "wake", "resume", "yield", "exit"}
+"""The kinds of event that change where a fiber is."""
 
 Observer = Callable[[TraceEvent], Any]
+
+
+@runtime_checkable
+class OwnReporter(Protocol):
+    """An observer that is told by a reporter of its own, as a StallRecorder is."""
+
+    def make_reporter(self, clock: Clock) -> Reporter:
+        """Return that reporter."""
+        ...
 
 
 class Reporter:
@@ -65,7 +75,19 @@ class Reporter:
         if self._trace is not None and clock.name == RealClock.name:
             self._trace.under_way = self.under_way
 
+    @staticmethod
+    def of(observer: Observer | OwnReporter, clock: Clock) -> Reporter:
+        """Return a reporter to `observer`, which may bring its own."""
+        if isinstance(observer, OwnReporter):
+            return observer.make_reporter(clock)
+        return Reporter(observer, clock)
+
     # -- The run --------------------------------------------------------------
+
+    def begin(self, _scheduler: Any) -> Reporter | None:
+        """run() was entered; return what the scheduler reports to."""
+        self.start()
+        return self
 
     def start(self) -> None:
         """run() was entered."""
@@ -74,7 +96,6 @@ class Reporter:
                 raise ValueError("this trace already holds a run; give each run its own Trace()")
             if type(self._trace).__call__ is Trace.__call__:
                 self._record = self._trace.rows.append
-        real = self._clock.name != "simulated"
         # The watchdog knows one clock only.
         watched = self._clock.name == RealClock.name
         if watched and self._trace is not None and self._trace.stall_after is not None:
@@ -84,9 +105,14 @@ class Reporter:
         if self._cpu and hasattr(time, "pthread_getcpuclockid"):
             # Now, by the thread itself: of one that has ended it must not be asked.
             self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
+        self._record(self.header("fiberlab"))
+
+    def header(self, source: str) -> Row:
+        """Return the event that a trace begins with; `source`: what has recorded it."""
+        real = self._clock.name != "simulated"
         wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
         python = platform.python_version() if real else None
-        self._record((0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, "fiberlab"))
+        return (0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, source)
 
     def stop(self, raised: type[BaseException] | None, stopped: bool) -> None:
         """run() is left: an exception was `raised`, it was `stopped`, or all is done.
@@ -159,7 +185,7 @@ class Reporter:
             duration = nanoseconds(wait._seconds)
         else:
             op = kind.__name__ if isinstance(wait, Wait) else "invalid"
-        src = _suspended_at(fiber.generator)
+        src = suspended_at(fiber.generator)
         t = now - self._begun
         self._record((t, "yield", fiber.id, op, fileno, duration, src, cpu))
 
@@ -232,7 +258,7 @@ class Reporter:
         """
         wanted, found = {fiber.id for fiber in fibers}, {}
         for row in self._newest_first():
-            if row[FID] in wanted and row[EV] in _MOVES:
+            if row[FID] in wanted and row[EV] in MOVES:
                 found[row[FID]] = row[EV]
                 wanted.discard(row[FID])
                 if not wanted:
@@ -311,13 +337,13 @@ class Reporter:
 
     def _call_observer(self, row: Row) -> None:
         """Call the observer with `row` as an event, unless it is a Trace that takes rows."""
-        if row[EV] in _MOVES or row[EV] in ("poll", "polled"):
+        if row[EV] in MOVES or row[EV] in ("poll", "polled"):
             self._last[row[FID]] = row
         before, self.telling = self.telling, True
         try:
             self._observer(TraceEvent.from_row(row))
         except Exception as error:
-            self._record = _ignore
+            self._record = ignore
             warnings.warn(
                 f"the trace's observer {self._observer!r} raised {error!r} and was removed; "
                 "the scheduler goes on without it",
@@ -328,11 +354,11 @@ class Reporter:
             self.telling = before
 
 
-def _ignore(_row: Row) -> None:
+def ignore(_row: Row) -> None:
     """Take the place of an observer that was removed."""
 
 
-def _suspended_at(generator: Any) -> Any:
+def suspended_at(generator: Any) -> Any:
     """Return where the innermost generator is suspended, as `trace.place` reads it."""
     try:
         inner = generator.gi_yieldfrom
