@@ -111,7 +111,9 @@ def test_ten_short_callbacks_that_hold_a_turn_together_are_found_as_such():
 
     assert turn.blames
     assert turn.numbers["steps"] >= 10
-    assert f"those of on_tick ({line_of(on_tick, 0)}), at {line_of(on_tick)}" in str(turn)
+    assert f"Most of it was on_tick ({line_of(on_tick, 0)}), seen at {line_of(on_tick)}" in str(
+        turn
+    )
 
 
 @pytest.mark.parametrize("cpu", [True, False])

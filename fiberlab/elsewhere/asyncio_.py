@@ -180,6 +180,8 @@ class _Watch:
         """Record nothing from now on."""
         if self._stepping:  # it ends in the middle of a step
             self._end_step()
+        if self._hooks is not None and reason == "done":
+            reason = "left"  # the loop runs on, and its tasks with it
         self._over = True
         self._process_hooks.remove()
         for hooks in self._watched.values():

@@ -16,7 +16,7 @@ from ...states import ON_SOCKETS, PARKED, READY, RUNNING, STATES, WAITING
 from ...trace.events import EV, FID, STOP, WAKE, YIELD, T, place
 from ..finding import Finding, counted, listed, more, shown
 from ..limits import Limits
-from ..words import words_of
+from ..words import is_ours, words_of
 
 _SOCKET_ERRORS = ("SocketBusy", "SocketClosed")
 # The other side went away, or was slow.
@@ -79,8 +79,9 @@ def never_woken(spans: Spans, limits: Limits) -> Iterator[Finding]:
     if reason == "deadlock":
         yield _deadlock(spans, waiting)
         return
-    for fiber, i in waiting.items() if reason is not None else ():
-        if spans.state[i] == PARKED:
+    for fiber, i in waiting.items() if reason not in (None, "left") else ():
+        # asyncio and others cancel what is left at the end of a run: that is how it ends.
+        if spans.state[i] == PARKED and (is_ours(spans) or spans.last[i] < 0):
             life, span = spans.life(fiber), spans[i]
             yield Finding(
                 kind="lost fiber",

@@ -8,6 +8,7 @@ time. The rest is put down to the machine.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -290,8 +291,10 @@ def slow_passes(spans: Spans, limits: Limits) -> Iterator[Finding]:
     if others := len(slow) - 1:
         text += f" {others:,} more {'pass was' if others == 1 else 'passes were'} slow too."
     if blames:
-        if cause.alone and cause.src is not None:
-            text += f" Most of them were those of {shown(cause.name)}, at {cause.src}."
+        seen = Counter(spans.seen_at(i) for i in steps if spans.looks(i))
+        if cause.alone and seen:
+            line = max(seen, key=seen.__getitem__)
+            text += f" Most of it was {shown(cause.name)}, seen at {line}."
         text += f" Do less in each step, or have fewer {noun}s at work at once."
     elif cause.known:
         text += f" {cause}"
