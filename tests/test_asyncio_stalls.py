@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import signal
+import socket
 import threading
 import time
 
@@ -145,3 +148,85 @@ def test_a_lock_that_is_not_free_is_a_blocking_call():
 
     assert (worst.kind, worst.src) == ("blocking call", line_of(main, 3))
     assert str(worst).endswith("Use `await asyncio.to_thread(lock.acquire, ...)`.")
+
+
+def on_event(*_):
+    time.sleep(0.06)
+
+
+class Event:
+    def __call__(self):
+        on_event()
+
+
+async def by_a_signal(loop):
+    loop.add_signal_handler(signal.SIGUSR1, on_event)
+    signal.raise_signal(signal.SIGUSR1)
+
+
+async def by_a_reader(loop):
+    def on_data():
+        loop.remove_reader(here)
+        on_event()
+
+    here, there = socket.socketpair()
+    loop.add_reader(here, on_data)
+    there.send(b"x")
+    await asyncio.sleep(0.02)
+    here.close()
+    there.close()
+
+
+async def by_a_future(loop):
+    future = loop.create_future()
+    future.add_done_callback(on_event)
+    future.set_result(None)
+
+
+async def by_the_end_of_a_task(loop):
+    task = asyncio.create_task(asyncio.sleep(0))
+    task.add_done_callback(functools.partial(on_event, task))
+    await task
+
+
+async def by_another_thread(loop):
+    await asyncio.to_thread(loop.call_soon_threadsafe, on_event)
+
+
+async def by_an_object(loop):
+    loop.call_soon(Event())
+
+
+async def by_an_exception_handler(loop):
+    loop.set_exception_handler(on_event)
+    loop.call_soon(lambda: 1 / 0)
+
+
+async def by_a_datagram(loop):
+    class Protocol(asyncio.DatagramProtocol):
+        def datagram_received(self, data, address):
+            on_event()
+
+    transport, _ = await loop.create_datagram_endpoint(Protocol, ("127.0.0.1", 0))
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"x", transport.get_extra_info("sockname"))
+    await asyncio.sleep(0.02)
+    transport.close()
+
+
+@pytest.mark.parametrize(
+    "caused",
+    [
+        pytest.param(by_a_signal, marks=pytest.mark.posix),
+        *(by_a_reader, by_a_future, by_the_end_of_a_task, by_another_thread),
+        *(by_an_object, by_an_exception_handler, by_a_datagram),
+    ],
+)
+def test_whatever_calls_a_callback_the_line_is_that_of_what_blocks(caused):
+    async def main():
+        await caused(asyncio.get_running_loop())
+        await naps()
+
+    [worst, *_] = [finding for finding in diagnose(recorded(main())) if finding.blames]
+
+    assert (worst.kind, worst.src) == ("blocking call", line_of(on_event))
