@@ -172,3 +172,13 @@ def test_notes_tell_any_callable():
 
     assert [event.ev for event in events] == ["start", "spawn", "wake", "stop"]
     assert events[-1].reason == "stopped"
+
+
+def test_an_observer_that_raises_is_removed_and_the_program_goes_on():
+    def observer(event):
+        raise ValueError("mine")
+
+    with pytest.warns(RuntimeWarning, match="was removed; the program goes on") as warned:
+        assert run(nap(2), observer) == 2
+
+    assert len(warned) == 1

@@ -21,6 +21,7 @@ from __future__ import annotations
 import platform
 import threading
 import time
+import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -280,7 +281,20 @@ class Notes:
             self._append((t, ev, fid, *values))
 
     def _tell(self, row: Row) -> None:
-        self._observer(TraceEvent.from_row(row))
+        try:
+            self._observer(TraceEvent.from_row(row))
+        except Exception as error:
+            self._append = _ignore
+            warnings.warn(
+                f"the trace's observer {self._observer!r} raised {error!r} and was removed; "
+                "the program goes on without it",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def _ignore(_row: Row) -> None:
+    """Take the place of an observer that was removed."""
 
 
 def _nanoseconds(seconds: float) -> int:
