@@ -15,6 +15,7 @@ Where each word of that line lives. At the top, what a student reads, in this or
     output.py      where the prints of fibers go
     server.py      spawn: a server in one call
     errors.py      one class for each mistake
+    pytest_plugin.py  a fixture that tells of the stalls in a test that fails
 
 Then a folder for each noun:
 

@@ -44,6 +44,7 @@ ROOMS = {
     "report": {"states", "trace", "spans"},
     "diagnosis": {"states", "trace", "spans"},
     "billing": {"states", "trace", "spans", "report", "diagnosis"},
+    "pytest_plugin": {"recording", "diagnosis"},
     "exploration": {
         *("errors", "waits", "alarms", "fiber", "scheduler"),
         *("io", "simulation", "trace", "report"),
@@ -87,12 +88,13 @@ LIBRARIES = {
     "nbclient": {"lab.notebooks"},
     "nbformat": {"lab.notebooks"},
     "h11": {"replicator"},
+    "pytest": {"pytest_plugin"},
     "trio": {"elsewhere", "lab"},
     "gevent": {"elsewhere", "lab"},
     "greenlet": {"lab", "elsewhere"},
     "pandas": {"exploration"},
 }
-ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "trio", "greenlet"}
+ONLY_INSIDE_FUNCTIONS = set(LIBRARIES) - {"ipywidgets", "h11", "pytest", "trio", "greenlet"}
 # Through and through for a library: `timeline` and `charts` import it inside a function.
 NEEDS_ITS_LIBRARY = DRAWING | {"lab.widgets"}
 
