@@ -202,3 +202,15 @@ def test_a_blocking_route_of_starlette_in_uvicorn_is_named_at_the_end_by_ctrl_c(
 
     assert "at app.py:7 it was inside time.sleep(0.2)" in err
     assert ("not seen: uvloop runs its transports" in err) is (loop == "uvloop")
+
+
+@pytest.mark.posix
+def test_a_child_that_the_program_forks_tells_nothing_a_second_time(tmp_path):
+    (tmp_path / "app.py").write_text(
+        "import asyncio, os\nasyncio.run(asyncio.sleep(0))\nif os.fork():\n    os.wait()\n"
+    )
+    process = started(tmp_path, "app.py")
+    _, err = process.communicate(timeout=120)
+
+    assert process.returncode == 0
+    assert err.count("trace:  fiberlab-run.fiber.jsonl") == 1

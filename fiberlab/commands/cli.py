@@ -210,13 +210,14 @@ def run_command(options: argparse.Namespace) -> None:
     writable(options.trace, options.figure, *script)
     writable(options.figure, *script)
     _check_figure(options.figure)
-    trace = Trace(cpu=True, stall_after=options.stall / 2)
+    trace, process = Trace(cpu=True, stall_after=options.stall / 2), os.getpid()
     with watching(trace, any_thread=True) as watched:
         code = run_program(command, module=options.module is not None, seconds=options.seconds)
         unseen = watched.unseen
-    for sentence in unseen:
-        _say(f"not seen: {sentence}", on_stdout=False)
-    _tell_and_draw(trace, options)
+    if os.getpid() == process:  # not in a child that the program has forked
+        for sentence in unseen:
+            _say(f"not seen: {sentence}", on_stdout=False)
+        _tell_and_draw(trace, options)
     raise SystemExit(code)
 
 
@@ -227,7 +228,8 @@ def _tell_and_draw(trace: Trace, options: argparse.Namespace) -> None:
     from ..figures.timeline import plot_timeline
 
     if not any(event.ev == "spawn" for event in trace):
-        _say("nothing recorded: no loop of asyncio ran in this process", on_stdout=False)
+        told = "nothing recorded: no loop of asyncio ran in this process; for trio and gevent see "
+        _say(f"{told}fiberlab.elsewhere", on_stdout=False)
         return
     long = options.stall
     limits = Limits(step=long, ready=long, hidden=long, late=long / 5, turn=2 * long)
