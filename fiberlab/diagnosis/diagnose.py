@@ -73,6 +73,8 @@ def assert_no_stall(trace: Story | Callable[[Trace], object], milliseconds: floa
             yield trace
             assert_no_stall(trace, 20)
 
+    For asyncio the fixture has ``with watching(trace):`` of `fiberlab.elsewhere` around its yield.
+
     A busy machine makes no test fail, if the trace has processor times. Without them a long step
     fails the test even if what it did was not seen: it may have been the machine or the step.
     Raises AssertionError.
