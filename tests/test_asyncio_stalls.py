@@ -128,7 +128,7 @@ def test_the_advice_is_asyncios_and_never_recommends_what_was_on(cpu):
 
     trace = Trace(cpu=cpu, stall_after=0.01)
     run(main(), trace)
-    told = str(diagnose(trace))
+    told = str(diagnose(trace, limits=Limits(step=0.02)))
 
     assert "`await asyncio.sleep(0.06)`" in told
     assert not [word for word in ("WAIT", "RECV", "fiber", "yield ") if word in told]
