@@ -141,6 +141,28 @@ def test_a_saved_trace_is_summed_up_and_compared_with_another(folder, capsys):
 
 @pytest.mark.live
 @pytest.mark.posix
+def test_a_server_that_records_stalls_leaves_them_in_a_file(folder):
+    with serving("echo_server:echo", "--stalls", "stalls.fiber.jsonl") as (process, port):
+        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+            sock.sendall(b"hello")
+            answer = sock.recv(100)
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+
+    assert (answer, process.returncode) == (b"hello", 0)
+    assert rest.endswith(" stalls; written to stalls.fiber.jsonl\n")
+    assert Trace.load("stalls.fiber.jsonl").header["source"] == "stalls"
+
+
+@pytest.mark.parametrize("other", [["--trace", "run.fiber.jsonl"], ["--live"]])
+def test_stalls_and_a_whole_trace_are_not_recorded_together(folder, capsys, other):
+    told = complaint(capsys, "serve", "echo_server:echo", "--stalls", "s.fiber.jsonl", *other)
+
+    assert told.endswith("--stalls records less than --trace and --live do: give one of the two")
+
+
+@pytest.mark.live
+@pytest.mark.posix
 @pytest.mark.parametrize("place", ["echo_server", "echo_server.py"])
 @pytest.mark.parametrize("name", ["SIGINT", "SIGHUP"])
 def test_a_server_answers_until_a_signal_and_leaves_its_trace(folder, place, name):

@@ -65,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--live", action="store_true", help="serve a page beside it that shows what it does"
     )
+    serve.add_argument(
+        "--stalls", metavar="FILE", type=Path, help="write the last minute's stalls here, on "
+        "SIGUSR1, at the end, and when the loop was held for a second"
+    )  # fmt: skip
     serve.set_defaults(command=serve_command)
 
     demo = commands.add_parser("demo", help="a live server with one fiber that blocks")
@@ -154,6 +158,8 @@ def serve_command(options: argparse.Namespace) -> None:
     from ..server import spawn
 
     function = load_function(options.function)
+    if options.stalls is not None:
+        return _serve_with_stalls(function, options)
     trace = None if options.trace is None and not options.live else Trace(cpu=True)
     if options.trace is not None:
         writable(options.trace, *source_of(function))
@@ -164,6 +170,20 @@ def serve_command(options: argparse.Namespace) -> None:
         if trace and options.trace is not None:
             trace.save(options.trace)
             _say(f"trace: {options.trace}", options.trace)
+
+
+def _serve_with_stalls(function: Any, options: argparse.Namespace) -> None:
+    """Serve as `serve_command` does, and record nothing but stalls."""
+    from ..recording.stall_recorder import StallRecorder
+    from ..server import spawn
+
+    if options.trace is not None or options.live:
+        raise UserError("--stalls records less than --trace and --live do: give one of the two")
+    writable(options.stalls, *source_of(function))
+    recorder = StallRecorder(path=options.stalls, write_after=1.0)
+    with listening_at(options.port):
+        spawn(function, options.port, options.timeout, options.debug, trace=recorder)
+    _say(f"{recorder.stalls:,} stalls; written to {options.stalls}", options.stalls)
 
 
 @contextlib.contextmanager
