@@ -23,7 +23,7 @@ Then a folder for each noun:
     simulation/    the same, computed: network.py, socket.py, connection.py, delivery.py, clock.py,
                    trouble.py
     recording/     from the scheduler to a trace: reporter.py, stall_recorder.py, step_meter.py,
-                   watchdog.py, culprit_line.py, data_age.py
+                   prometheus.py, watchdog.py, culprit_line.py, data_age.py
     trace/         what happened: events.py, trace.py, file.py, line.py, packed.py
     spans/         from events to stretches of time: spans.py, build.py, check.py, wakes.py,
                    stalls.py, numbers.py

@@ -88,6 +88,7 @@ LIBRARIES = {
     "nbclient": {"lab.notebooks"},
     "nbformat": {"lab.notebooks"},
     "h11": {"replicator"},
+    "prometheus_client": {"recording.prometheus"},
     "pytest": {"pytest_plugin"},
     "trio": {"elsewhere", "lab"},
     "gevent": {"elsewhere", "lab"},

@@ -15,6 +15,7 @@ from programs import PROGRAMS, SimulatedWorld
 from fiberlab import RECV, SEND, WAIT, Scheduler, SimulatedNetwork, StallRecorder, Trace, diagnose
 from fiberlab.diagnosis.limits import Limits
 from fiberlab.fiber import start
+from fiberlab.recording.prometheus import register
 from fiberlab.server import spawn
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
@@ -152,6 +153,18 @@ def test_all_is_counted_also_what_is_not_held():
         "passes": 4, "steps": 4, "stalls": 2, "stalled_seconds": pytest.approx(0.4),
         "longest_step_seconds": pytest.approx(0.3), "longest_pass_seconds": pytest.approx(0.3),
     }  # fmt: skip
+
+
+def test_prometheus_can_ask_for_the_counters():
+    client = pytest.importorskip("prometheus_client")
+    registry, recorder = client.CollectorRegistry(), StallRecorder()
+    register(recorder, registry)
+    before = registry.get_sample_value("fiberlab_stalls_total")
+    run(recorder, stalling(0.1, 0.02, 0.3))
+
+    assert (before, registry.get_sample_value("fiberlab_stalls_total")) == (0, 2)
+    assert registry.get_sample_value("fiberlab_stalled_seconds_total") == pytest.approx(0.4)
+    assert registry.get_sample_value("fiberlab_longest_pass_seconds") == pytest.approx(0.3)
 
 
 def test_between_two_stalls_a_fiber_is_in_the_state_unknown():
