@@ -287,7 +287,7 @@ class NarrowSocket(socket.socket):
         with self._theirs:
             while part := self._theirs.recv(MOST_AT_ONCE):
                 self._received += part
-                time.sleep(0.000_002 * len(part))
+                time.sleep(0.000_005 * len(part))
 
 
 def wait_until_writable(sock: Any) -> None:
