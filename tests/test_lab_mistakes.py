@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import linecache
+import re
 from typing import Any
 
 import pytest
@@ -88,7 +89,8 @@ def test_each_common_error_is_told_with_its_line_and_its_remedy(exercise, line, 
 
     assert not found.passed
     assert found.seen.startswith("your answer raised ")
-    assert f"{answer.__code__.co_filename}:2, in answer" in found.seen
+    # Too deep a call fails on either line: before or after the call begins.
+    assert re.search(rf"{answer.__code__.co_filename}:[12], in answer", found.seen)
     assert hint in found.hint
 
 
