@@ -21,6 +21,8 @@ from fiberlab.elsewhere.asyncio_ import assert_holds, explore, replay
 from fiberlab.lab import stories
 from fiberlab.spans.check import check_story
 
+pytestmark = pytest.mark.once
+
 HOLDS = re.compile(r"holds in (all [\d,]+ schedules|its only schedule)")
 
 # -- Races ------------------------------------------------------------------------------

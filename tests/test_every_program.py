@@ -27,6 +27,8 @@ from fiberlab import (
 from fiberlab.exploration.search import search
 from fiberlab.exploration.world import run
 
+pytestmark = pytest.mark.once
+
 EVERY = bool(os.environ.get("FIBERLAB_EVERY"))
 
 

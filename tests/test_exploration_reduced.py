@@ -28,6 +28,8 @@ from fiberlab import (
 from fiberlab.exploration import search
 from fiberlab.exploration.world import run
 
+pytestmark = pytest.mark.once
+
 # -- The same as brute force --------------------------------------------------------------
 
 OPERATIONS = [

@@ -53,6 +53,7 @@ def shares():
     return counts
 
 
+@pytest.mark.once
 def test_the_scheduler_does_what_the_model_does_and_its_traces_keep_the_laws(shares):
     assert shares["programs"] >= (EXAMPLES or 400)
 

@@ -42,6 +42,7 @@ def test_the_example_runs_and_prints_what_the_readme_says(tmp_path: Path) -> Non
 
 
 @pytest.mark.live
+@pytest.mark.once
 def test_the_asyncio_example_runs_and_says_what_the_readme_says(tmp_path: Path) -> None:
     """Its worst sentence; a busy machine may add others, or let a client be no victim."""
     (tmp_path / "app.py").write_text(readme.example(1), "utf-8")

@@ -12,6 +12,8 @@ from fiberlab.exploration import Result
 from fiberlab.figures import alternative, describe_schedules
 from fiberlab.figures.schedules import MOST_ROWS, grown, steps_of
 
+pytestmark = pytest.mark.once
+
 
 def in_order(world, *, count=2, steps=1, expected=None):
     """Fails unless the fibers end in the `expected` order."""

@@ -24,6 +24,8 @@ from fiberlab import (
     send_all,
 )
 
+pytestmark = pytest.mark.once
+
 SEEDS = st.integers(0, 10_000)
 ALL = {
     "lose": 0.2,

@@ -19,6 +19,8 @@ from fiberlab.trace.events import EventKind, TraceEvent
 from fiberlab.viewer.picture import pack
 from fiberlab.viewer.sentences import passes, sentence, tell
 
+pytestmark = pytest.mark.once
+
 DATA = Path(__file__).resolve().parent.parent / "data"
 
 

@@ -66,6 +66,7 @@ print(*[text.get_text() for text in boxes if text.get_text() in ("recv", "join",
 
 
 @pytest.mark.live
+@pytest.mark.once
 def test_a_state_more_is_told_and_drawn_without_a_change_in_the_lessons(tmp_path):
     shutil.copytree(Path(fiberlab.__file__).parent, tmp_path / "fiberlab")
     for name, changes in CHANGES.items():

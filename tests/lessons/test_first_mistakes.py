@@ -10,6 +10,8 @@ from test_right_answers import GIVEN
 
 from fiberlab.lab import examine
 
+pytestmark = pytest.mark.once
+
 BODIES = {
     "nothing": "pass",
     "a number": "return 5",

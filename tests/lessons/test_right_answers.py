@@ -46,6 +46,8 @@ from fiberlab.lab.lessons.l11_endings import after
 from fiberlab.lab.lessons.l16_every_schedule import Semaphore
 from fiberlab.lab.lessons.l16_every_schedule.museum import Place
 
+pytestmark = pytest.mark.once
+
 # -- 01 Paused functions -------------------------------------------------------------------
 
 
