@@ -66,6 +66,14 @@ def test_any_other_figure_tells_what_is_written_on_it_and_how_its_lines_go():
     )
 
 
+def test_rows_that_have_names_are_named():
+    figure, ax = plt.subplots()
+    ax.barh(["ann", "ben"], [1, 2])
+    ax.set_xlabel("second")
+
+    assert alternative(figure) == "Chart. Across: second. Rows, from below: ann, ben."
+
+
 def test_axes_without_a_frame_tell_no_axes():
     figure, ax = plt.subplots()
     ax.set(xlabel="hidden")

@@ -312,6 +312,15 @@ def test_a_file_that_is_no_notebook_is_refused(tmp_path):
 # -- The commands ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", COMMITTED, ids=name)
+def test_every_stored_figure_has_its_alternative_text(path):
+    outputs = [o for cell in read_notebook(path)["cells"] for o in cell.get("outputs", ())]
+    figures = [output for output in outputs if "image/png" in output.get("data", {})]
+    words = [figure["metadata"].get("image/png", {}).get("alt", "") for figure in figures]
+
+    assert [text for text in words if len(text) < 30] == []
+
+
 @pytest.mark.live
 def test_a_reply_is_looked_for_each_second(tmp_path, monkeypatch):
     """Else, now and then, one that has come is seen when a cell's whole minute is over."""

@@ -8,6 +8,7 @@ matplotlib is not loaded here: a figure comes with it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -45,6 +46,9 @@ def _parts(ax: Axes) -> Iterator[str]:
         for name, axis in (("across", ax.xaxis), ("up", ax.yaxis)):
             label = _flat(axis.get_label_text())
             yield f"{name.capitalize()}: {label}." if label else ""
+        rows = [_flat(tick.get_text()) for tick in ax.get_yticklabels()]
+        if any(re.search(r"[^\W\d]", row) for row in rows):  # names, not numbers
+            yield f"Rows, from below: {', '.join(filter(None, rows))}."
     for line in ax.lines:
         label = str(line.get_label())
         if not label.startswith("_"):
