@@ -773,8 +773,7 @@ def test_a_program_gives_the_same_trace_byte_for_byte(tmp_path):
     assert one.count(b"\n") > 300
 
 
-@pytest.mark.once
-def test_a_hundred_thousand_fibers_run(network, scheduler, clock):
+def test_twenty_thousand_fibers_talk_in_pairs(network, scheduler, clock):
     done = []
 
     def server(sock):
@@ -788,14 +787,14 @@ def test_a_hundred_thousand_fibers_run(network, scheduler, clock):
         done.append(int(sock.recv(10)))
         sock.close()
 
-    for number in range(50_000):
+    for number in range(10_000):
         left, right = network.socketpair(latency=0.5)
         scheduler.add(server(right))
         scheduler.add(client(left, number))
     del left, right
     scheduler.run()
 
-    assert (done, clock.now()) == (list(range(50_000)), 1.0)
+    assert (done, clock.now()) == (list(range(10_000)), 1.0)
 
 
 def test_a_connection_costs_little_memory(network):
