@@ -363,6 +363,13 @@ def test_a_line_is_told_without_its_comment(row, rest):
     assert whereabouts.without_comment(row).strip() == rest
 
 
+def test_a_watchdog_that_has_not_begun_can_be_stopped():
+    watchdog = Watchdog(lambda: None, 1.0)
+    watchdog.stop()  # as when ^C comes between its making and its start
+
+    assert watchdog.seen_between(0, 1) == []
+
+
 def test_a_file_is_the_packages_own_by_any_path_but_no_neighbours_is(tmp_path):
     package = Path(inspect.getfile(Scheduler)).parent
     (tmp_path / "link").symlink_to(package)

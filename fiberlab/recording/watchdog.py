@@ -19,6 +19,7 @@ thread comes first. What this module does not know: fibers, schedulers and trace
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -80,7 +81,9 @@ class Watchdog:
         """End the thread."""
         self._ending = True
         self._call.set()
-        self._thread.join()
+        # ^C may have come before the thread began, or in the middle of that: it ends by itself.
+        with contextlib.suppress(RuntimeError):
+            self._thread.join()
 
     def awaken(self) -> None:
         """Watch again; the loop calls it when a step begins and the watchdog is `asleep`."""
