@@ -66,7 +66,8 @@ def test_what_trio_refuses_is_refused_and_records_no_task():
         run(coroutine, trace=trace)
     coroutine.close()
 
-    assert [event for event in trace if event.ev == "spawn"] == []
+    # On a busy machine trio's own work may take so long that it gets a row.
+    assert {event.name for event in trace if event.ev == "spawn"} <= {"trio's own work"}
 
 
 def test_sleeping_and_giving_a_turn_are_recorded_as_waits():
