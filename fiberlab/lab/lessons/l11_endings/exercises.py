@@ -160,7 +160,8 @@ def judge_logged(function: Callable[[Any, Any], Steps]) -> Judgement:
 def _visit(function: Callable[[Any, Any], Steps], way: str) -> _Visit:
     before = open_descriptors()
     seen = _run_visit(function, way, before)
-    gc.collect()  # an error kept the fiber's frames, and they what was open in them
+    if open_descriptors() - before:
+        gc.collect()  # an error kept the fiber's frames, and they what was open in them
     for number in open_descriptors() - before:
         os.close(number)
     return seen
