@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import subprocess
 import sys
 import threading
 import time
@@ -158,3 +159,25 @@ def test_a_fiber_that_spins_is_named_with_its_line():
     loop = spinning.__code__.co_firstlineno + 2  # seen there or at the yield below it
     words = "fiber mine spins: it is resumed again and again at test_lab_limits.py:"
     assert str(limit.reached).startswith((f"{words}{loop}", f"{words}{loop + 1}"))
+
+
+def test_a_fiber_that_spins_is_named_by_its_own_line_also_under_an_audit_hook():
+    program = (
+        "import sys\n"
+        "def hook(event, args):\n"
+        "    number = 1\n"
+        "    number += 1\n"
+        "sys.addaudithook(hook)\n"
+        "from fiberlab import WAIT\n"
+        "from fiberlab.lab import examine\n"
+        "import fiberlab.lab.lessons.l07_blocking_pitfalls\n"
+        "def spinning(limit):\n"
+        "    while True:\n"
+        "        yield WAIT(0)\n"
+        "print(examine('l07-e2', spinning, within=0.5).seen)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert ran.stdout.endswith(", in spinning\n")

@@ -175,17 +175,16 @@ def _sight(looks: list[_Look]) -> Sight:
     fibers = [look.fiber for look in looks if look.fiber is not None]
     if not fibers:
         return _told(last.line, None, turns=False)
-    lines_of = {each: _commonest(looks, each) or suspended_at(each.generator) for each in fibers}
+    # Where it yields rather than where it was seen: a look may find what only passes by, such as
+    # an audit hook.
+    lines_of = {each: suspended_at(each.generator) or _commonest(looks, each) for each in fibers}
     # A learner's fiber rather than one that only takes its turns beside it.
     chosen = max(fibers, key=lambda each: (_is_learners(lines_of[each]), fibers.count(each)))
     return _told(lines_of[chosen], chosen, turns=True)
 
 
 def _commonest(looks: list[_Look], fiber: Any) -> Line | None:
-    """Return the line at which most looks found `fiber`; None if none found one.
-
-    A single look may have found what only passes by, such as a hook or a finalizer.
-    """
+    """Return the line at which most looks found `fiber`; None if none found one."""
     lines = [look.line for look in looks if look.fiber is fiber and look.line is not None]
     return max(lines, key=lines.count, default=None)
 
