@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fiberlab.spans.build import build_spans
 from fiberlab.trace.events import TraceEvent
+from fiberlab.trace.trace import Trace
 
 _TOLD = {
     "spawn": ("by",),
@@ -26,3 +28,9 @@ def story(events: Iterable[TraceEvent], *kinds: str) -> list[tuple]:
         for event in events
         if not kinds or event.ev in kinds
     ]
+
+
+def wakes(trace: Trace, name: str) -> list[tuple]:
+    """Return (why, by) for each wake of the one fiber that is called `name`."""
+    [number] = [life.id for life in build_spans(trace).lives if life.name == name]
+    return [(event.why, event.by) for event in trace if event.ev == "wake" and event.fid == number]

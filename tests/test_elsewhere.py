@@ -6,11 +6,11 @@ import asyncio
 import inspect
 
 import pytest
+from stories import wakes
 
 from fiberlab.elsewhere.asyncio_ import run
 from fiberlab.elsewhere.notes import Notes
 from fiberlab.lab import stories, story
-from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
 from fiberlab.trace import Trace
 
@@ -23,11 +23,6 @@ def told(main):
     run(main, trace)
     check_story(trace)
     return trace
-
-
-def wakes(trace, name):
-    [number] = [life.id for life in build_spans(trace).lives if life.name == name]
-    return [(e.why, e.by) for e in trace if e.ev == "wake" and e.fid == number]
 
 
 async def nap(times):

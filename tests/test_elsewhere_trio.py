@@ -6,6 +6,7 @@ import inspect
 import time
 
 import pytest
+from stories import wakes
 
 from fiberlab.diagnosis import diagnose
 from fiberlab.lab import stories, story
@@ -30,11 +31,6 @@ def recorded(main, *args, stall_after=5.0, **options):
     run(main, *args, trace=trace, **options)
     check_story(trace)
     return trace
-
-
-def wakes(trace, name):
-    [number] = [life.id for life in build_spans(trace).lives if life.name == name]
-    return [(e.why, e.by) for e in trace if e.ev == "wake" and e.fid == number]
 
 
 async def nap(times):

@@ -7,25 +7,11 @@ import os
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
+from test_exploration import lost_update
 
 from fiberlab import WAIT, explore
 
 # -- Programs: at the top of a module, so that a worker can import them -----------------
-
-
-def lost_update(world):
-    """Three fibers add one each, and two additions can be lost: 1,680 orders."""
-    box = [0]
-
-    def increment():
-        yield WAIT(0)
-        value = box[0]
-        yield WAIT(0)
-        box[0] = value + 1
-
-    for name in "abc":
-        world.add(increment(), name)
-    world.at_end(lambda: box[0] == 3)
 
 
 def late_failure(world):

@@ -21,11 +21,10 @@ from __future__ import annotations
 import platform
 import threading
 import time
-import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from ..recording.reporter import Observer, raised_at
+from ..recording.reporter import Observer, ignore, raised_at, warn_of_removal
 from ..recording.step_meter import StepMeter
 from ..recording.watchdog import Sighting
 from ..simulation import SimulatedClock
@@ -284,17 +283,8 @@ class Notes:
         try:
             self._observer(TraceEvent.from_row(row))
         except Exception as error:
-            self._append = _ignore
-            warnings.warn(
-                f"the trace's observer {self._observer!r} raised {error!r} and was removed; "
-                "the program goes on without it",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-
-def _ignore(_row: Row) -> None:
-    """Take the place of an observer that was removed."""
+            self._append = ignore
+            warn_of_removal(self._observer, error, "the program")
 
 
 def _nanoseconds(seconds: float) -> int:

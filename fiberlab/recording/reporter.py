@@ -344,14 +344,19 @@ class Reporter:
             self._observer(TraceEvent.from_row(row))
         except Exception as error:
             self._record = ignore
-            warnings.warn(
-                f"the trace's observer {self._observer!r} raised {error!r} and was removed; "
-                "the scheduler goes on without it",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_of_removal(self._observer, error, "the scheduler")
         finally:
             self.telling = before
+
+
+def warn_of_removal(observer: Observer, error: Exception, what: str) -> None:
+    """Warn that an observer has raised, and that `what` goes on without it."""
+    warnings.warn(
+        f"the trace's observer {observer!r} raised {error!r} and was removed; "
+        f"{what} goes on without it",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def ignore(_row: Row) -> None:
