@@ -1,8 +1,12 @@
-"""The replicator's joining in many schedules: simulated connections, and a cache on the disk."""
+"""The replicator's joining in many schedules: simulated connections, and a cache on the disk.
+
+They are those with the fewest switches, and as many at random; thousands if FIBERLAB_EVERY=1.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 
 import pytest
@@ -12,6 +16,7 @@ from fiberlab.replicator import origins
 from fiberlab.replicator.cache import Cache, download
 from fiberlab.replicator.proxy import Proxy
 
+SOME = 5_000 if os.environ.get("FIBERLAB_EVERY") else 50
 BODY = b"0123456789"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nCache-Control: max-age=60\r\n\r\n"
 ASK = b"GET http://127.0.0.1/file HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -42,7 +47,7 @@ def off_the_loop(function, *arguments):
 def clients_of_one_file(world, cache, monkeypatch, *, breaks):
     """Two clients ask a proxy for a file that no cache has; the origin sends it in two pieces."""
     proxy = Proxy(cache)
-    asked, got = [], []
+    asked, got, sending = [], [], []
 
     def connect(address):
         sock = world.connect(address)
@@ -54,12 +59,16 @@ def clients_of_one_file(world, cache, monkeypatch, *, breaks):
 
     def origin(sock, _):
         asked.append((yield from recv_until(sock, b"\r\n\r\n")))
+        assert not sending, "a client could have joined"
+        sending.append(sock)
         yield from send_all(sock, ANSWER + BODY[:5])
         yield WAIT(0)
+        if not breaks:
+            yield from send_all(sock, BODY[5:])
+        sending.clear()
         if breaks:
             sock.reset()
             return
-        yield from send_all(sock, BODY[5:])
         sock.close()
 
     def client(address):
@@ -95,10 +104,11 @@ def test_clients_that_join_a_download_all_get_the_whole_file(new_cache, monkeypa
 
         world.at_end(check)
 
-    result = explore(program, at_most=80)
+    result = explore(program, at_most=SOME, seed=1)
 
     assert result, result
-    assert seen == {1}
+    assert seen <= {1, 2}, "a client that comes too late to join asks whether it has changed"
+    assert 1 in seen
 
 
 def test_clients_of_a_download_that_breaks_are_all_told(new_cache, monkeypatch):
@@ -107,6 +117,6 @@ def test_clients_of_a_download_that_breaks_are_all_told(new_cache, monkeypatch):
         world.at_end(lambda: len(got) == 2)
         world.at_end(lambda: all(not answer.endswith(BODY) for answer in got))
 
-    result = explore(program, at_most=80)
+    result = explore(program, at_most=SOME, seed=1)
 
     assert result, result
