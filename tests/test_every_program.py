@@ -1,7 +1,7 @@
 """Every small program in every schedule: no wake-up is lost, and no deadlock is unnamed.
 
 A program is up to three fibers with up to three waits each. FIBERLAB_EVERY=1 tries them all, which
-takes about fifteen minutes; else it is a share of the larger ones, the same share each time.
+takes hours; else it is a share of the larger ones, the same share each time.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from fiberlab import (
     FiberTimeout,
     SocketBusy,
     Trace,
+    assert_holds,
     explore,
     in_thread,
+    join,
 )
 from fiberlab.exploration.search import search
 from fiberlab.exploration.world import run
@@ -122,16 +124,32 @@ def test_of_fibers_that_wait_none_is_forgotten(count, most, share):
 
 # -- Programs that also use a connection, a lock and a time-out --------------------------------
 
-OPERATIONS = ["turn", "sleep", "park", "send", "receive", "receive in time", "lock"]
+OPERATIONS = [
+    "turn",
+    "sleep",
+    "park",
+    "send",
+    "receive",
+    "receive in time",
+    "lock",
+    "join",
+    "in thread",
+]
 
 
 class Shared:
     """What the fibers of a program share, and what each is doing."""
 
     def __init__(self, world):
+        self.world = world
         self.ours, self.theirs = world.socketpair()
         self.locked = False
+        self.worker = None
         self.doing = {}
+
+    def work(self):
+        yield WAIT(0)
+        return "done"
 
     def fiber(self, number, operations):
         for operation in operations:
@@ -161,6 +179,12 @@ class Shared:
                     self.locked = True
                     yield WAIT(0)
                     self.locked = False
+                case "join":
+                    if self.worker is None:
+                        self.worker = self.world.add(self.work())
+                    assert (yield from join(self.worker)) == "done"
+                case "in thread":
+                    assert (yield from in_thread(pow, number, 2)) == number**2
 
     def explains(self, error, _):
         """Whether the contract names this error.
@@ -182,15 +206,48 @@ class Shared:
             return True
 
 
+def steps_of(fibers):
+    """Return about how many steps such a program has, with those of the fibers it starts."""
+    operations = [operation for fiber in fibers for operation in fiber]
+    return len(operations) + 2 * sum(each in ("join", "in thread") for each in operations)
+
+
+def work_by_fibers(world, monkeypatch):
+    """Let a thread be a fiber of `world` that does its work in one step, whenever it is chosen.
+
+    So all that in_thread() does is explored, and how long the thread takes is what is chosen.
+    """
+
+    class Thread:
+        def __init__(self, target, **_):
+            self.target = target
+
+        def start(self):
+            def steps():
+                self.target()
+                return
+                yield
+
+            world.add(steps())
+
+    monkeypatch.setattr("fiberlab.sockets.socket.socketpair", world.socketpair)
+    monkeypatch.setattr("fiberlab.sockets.threading.Thread", Thread)
+
+
 @pytest.mark.parametrize(
-    ("count", "most", "share"), [(2, 1, 1), (2, 2, 5), (2, 3, 1009), (3, 1, 3), (3, 2, 4001)]
+    ("count", "most", "share"), [(2, 1, 1), (2, 2, 23), (2, 3, 1009), (3, 1, 11), (3, 2, 4001)]
 )
-def test_of_fibers_that_share_things_none_is_forgotten(count, most, share):
-    programs = list(combinations_with_replacement(sequences(OPERATIONS, most), count))
+def test_of_fibers_that_share_things_none_is_forgotten(count, most, share, monkeypatch):
+    programs = [
+        fibers
+        for fibers in combinations_with_replacement(sequences(OPERATIONS, most), count)
+        if steps_of(fibers) <= 6  # one more has about four times the schedules
+    ]
     made = []
 
     def program(world, fibers):
         made[:] = [Shared(world)]
+        work_by_fibers(world, monkeypatch)
         for number, operations in enumerate(fibers, 1):
             world.add(made[0].fiber(number, operations))
 
@@ -201,7 +258,45 @@ def test_of_fibers_that_share_things_none_is_forgotten(count, most, share):
         assert found == [], fibers
 
 
-# -- Time-outs, and threads as far as it can be -------------------------------------------------
+# -- Threads ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("faults", [(), ("cancel",)])
+def test_in_thread_comes_back_or_leaves_nothing_whenever_its_thread_ends(faults, monkeypatch):
+    """Also if the fiber is cancelled before, meanwhile, or when the thread has just ended."""
+    orders, sockets = set(), []
+
+    def program(world):
+        order = []
+        work_by_fibers(world, monkeypatch)
+        made = world.socketpair
+
+        def socketpair():
+            sockets[:] = made()
+            return sockets
+
+        monkeypatch.setattr("fiberlab.sockets.socket.socketpair", socketpair)
+
+        def caller():
+            order.append((yield from in_thread(order.append, "worked")))
+
+        def other():
+            yield WAIT(0)
+            order.append("other")
+
+        def nothing_is_left():
+            assert all(sock.fileno() == -1 for sock in sockets)
+            assert faults or None in order
+            orders.add(tuple(order))
+
+        world.add(caller())
+        world.add(other())
+        world.at_end(nothing_is_left)
+
+    assert_holds(program, faults=faults)
+    returned = {("worked", None, "other"), ("worked", "other", None), ("other", "worked", None)}
+    cancelled = {("other",), ("other", "worked"), ("worked", "other"), ("worked", None)}
+    assert orders == (returned | cancelled if faults else returned)
 
 
 def test_in_thread_is_refused_since_no_thread_keeps_to_simulated_time():

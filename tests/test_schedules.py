@@ -58,6 +58,19 @@ def test_a_tree_is_told_with_what_fails():
     ]
 
 
+def test_a_fault_is_called_by_what_happens():
+    def program(world):
+        def waits():
+            yield WAIT(1)
+
+        world.add(waits(), "a")
+
+    told = describe_schedules(explore(program, faults=["cancel", "delay"]))
+
+    assert "  'a' is cancelled: holds" in told
+    assert "fault" not in told.replace("no fault", "")
+
+
 def test_both_schedules_are_told_step_by_step_with_the_first_difference():
     result = explore(partial(in_order, expected="ba"))
     line = in_order.__code__.co_firstlineno + 6

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from ..exploration.choices import Choices
-from ..exploration.faults import Fault, possible_resets
+from ..exploration.faults import Fault, happen_if_chosen, possible_resets
 from .asyncio_tasks import TaskNotes, name_of, task_of
 
 MOST_STEPS = 10_000
@@ -207,13 +207,8 @@ class ChosenSteps:
 
     def _maybe_a_fault(self) -> None:
         found = [fault for kind in self._faults for fault in _FAULTS[kind](self)]
-        place = self._choices.choose(len(found) + 1, ()) if found else 0
-        if place:
+        if happen_if_chosen(found, self._choices, self.steps):
             self._faults = ()
-            what, happen = found[place - 1]
-            if self._choices.telling:
-                self._choices.switches.append(f"before step {self.steps} {what}")
-            happen()
 
     def _cancels(self) -> Iterator[Fault]:
         _main, *others = self.tasks.items()

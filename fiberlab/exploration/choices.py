@@ -45,8 +45,10 @@ class Choices:
         self._tape = tape
         self._policy = policy
 
-    def choose(self, width: int, ready: Sequence[Any] | None = None) -> int:
-        """Return an answer from 0 to `width` - 1; `ready`: see Policy."""
+    def choose(
+        self, width: int, ready: Sequence[Any] | None = None, faults: Sequence[str] = ()
+    ) -> int:
+        """Return an answer from 0 to `width` - 1; `ready`: see Policy. faults: in words."""
         place = len(self.taken)
         if place < len(self._tape):
             answer = self._tape[place]

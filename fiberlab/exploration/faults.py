@@ -6,7 +6,7 @@
   moment is there together, and data that comes late is still seen before its time-out.
 - reset: a connection breaks, for both of its ends.
 
-This module knows what can happen, and not when it should.
+This module knows what can happen; when it does is a choice like others.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..alarms import deadline_of
 from ..errors import FiberTimeout
 from ..simulation.connection import End
 from ..waits import WAIT
+from .choices import Choices
 
 Fault = tuple[str, Callable[[], None]]
 """What it is, in words, and the function that lets it happen."""
@@ -27,6 +28,19 @@ Fault = tuple[str, Callable[[], None]]
 def possible(kinds: Sequence[str], scheduler: Any, network: Any) -> list[Fault]:
     """Return the faults that can happen now, in an order that is the same each time."""
     return [fault for kind in kinds for fault in _OF[kind](scheduler, network)]
+
+
+def happen_if_chosen(found: Sequence[Fault], choices: Choices, step: int) -> bool:
+    """Ask which of these faults happens before that step, and let it; return whether one has."""
+    if not found:
+        return False
+    answer = choices.choose(len(found) + 1, (), [words for words, _ in found])
+    if answer:
+        words, happen = found[answer - 1]
+        if choices.telling:
+            choices.switches.append(f"before step {step} {words}")
+        happen()
+    return bool(answer)
 
 
 def _cancels(scheduler: Any, _: Any) -> Iterator[Fault]:

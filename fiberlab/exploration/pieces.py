@@ -190,13 +190,13 @@ def switches(tape: Tape) -> int:
     return sum(1 for answer in tape if answer)
 
 
-def name_of(answer: int, ready: Sequence[Any] | None) -> str:
-    """Say what an answer stands for; `ready`: see choices.Policy."""
+def name_of(answer: int, ready: Sequence[Any] | None, faults: Sequence[str]) -> str:
+    """Say what an answer stands for; the others are what Choices.choose was asked."""
     if ready is None:
         return f"client {answer + 1}"
     if ready:
         return str(ready[answer].name)
-    return f"fault {answer}" if answer else "no fault"
+    return faults[answer - 1] if answer else "no fault"
 
 
 class _Named(Choices):
@@ -206,9 +206,11 @@ class _Named(Choices):
         super().__init__(tape)
         self._names = names
 
-    def choose(self, width: int, ready: Sequence[Any] | None = None) -> int:
+    def choose(
+        self, width: int, ready: Sequence[Any] | None = None, faults: Sequence[str] = ()
+    ) -> int:
         answer = super().choose(width, ready)
-        self._names.append(name_of(answer, ready))
+        self._names.append(name_of(answer, ready, faults))
         return answer
 
 

@@ -75,7 +75,9 @@ class SleepingChoices(Choices):
         self._sleep: Sleep = {}
         self._step: tuple[Question | None, int] | None = None  # the one under way
 
-    def choose(self, width: int, ready: Sequence[Any] | None = None) -> int:
+    def choose(
+        self, width: int, ready: Sequence[Any] | None = None, faults: Sequence[str] = ()
+    ) -> int:
         """Return an answer from 0 to `width` - 1, or raise Asleep."""
         fibers = None if ready is None else [fiber.id for fiber in ready]
         if fibers is None:
@@ -97,7 +99,7 @@ class SleepingChoices(Choices):
             self.widths.append(width)
         if fibers is not None:
             self._step = question, fibers[answer]
-        self.names.append(name_of(answer, ready))
+        self.names.append(name_of(answer, ready, faults))
         return answer
 
     def branches(self) -> Iterator[tuple[tuple[int, ...], Question]]:

@@ -22,7 +22,7 @@ from ..scheduler import Scheduler
 from ..simulation import SimulatedClock, SimulatedNetwork, SimulatedSocket, Trouble
 from ..trace.trace import Trace
 from .choices import Choices, ChosenQueue
-from .faults import possible
+from .faults import happen_if_chosen, possible
 from .footprints import Cell, WatchedFiber, WatchedNetwork
 from .sharing import check_shared
 
@@ -218,13 +218,8 @@ class _Stepper(Scheduler):
 
     def _maybe_a_fault(self) -> None:
         found = possible(self._faults, self, self._network)
-        place = self._choices.choose(len(found) + 1, ()) if found else 0
-        if place:
+        if happen_if_chosen(found, self._choices, self.ready.steps + 1):
             self._faults = ()
-            what, happen = found[place - 1]
-            if self._choices.telling:
-                self._choices.switches.append(f"before step {self.ready.steps + 1} {what}")
-            happen()
 
 
 def _first_broken(checks: Sequence[Check], where: str) -> BaseException | None:
