@@ -53,7 +53,16 @@ ROOMS = {
         *("waits", "states", "alarms", "trace", "spans", "report", "diagnosis"),
         *("billing", "exploration"),
     },
-    "viewer": {"states", "trace", "spans", "diagnosis", "figures", "scheduler", "sockets"},
+    "viewer": {
+        "states",
+        "trace",
+        "spans",
+        "diagnosis",
+        "billing",
+        "figures",
+        "scheduler",
+        "sockets",
+    },
     # what uses it all
     "console": {"errors", "trace"},
     "replicator": {"fiber", "sockets", "waits", "trace", "server", "errors", "console"},

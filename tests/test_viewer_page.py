@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from chromium import complaints, until
 
-from fiberlab import EventKind, Trace, TraceEvent, write_html
+from fiberlab import EventKind, Trace, TraceEvent, bill, write_html
 from fiberlab.lab.shared.stepper import at_event
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.spans import readable
@@ -130,6 +130,7 @@ def test_what_a_trace_says_is_never_markup(page, tmp_path, hostile):
 
     browser = page(events, source=True, other=events, titles=[hostile, hostile], folders=[tmp_path])
     browser.execute_script("viewer.choose(0, 0, 1); viewer.openSteps(true)")
+    browser.execute_script("viewer.bill.open = true")
     for _ in events:
         browser.execute_script("viewer.steps.byEvent(1)")
         browser.execute_script("viewer.find(viewer.runs[0].fibers[0].name, 1)")
@@ -139,6 +140,33 @@ def test_what_a_trace_says_is_never_markup(page, tmp_path, hostile):
     assert complaints(browser) == []
     assert browser.find_elements("css selector", "img, svg, b, iframe, main main") == []
     assert printable(hostile)[:10] in seen
+
+
+def test_the_bill_of_each_request_is_told_and_leads_to_its_place(page):
+    trace = recorded("blocker")
+    made = bill(trace)
+    slowest = made.slowest()[0]
+
+    browser = page(trace)
+    browser.find_element("xpath", "//summary[contains(., 'slowest requests')]").click()
+    told = browser.find_elements("css selector", "details.fl-findings li button")
+    told[0].click()
+
+    assert [each.text for each in told] == [made.sentence(each) for each in made.slowest()]
+    assert browser.execute_script("return viewer.runs[0].fibers[viewer.chosen.row].id") == (
+        slowest.fiber
+    )
+    assert complaints(browser) == []
+
+
+def test_each_key_of_the_legend_is_painted(page):
+    browser = page(recorded("blocker"))
+    painted = browser.execute_script(
+        "return [...document.querySelectorAll('.fl-key canvas')].map((key) => "
+        "key.getContext('2d').getImageData(0, 0, 28, 14).data.some((part) => part))"
+    )
+
+    assert painted == [True] * 8
 
 
 def test_an_empty_run_is_a_page_too(page):

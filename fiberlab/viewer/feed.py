@@ -49,7 +49,7 @@ class Feed:
 
     def picture(self, title: str = "") -> bytes:
         """Return what is shown now, packed; title: what the run is called."""
-        return pack(self.spans(), title=title, source=True)
+        return pack(self.spans(), title=title, source=True, billed=False)
 
     def _catch_up(self) -> None:
         """Take the events that are new."""

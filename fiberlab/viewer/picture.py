@@ -22,6 +22,7 @@ from operator import sub
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..billing import bill
 from ..diagnosis.diagnose import diagnose
 from ..diagnosis.evidence import long_steps_shown
 from ..figures.palette import DARK, HIDDEN, LOOKS, POLLING, STACKED, STALLED, UNBLAMED, UNWATCHED
@@ -82,11 +83,13 @@ def pack(
     source: bool = False,
     folders: Sequence[Path] = (),
     level: int = 1,
+    billed: bool = True,
 ) -> bytes:
     """Return the bytes that the viewer reads.
 
     title: what the run is called. source: put the lines that the trace names into it; folders:
     where those of a trace from disk are looked for. level: how hard zlib tries, 1 to 9.
+    billed: tell what the slowest requests consist of.
     """
     picture = _Picture(build_spans(trace))
     first = _part({**picture.header(), "title": printable(title)}, picture.columns(), level)
@@ -95,7 +98,9 @@ def pack(
     lines = [
         [line.place[-_LONGEST:], quotes.around(line) if source else []] for line in picture.lines
     ]
-    told = {"texts": list(picture.texts), "lines": lines}
+    told = {
+        "texts": list(picture.texts), "lines": lines, "bill": picture.bill() if billed else []
+    }  # fmt: skip
     return len(first).to_bytes(4, "little") + first + _part(told, events, level)
 
 
@@ -183,6 +188,19 @@ class _Picture:
                 }
             )
         return found
+
+    def bill(self) -> list[dict[str, Any]]:
+        """Return the slowest requests and what each consists of, the slowest first."""
+        made = bill(self.spans)
+        return [
+            {
+                "text": made.sentence(each),
+                "row": self.places.get(each.fiber, -1),
+                "start": each.start,
+                "end": each.end,
+            }
+            for each in made.slowest()
+        ]
 
     def _marks(self) -> list[list[Any]]:
         """Return requests, notes and prints: kind, row, begin, end and text."""

@@ -62,8 +62,8 @@ export class Run {
 
   /** Read the events too; return this run. */
   async complete() {
-    const { texts, lines, columns } = await readPart(this.unread);
-    Object.assign(this, { texts, lines, unread: null });
+    const { texts, lines, bill, columns } = await readPart(this.unread);
+    Object.assign(this, { texts, lines, bill, unread: null });
     Object.assign(this.columns, columns);
     this.first = new Int32Array(this.place.length);
     this.last = new Int32Array(this.place.length);

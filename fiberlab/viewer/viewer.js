@@ -26,6 +26,7 @@ export async function mount(root, pictures, { stepping = false, asking = false, 
   await new Promise((seen) => requestAnimationFrame(() => setTimeout(seen)));
   performance.mark("first picture");
   await Promise.all(viewer.runs.map((run) => run.complete()));
+  viewer.tellBill();
   viewer.steps.asks.checked = asking;
   if (stepping) viewer.openSteps(true);
   viewer.soon();
@@ -82,9 +83,11 @@ export class Viewer {
     this.details = element("section", "fl-details", "Click a bar to see what it is.");
     this.details.setAttribute("aria-live", "polite");
     this.findings = element("section", "fl-findings");
+    this.bill = element("details", "fl-findings", null, element("summary", "", "what the slowest requests consist of"));
     this.words = element("details", "fl-words", null, element("summary", "", "the same in words"));
     root.replaceChildren(this.bar(), this.legend, this.overview, this.axis,
-      ...this.tracks.map((track) => track.root), this.steps.root, this.details, this.findings, this.words);
+      ...this.tracks.map((track) => track.root), this.steps.root, this.details, this.findings,
+      this.bill, this.words);
     this.tell();
     this.listen();
   }
@@ -110,11 +113,10 @@ export class Viewer {
 
   /** Fill in what depends on the runs and not on the window. */
   tell() {
-    const findings = this.runs.flatMap((run, track) => run.findings.map((each) => ({ ...each, track })));
-    const items = findings.map((each) => element("li", `fl-${each.severity}`, null,
-      button(each.text, `${each.severity}: ${each.text}`, () => this.jump(each))));
-    const title = findings.length ? "findings" : "nothing found: no fiber held the loop";
-    this.findings.replaceChildren(element("h3", "", title), element("ol", "", null, ...items));
+    const findings = this.places((run) => run.findings);
+    const title = findings.children.length ? "findings" : "nothing found: no fiber held the loop";
+    this.findings.replaceChildren(element("h3", "", title), findings);
+    this.tellBill();
     const texts = this.runs.map((run) => element("pre", "", run.description));
     this.words.replaceChildren(this.words.firstChild, ...texts);
     this.legend.replaceChildren(...this.looksShown().map(([look, words]) => {
@@ -122,6 +124,22 @@ export class Viewer {
       swatch.width = 28;
       swatch.height = 14;
       return element("span", "fl-key", null, Object.assign(swatch, { look }), ` ${words}`);
+    }));
+  }
+
+  /** Fill in the bill, which is read with the events. */
+  tellBill() {
+    const bill = this.places((run) => run.bill ?? []);
+    this.bill.replaceChildren(this.bill.firstChild, bill);
+    this.bill.hidden = !bill.children.length;
+  }
+
+  /** Make a list of what was found in the runs; each item jumps to its place. */
+  places(of) {
+    const found = this.runs.flatMap((run, track) => of(run).map((each) => ({ ...each, track })));
+    return element("ol", "", null, ...found.map((each) => {
+      const spoken = each.severity ? `${each.severity}: ${each.text}` : each.text;
+      return element("li", each.severity ? `fl-${each.severity}` : "", null, button(each.text, spoken, () => this.jump(each)));
     }));
   }
 
