@@ -1,7 +1,8 @@
 """Every small program in every schedule: no wake-up is lost, and no deadlock is unnamed.
 
 A program is up to three fibers with up to three waits each. FIBERLAB_EVERY=1 tries them all, which
-takes hours; else it is a share of the larger ones, the same share each time.
+takes half an hour for those that only wait, and more for the others; else it is a share of the
+larger ones, the same share each time.
 """
 
 from __future__ import annotations
