@@ -99,8 +99,9 @@ def test_the_line_that_held_the_loop_is_written_in_the_figure():
     assert "server.py:12  300 ms" in [text.get_text() for text in ax.texts]
 
 
-def test_each_row_ends_with_its_shares():
-    ax = plot_timeline(blocked_server())
+def test_each_row_ends_with_its_shares_if_they_are_asked_for():
+    ax = plot_timeline(blocked_server(), shares=True)
+    assert not any("%" in text.get_text() for text in plot_timeline(blocked_server()).texts)
 
     shares_of_rows = [
         text.get_text().replace("\u2007", "") for text in ax.texts if "%" in text.get_text()
@@ -118,7 +119,8 @@ def test_shares_that_leave_nothing_over_end_in_zero():
             event(ready, "resume", 1, step=1, q=0),
             event(ready + run, "exit", 1, how="return"),
             event(ready + run, "stop", reason="done", dropped=0),
-        ]
+        ],
+        shares=True,
     )
 
     told = [text.get_text().replace("\u2007", "") for text in ax.texts if "%" in text.get_text()]

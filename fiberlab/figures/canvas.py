@@ -7,19 +7,19 @@ so that it can be drawn anew whenever the window changes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 
 from ..spans.numbers import family
 from ..spans.spans import Spans
 from ..states import READY, STATES
 from ..trace.events import printable
-from .palette import NAME_LENGTH, Look
+from .palette import BROAD_HATCH, FONT, FRAMED, NAME_LENGTH, UNWATCHED, Look
 from .window import Columns, Numbers, Window
 
 
@@ -39,8 +39,10 @@ class Canvas:
         self.columns, self.places = _arranged(spans, self.order)
         self.top = max(1.0, self.rows / 40)  # the height of the scheduler's row, in rows
         self.unit, self.scale = ("s", 1e9) if end - begin >= 2e9 else ("ms", 1e6)
-        self.ax = own_axes(self.rows) if ax is None else ax
+        self.ax = own_axes() if ax is None else ax
+        self.letters = letters(self.ax)
         self._passing: list[Any] = []
+        self._claimed: list[tuple[float, float, float, float]] = []
 
     def y(self, index: int) -> int:
         """Return the height of the span at `index`."""
@@ -81,7 +83,22 @@ class Canvas:
         """Take off everything that was added."""
         for artist in self._passing:
             artist.remove()
-        self._passing = []
+        self._passing, self._claimed = [], []
+
+    def claim(self, left: float, right: float, top: float, bottom: float) -> bool:
+        """Take a place for a label until the window changes; return whether it was free.
+
+        left, right: nanoseconds. top, bottom: heights, as `y` gives them.
+        """
+        for a, b, upper, lower in self._claimed:
+            if left < b and a < right and top < lower and upper < bottom:
+                return False
+        self._claimed.append((left, right, top, bottom))
+        return True
+
+    def length(self, texts: Iterable[str], weight: str = "normal") -> float:
+        """Return how many pixels the widest of `texts` takes."""
+        return width_of(texts, self.letters, weight) * self.ax.figure.dpi
 
 
 def _arranged(spans: Spans, order: list[int | None]) -> tuple[Columns, Numbers]:
@@ -120,11 +137,40 @@ def in_order(spans: Spans, order: str) -> tuple[list[int], list[str]]:
     return rows, [labels[row] for row in rows]
 
 
-def own_axes(rows: int) -> Axes:
-    """Return the Axes of a figure of its own, as high as so many rows need."""
-    height = min(14.0, max(3.2, 0.26 * (rows + 3) + 1.4))
-    figure = plt.figure(figsize=(11, height), layout="constrained")
-    return figure.add_subplot()
+# -- The page ------------------------------------------------------------------
+
+WIDTH = 9.0
+"""The width of a figure of its own, in inches."""
+
+_READABLE = 1.15
+"""Points of a letter's size for each inch of the figure's width.
+
+A page of 1024 pixels leaves a picture no more than 584 of them, in JupyterLab with its side bar; it
+is shrunk to that. Then letters of 1.11 points an inch are 9 pixels high; the rest is for the
+margin that a notebook puts around a figure.
+"""
+
+
+def letters(ax: Axes) -> float:
+    """Return the size in points of letters that can be read, however wide the figure is."""
+    return max(FONT, _READABLE * float(ax.figure.figure.get_figwidth()))
+
+
+def width_of(texts: Iterable[str], size: float, weight: str = "normal") -> float:
+    """Return how many inches the widest of `texts` takes at `size` points."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=size, weight=weight)
+    # Letters differ in width, so the text with the most of them need not be the widest.
+    longest = sorted(texts, key=len)[-4:]
+    widths = (text_to_path.get_text_width_height_descent(each, font, False)[0] for each in longest)
+    return float(max(widths, default=0.0)) / 72
+
+
+def own_axes(width: float = WIDTH, height: float = 4.0) -> Axes:
+    """Return the Axes of a figure of its own, in inches."""
+    return plt.figure(figsize=(width, height)).add_subplot()
 
 
 # -- What is put on it ---------------------------------------------------------
@@ -158,9 +204,46 @@ def solid(look: Look) -> str:
     return look.edge if look.colour == "none" else look.colour
 
 
+def style(look: Look, hatched: bool = True) -> dict[str, Any]:
+    """Return how a patch is drawn that has `look`, in a row as in a legend.
+
+    hatched: False for a bar too narrow for its hatch.
+    """
+    drawn: dict[str, Any] = {"facecolor": look.colour, "edgecolor": look.edge, "linewidth": 0.0}
+    if look in FRAMED:
+        drawn["linewidth"] = 1.2
+    elif look.colour == "none" and not look.hatch:
+        drawn |= {"linewidth": 0.8, "linestyle": "dashed"}
+    elif look.colour == "none" and not hatched:
+        drawn |= {"facecolor": look.edge, "alpha": 0.6}
+    if look.hatch and hatched:
+        drawn["hatch"] = look.hatch
+    return drawn
+
+
+def broaden(patch: Any, look: Look) -> Any:
+    """Draw the hatch of `patch` with broader lines if its look has such; return `patch`."""
+    if look is UNWATCHED and hasattr(patch, "set_hatch_linewidth"):  # matplotlib 3.10
+        patch.set_hatch_linewidth(BROAD_HATCH)
+    return patch
+
+
 def swatch(look: Look, label: str) -> Patch:
-    dashed = look.colour == "none" and not look.hatch
-    return Patch(
-        facecolor=look.colour, edgecolor=look.edge, hatch=look.hatch or None, label=label,
-        linewidth=0.8 if look.colour == "none" else 0.0, linestyle="--" if dashed else "-",
-    )  # fmt: skip
+    """Return a patch that stands for `look` in a legend of matplotlib's."""
+    return cast(Patch, broaden(Patch(label=label, **style(look)), look))
+
+
+class Key(NamedTuple):
+    """What stands in a legend for looks that lie over each other: a piece of a row."""
+
+    looks: tuple[Look, ...]
+
+    @staticmethod
+    def legend_artist(_legend: Any, key: Key, _size: float, box: Any) -> Any:
+        """Draw `key` into its box; called by matplotlib."""
+        for look in key.looks:
+            high = look.height * box.height
+            corner = (-box.xdescent, -box.ydescent + (box.height - high) / 2)
+            piece = Rectangle(corner, box.width, high, **style(look))
+            box.add_artist(broaden(piece, look))
+        return piece

@@ -10,7 +10,8 @@ From top to bottom: the run queue's length, the scheduler (a bar where it polls)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,8 @@ from ..spans.numbers import Request, requests
 from ..spans.spans import Life, Spans, Unwatched, readable
 from ..states import DONE, READY, RUNNING, STATES, UNKNOWN, UNTIL_POLLED
 from ..trace.events import EV, FID, MARK, WAKE, Row, T
-from .canvas import Canvas, corners, cut, solid, swatch
+from .canvas import WIDTH, Canvas, Key, broaden, corners, cut, solid, style, width_of
 from .palette import (
-    FONT,
     HATCHED_FROM,
     HIDDEN,
     LOOKS,
@@ -37,10 +37,10 @@ from .palette import (
     MOST_BARS,
     MOST_HATCHED,
     MOST_LABELS,
+    MOST_TRIED,
     PLAIN,
     POLLING,
     PRINTED,
-    SMALL,
     STALL_WIDTH,
     STALLED,
     UNBLAMED,
@@ -59,6 +59,16 @@ from .window import (
     totals_by_row,
     under_long_steps,
 )
+
+ROW, MOST_HIGH = 0.27, 12.6  # inches; the rows of more fibers than 43 get narrower
+SWATCH, PAD, GAP = 2.0, 0.6, 1.2  # of the legend: its pieces of rows, what is beside them
+BELOW, LINE = 4.4, 1.8  # from the rows to the legend, and a line of it, in heights of letters
+
+SCHEDULER, SHARES, WHOLE = "scheduler", "run / ready / wait", "100 / 100 / 100 %"
+
+OVER_BARS = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+
+Entry = tuple[Any, str]  # what stands in the legend, and its words
 
 MOST_SIGNS = 300
 MOST_ARROWS = 40  # more tell nothing; then one fiber is asked for
@@ -85,6 +95,7 @@ class Drawing:
         order: Sequence[int | None],
         labels: Sequence[str],
         highlight: int | None = None,
+        shares: bool = False,
     ) -> None:
         self.spans, self.highlight = spans, highlight
         self.canvas = Canvas(spans, ax, begin, end, order)
@@ -94,7 +105,12 @@ class Drawing:
         self.unblamed = unblamed
         waits, steps = under_long_steps(Columns.of(spans), unwatched)
         self.unwatched = spans.unwatched(among=waits, steps=steps)
+        self.entries = self._entries()
+        self.margins = self._margins(labels, shares) if ax is None else None
+        self._lay_out(1)
         self._frame(begin, end, labels)
+        if shares:
+            self._shares()
         self._legend()
         # The layout decides how wide a pixel is, and so where labels have room.
         figure: Any = self.ax.figure.figure  # the whole one, of a part of it too
@@ -119,8 +135,8 @@ class Drawing:
         _draw_polls(canvas, window)
         _draw_unwatched(canvas, self.unwatched, window)
         _draw_hidden(canvas, window)
-        _draw_stalls(canvas, self.unblamed, window, UNBLAMED)
         _draw_stalls(canvas, self.stalls, window)
+        _draw_stalls(canvas, self.unblamed, window, UNBLAMED)
         _draw_queue(canvas, window)
         signs, wakes = (
             _draw_marks(canvas, window),
@@ -133,34 +149,57 @@ class Drawing:
             f"{signs:,} marks are left out" if signs > MOST_SIGNS else "",
             f"{wakes:,} wakes are left out" if self.highlight and wakes > MOST_OF_ONE else "",
         ]
-        note = "; ".join(filter(None, notes))
-        text = f"time ({canvas.unit})" + (f"    ({note})" if note else "")
-        self.ax.set_xlabel(text, fontsize=FONT + 1)
+        self._label_time("; ".join(filter(None, notes)))
 
     # -- What stays -----------------------------------------------------------
 
+    def _margins(self, labels: Sequence[str], shares: bool) -> tuple[float, float]:
+        """Return how many inches a figure of its own needs at the left and at the right."""
+        size = self.canvas.letters
+        left = width_of([*labels, SCHEDULER, _at_most(self.spans)], size) + 0.2
+        return left, width_of([SHARES, WHOLE], size) + 0.2 if shares else 0.3
+
+    def _lay_out(self, lines: int) -> None:
+        """Make a figure of its own as large as its texts need; lines: below the time axis.
+
+        A layout engine of matplotlib's would draw everything once more, to measure it.
+        """
+        if self.margins is None:
+            return
+        canvas, (left, right) = self.canvas, self.margins
+        rows = max(1.4, min(MOST_HIGH, ROW * (canvas.rows + 3 * canvas.top)))
+        lines += math.ceil(len(self.entries) / self._columns())
+        below = (BELOW + LINE * (lines - 1)) * canvas.letters / 72 + 0.1
+        height = 0.1 + rows + below
+        figure: Any = canvas.ax.figure
+        figure.set_size_inches(WIDTH, height)
+        canvas.ax.set_position(
+            (left / WIDTH, below / height, (WIDTH - left - right) / WIDTH, rows / height)
+        )
+
     def _frame(self, begin: int, end: int, labels: Sequence[str]) -> None:
-        canvas, ax, top = self.canvas, self.ax, self.canvas.top
+        canvas, ax, top, size = self.canvas, self.ax, self.canvas.top, self.canvas.letters
         ax.set_xlim(begin / self.canvas.scale, end / self.canvas.scale)
         ax.set_ylim(self.canvas.rows + 0.5, 0.5 - 3 * top)
         ax.ticklabel_format(axis="x", style="plain", useOffset=False)
-        ax.tick_params(labelsize=FONT, left=False)
+        ax.tick_params(labelsize=size, left=False)
         ax.spines[["top", "left", "right"]].set_visible(False)
         ax.set_axisbelow(True)
         ax.grid(axis="x", color="#E4E4E4", linewidth=0.6)
-        every = max(1, math.ceil(1.2 * canvas.points(FONT) / canvas.row_height()))
-        shown = range(0, self.canvas.rows, every)
-        places = [0.5 - 2.4 * top, 0.5 - top / 2, *(row + 1 for row in shown)]
-        ax.set_yticks(places, ["run queue", "scheduler", *labels[::every]], **PLAIN)
-        self._percentages(shown)
+        every = max(1, math.ceil(1.2 * canvas.points(size) / canvas.row_height()))
+        self.named = range(0, self.canvas.rows, every)
+        places = [0.5 - 2.5 * top, 0.5 - top / 2, *(row + 1 for row in self.named)]
+        ax.set_yticks(places, ["run queue", SCHEDULER, *labels[::every]], **PLAIN)
         self._births_and_deaths(begin)
 
-    def _percentages(self, shown: range) -> None:
+    def _shares(self) -> None:
+        """Write at the right of each row which shares of its life it ran, was ready and waited."""
         totals = totals_by_row(self.canvas.columns, self.canvas.rows)
         to_right = self.ax.get_yaxis_transform()
-        look: dict[str, Any] = {"transform": to_right, "fontsize": FONT, "va": "center"}
-        self.ax.text(1.01, 0.5 - self.canvas.top / 2, "run / ready / wait", color="#555555", **look)
-        for row in shown:
+        look: dict[str, Any] = {"transform": to_right, "fontsize": self.canvas.letters}
+        look["va"] = "center"
+        self.ax.text(1.01, 0.5 - self.canvas.top / 2, SHARES, color="#555555", **look)
+        for row in self.named:
             whole = totals[row].sum()
             if whole:
                 states = (RUNNING, READY, UNKNOWN)
@@ -168,6 +207,22 @@ class Drawing:
                 parts = (run, ready, max(0.0, 100 - run - ready - unknown))  # not -0: it is rounded
                 text = " / ".join(f"{part:3.0f}".replace(" ", "\u2007") for part in parts)
                 self.ax.text(1.01, row + 1, f"{text} %", **look)
+
+    def _label_time(self, note: str) -> None:
+        """Write what the axis counts in, and what is not to be seen; in lines that fit."""
+        size = self.canvas.letters
+        text = f"time ({self.canvas.unit})" + (f"    ({note})" if note else "")
+        lines = wrap(text, int(self._width() / (0.58 * size / 72)), break_long_words=False)
+        self.ax.set_xlabel("\n".join(lines), fontsize=size)
+        self._lay_out(len(lines))
+        below = -(BELOW + LINE * (len(lines) - 1)) * size / 72
+        left = 0.1 - self.margins[0] if self.margins else 0.0
+        place = ScaledTranslation(left, below, self.ax.figure.dpi_scale_trans)
+        self.legend.set_bbox_to_anchor((0, 0), self.ax.transAxes + place)
+
+    def _width(self) -> float:
+        """Return how many inches the Axes is wide."""
+        return float(self.ax.get_window_extent().width) / self.ax.figure.dpi
 
     def _births_and_deaths(self, begin: int) -> None:
         """Draw a thin line before each birth, and ticks at birth and death; a cross at a crash."""
@@ -193,46 +248,63 @@ class Drawing:
         places = enumerate(self.canvas.order, start=1)
         return [(self.spans.lives[row], place) for place, row in places if row is not None]
 
-    def _legend(self) -> None:
+    def _entries(self) -> list[Entry]:
+        """Return what the legend has to explain, each with its words."""
         whole = totals_by_row(self.canvas.columns, self.canvas.rows).sum(axis=0)
         life = int(whole.sum())
-        entries: list[Any] = []
+        entries: list[Entry] = []
         for state, look in LOOKS.items():
             if whole[state]:
                 total = readable(int(whole[state]))
                 label = f"{STATES[state].value}: {total}, {100 * whole[state] / life:.0f} %"
-                entries.append(swatch(look, label))
-        hidden = sum(each.end - each.start for each in self.unwatched)
-        if hidden:
-            entries.append(swatch(UNWATCHED, f"waits unwatched: {readable(hidden)}"))
-        known = sum(length for _, length in self.spans.hidden)
-        if known:
-            entries.append(swatch(HIDDEN, f"data was there: {readable(known)}"))
-        if self.stalls:
-            held = sum(self.spans.end[i] - self.spans.start[i] for i in self.stalls)
-            entries.append(swatch(STALLED, f"held the loop: {readable(held)}"))
-        if self.unblamed:
-            long = sum(self.spans.end[i] - self.spans.start[i] for i in self.unblamed)
-            entries.append(swatch(UNBLAMED, f"long, cause unknown: {readable(long)}"))
-        idle = sum(poll.end - poll.start for poll in self.spans.polls)
-        if idle:
-            entries.append(swatch(POLLING, f"scheduler polls: {readable(idle)}"))
-        entries += _signs_in_legend(self.spans)
-        width = self.ax.get_window_extent().width / self.ax.figure.dpi
-        below = ScaledTranslation(0, -0.62, self.ax.figure.dpi_scale_trans)  # inches
-        legend = self.ax.legend(
-            handles=entries,
+                entries.append((Key((look,)), label))
+        wait = LOOKS[max(UNTIL_POLLED, key=lambda state: whole[state])]
+        run, spans = LOOKS[RUNNING], self.spans
+        found = [
+            ((wait, UNWATCHED), "waits unwatched", sum(e.end - e.start for e in self.unwatched)),
+            ((HIDDEN,), "data was there", sum(length for _, length in spans.hidden)),
+            ((run, STALLED), "held the loop", self._together(self.stalls)),
+            ((run, UNBLAMED), "long, cause unknown", self._together(self.unblamed)),
+            ((POLLING,), "scheduler polls", int(np.subtract(*_times_of_polls(spans)).sum())),
+        ]
+        entries += [(Key(over), f"{word}: {readable(time)}") for over, word, time in found if time]
+        return entries + _signs_in_legend(spans)
+
+    def _together(self, steps: Iterable[int]) -> int:
+        return sum(self.spans.end[step] - self.spans.start[step] for step in steps)
+
+    def _columns(self) -> int:
+        """Return how many columns of the legend have room beside each other."""
+        size = self.canvas.letters / 72
+        # The legend of a figure of its own begins at the left of the names.
+        width = self._width() if self.margins is None else WIDTH - 0.2
+        widest = width_of([label for _, label in self.entries], self.canvas.letters)
+        return max(1, int((width + GAP * size) / (widest + (SWATCH + PAD + GAP) * size)))
+
+    def _legend(self) -> None:
+        """Explain what is drawn, below the time axis."""
+        self.legend = self.ax.legend(
+            [handle for handle, _ in self.entries],
+            [label for _, label in self.entries],
+            handler_map={Key: Key},
             loc="upper left",
-            bbox_to_anchor=(0, 0),
-            bbox_transform=self.ax.transAxes + below,
             borderaxespad=0,
-            ncols=max(1, int(width / 2.3)),
-            fontsize=FONT,
+            borderpad=0,
+            ncols=self._columns(),
+            columnspacing=GAP,
+            fontsize=self.canvas.letters,
             frameon=False,
             handleheight=1.3,
-            handlelength=2.4,
+            handlelength=SWATCH,
+            handletextpad=PAD,
         )
-        legend.set_zorder(10)
+        self.legend.set_zorder(10)
+
+
+def _at_most(spans: Spans) -> str:
+    """Say how long the run queue was at most; nothing if it was never used."""
+    lengths = spans.depth[1]
+    return f"at most {max(lengths):,}" if lengths else ""
 
 
 # -- What the fibers and the scheduler did ---------------------------------------------
@@ -258,21 +330,12 @@ def _draw_bars(
         hatched[widest] = length[widest] >= HATCHED_FROM * window.pixel
     # A row of few pixels has no room for heights.
     height = look.height if window.row_height >= 6 else max(look.height, 0.8)
-    for mine, hatch in ((hatched, look.hatch), (~hatched, "")):
+    for mine, hatch in ((hatched, True), (~hatched, False)):
         if not mine.any():
             continue
-        colour = look.colour
-        outline: dict[str, Any] = {"linewidths": 0.0, "antialiaseds": False}
-        if colour == "none" and not look.hatch:
-            outline = {"linewidths": 0.8, "linestyles": "dashed"}
-        elif colour == "none" and not hatch:
-            outline["alpha"], colour = 0.6, look.edge
         shape = corners(y[mine], start[mine] / canvas.scale, end[mine] / canvas.scale, height)
-        if hatch:
-            outline["hatch"] = hatch
-        drawn = PolyCollection(shape, facecolors=colour, edgecolors=look.edge, **outline)
-        if look is UNWATCHED and hasattr(drawn, "set_hatch_linewidth"):
-            drawn.set_hatch_linewidth(1.8)
+        outline = {"antialiased": False} if look.colour != "none" else {}
+        drawn = broaden(PolyCollection(shape, **style(look, hatch), **outline), look)
         canvas.add_collection(drawn, z, many=len(shape) > 2000)
 
 
@@ -304,9 +367,9 @@ def _draw_merged(canvas: Canvas, narrow: Columns, window: Window) -> None:
 
 def _draw_polls(canvas: Canvas, window: Window) -> None:
     """Draw where the scheduler polls, in its own row."""
-    times = np.array([poll[:2] for poll in canvas.spans.polls], np.int64).reshape(-1, 2)
-    seen = (times[:, 1] > window.begin) & (times[:, 0] < window.end)
-    times = times[seen]
+    ends, starts = _times_of_polls(canvas.spans)
+    seen = (ends > window.begin) & (starts < window.end)
+    times = np.stack([starts[seen], ends[seen]], axis=1)
     # Neighbours with less than a pixel between them are one bar.
     gap = np.nonzero(times[1:, 0] - times[:-1, 1] >= window.pixel)[0]
     starts = times[np.concatenate([[0], gap + 1]), 0] if len(times) else times[:, 0]
@@ -314,6 +377,13 @@ def _draw_polls(canvas: Canvas, window: Window) -> None:
     y = np.full(len(starts), 0.5 - canvas.top / 2)
     look = POLLING._replace(height=POLLING.height * canvas.top)
     _draw_bars(canvas, y, starts, ends, look, window)
+
+
+def _times_of_polls(spans: Spans) -> tuple[Numbers, Numbers]:
+    """Return when each poll ended, and when it began."""
+    spans.polls.pack()
+    starts, ends = (np.asarray(list(column), np.int64) for column in spans.polls.columns[:2])
+    return ends, starts
 
 
 def _draw_unwatched(canvas: Canvas, parts: list[Unwatched], window: Window) -> None:
@@ -364,47 +434,44 @@ def _draw_stalls(
     short = np.maximum(0, STALL_WIDTH * window.pixel - (end - start)) / 2
     start, end = start - short, end + short
     shape = corners(y, start / canvas.scale, end / canvas.scale, look.height)
-    marked = PolyCollection(
-        shape, facecolors="none", edgecolors=look.edge, linewidths=1.2, hatch=look.hatch or None
-    )
+    marked = PolyCollection(shape, **style(look))
     canvas.add_collection(marked, 4)
     seen.sort(key=lambda i: spans.start[i] - spans.end[i])
-    taken: list[tuple[float, float, float]] = []
-    for i in seen:
-        _label(canvas, i, labels[i], window, taken, look.edge)
+    named = 0
+    for i in seen[:MOST_TRIED]:
+        named += named < MOST_LABELS and _label(canvas, i, labels[i], window, look.edge)
 
 
-def _label(
-    canvas: Canvas,
-    i: int,
-    text: str,
-    window: Window,
-    taken: list[tuple[float, float, float]],
-    colour: str,
-) -> None:
-    """Write beside the step at `i` where it was held, if no label is in the way."""
-    spans, y = canvas.spans, canvas.y(i)
-    width = 0.62 * canvas.points(FONT) * len(text) * window.pixel
-    gap = 8 * window.pixel
+def _label(canvas: Canvas, i: int, text: str, window: Window, colour: str) -> bool:
+    """Write beside the step at `i` where it was held; return whether there was room."""
+    spans, size = canvas.spans, canvas.points(canvas.letters)
+    most = max(8, int((window.end - window.begin) / (0.68 * size * window.pixel)))
+    text = text if len(text) <= most else "..." + text[3 - most :]
+    width = canvas.length([text], "bold") * window.pixel
     start, end = max(spans.start[i], window.begin), min(spans.end[i], window.end)
-    left, align = start + gap, "left"
-    if width > end - start - 2 * gap:  # no room on the bar: behind it, or before it
-        left = end + gap
-        if left + width > window.end and start - gap - width > window.begin:
-            left, align = start - gap - width, "right"
-    rows = 1.5 * canvas.points(FONT) / window.row_height
-    clash = (abs(y - row) < rows and left < b and left + width > a for a, b, row in taken)
-    if len(taken) >= MOST_LABELS or any(clash):
-        return
-    taken.append((left, left + width, y))
-    x = left if align == "left" else left + width
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+    left = _place_beside(start, end, width, 8 * window.pixel, window)
+    half = 0.75 * size / window.row_height  # of a line, in rows
+    y = max(0.5 + half, min(canvas.y(i), canvas.rows + 0.5 - half))
+    if not canvas.claim(left, left + width, y - half, y + half):
+        return False
     label = canvas.ax.text(
-        x / canvas.scale, y, text, color=colour, fontsize=FONT, fontweight="bold",
-        ha=align, va="center", zorder=7, bbox=box, clip_on=True, **PLAIN,
+        left / canvas.scale, y, text, color=colour, fontsize=canvas.letters, fontweight="bold",
+        va="center", zorder=7, bbox=OVER_BARS, clip_on=True, **PLAIN,
     )  # fmt: skip
     label.set_in_layout(False)
     canvas.add(label)
+    return True
+
+
+def _place_beside(start: float, end: float, width: float, gap: float, window: Window) -> float:
+    """Return where a label begins: on the bar from `start`, behind it, before it, or over it."""
+    if width <= end - start - 2 * gap:
+        return start + gap
+    if end + gap + width <= window.end:
+        return end + gap
+    if start - gap - width >= window.begin:
+        return start - gap - width
+    return max(window.begin, min(start, window.end - width))
 
 
 def _draw_queue(canvas: Canvas, window: Window) -> None:
@@ -420,9 +487,15 @@ def _draw_queue(canvas: Canvas, window: Window) -> None:
         x / canvas.scale, base, curve, step="post", color=LOOKS[READY].colour, linewidth=0
     )
     canvas.add(area)
-    text = canvas.ax.text(
-        1.01, base - height / 2, f"at most {most:,}", fontsize=FONT, va="center",
-        transform=canvas.ax.get_yaxis_transform(), color="#555555",
+    size = canvas.letters
+    if 1.5 * window.row_height * canvas.top > 2.4 * canvas.points(size):
+        at, align, box = (0.0, 0.5 - 1.8 * canvas.top), "right", None
+    else:  # two lines have no room beside the curve
+        at, align, box = (0.0, base - height / 2), "left", OVER_BARS
+    text = canvas.ax.annotate(
+        _at_most(canvas.spans), at, (-7 if align == "right" else 7, 0), fontsize=size, ha=align,
+        va="center", color="#555555", bbox=box, xycoords=canvas.ax.get_yaxis_transform(),
+        textcoords="offset points",
     )  # fmt: skip
     canvas.add(text)
 
@@ -452,13 +525,11 @@ def _draw_marks(canvas: Canvas, window: Window) -> int:
         if moments:
             x, y = zip(*moments, strict=True)
             canvas.add(canvas.ax.plot(x, y, sign, color=colour, markersize=4.5, zorder=8)[0])
-    taken: list[tuple[float, float, float]] = []
-    for each in brackets:
-        _bracket(canvas, each, window, taken)
+    _draw_requests(canvas, brackets, window)
     return count
 
 
-def _signs_in_legend(spans: Spans) -> list[Line2D]:
+def _signs_in_legend(spans: Spans) -> list[Entry]:
     """Return what the legend says of the signs, and how many of each there are."""
     events = [row[MARK.PH] for row in spans.annotations() if row[EV] == "mark"]
     lines = len(spans.annotations()) - len(events)
@@ -467,8 +538,8 @@ def _signs_in_legend(spans: Spans) -> list[Line2D]:
     kinds = (("|", MARKED, "requests", begun), ("D", MARKED, "notes", notes),
              ("v", PRINTED, "lines printed", lines))  # fmt: skip
     return [
-        Line2D([], [], color=colour, marker=sign, markersize=5,
-               linestyle="-" if sign == "|" else "", label=f"{words}: {count:,}")
+        (Line2D([], [], color=colour, marker=sign, markersize=5,
+                linestyle="-" if sign == "|" else ""), f"{words}: {count:,}")
         for sign, colour, words, count in kinds
         if count
     ]  # fmt: skip
@@ -486,29 +557,31 @@ def _moments(
     ]
 
 
-def _bracket(
-    canvas: Canvas, each: Request, window: Window, taken: list[tuple[float, float, float]]
-) -> None:
-    y = canvas.y_of(each.fiber) - 0.45
-    if y < 0:
-        return
-    start = max(each.start, window.begin)
-    end = window.end if each.end is None else min(each.end, window.end)
-    x = [start / canvas.scale, end / canvas.scale]
-    drawn = canvas.ax.plot(x, [y, y], "|-", color=MARKED, linewidth=1.4, markersize=6, zorder=5)
-    canvas.add(drawn[0])
-    text = cut(each.name)
-    width = 0.55 * canvas.points(SMALL) * len(text) * window.pixel
-    clash = any(start < b and start + width > a and y == row for a, b, row in taken)
-    if clash or width > end - start or window.row_height < canvas.points(1.6 * SMALL):
-        return
-    taken.append((start, start + width, y))
-    label = canvas.ax.text(
-        x[0], y, text, color=MARKED, fontsize=SMALL, ha="left", va="top", zorder=7,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.5}, **PLAIN,
-    )  # fmt: skip
-    label.set_in_layout(False)
-    canvas.add(label)
+def _draw_requests(canvas: Canvas, among: Iterable[Request], window: Window) -> None:
+    """Draw a bracket for each request, with its name where that has room."""
+    x: list[float] = []
+    y: list[float] = []
+    high = canvas.points(1.5 * canvas.letters) / window.row_height  # of a line, in rows
+    for each in among:
+        row = canvas.y_of(each.fiber) - 0.45
+        if row < 0:
+            continue
+        start = max(each.start, window.begin)
+        end = window.end if each.end is None else min(each.end, window.end)
+        x += [start / canvas.scale, end / canvas.scale, math.nan]
+        y += [row, row, math.nan]
+        name = cut(each.name)
+        width = canvas.length([name]) * window.pixel if high <= 1 else math.inf
+        if width <= end - start and canvas.claim(start, start + width, row, row + high):
+            label = canvas.ax.text(
+                start / canvas.scale, row, name, color=MARKED, fontsize=canvas.letters, va="top",
+                zorder=7, bbox=OVER_BARS, **PLAIN,
+            )  # fmt: skip
+            label.set_in_layout(False)
+            canvas.add(label)
+    look: dict[str, Any] = {"color": MARKED, "linewidth": 1.4, "markersize": 6, "zorder": 5}
+    if x:
+        canvas.add(canvas.ax.plot(x, y, "|-", **look)[0])
 
 
 def _draw_arrows(canvas: Canvas, highlight: int | None, window: Window) -> int:

@@ -37,14 +37,16 @@ STACKED = tuple(sorted(LOOKS, key=lambda code: -LOOKS[code].height))
 
 STALLED = Look("none", 0.90, "xx", "#A50026")
 UNBLAMED = Look("none", 0.90, "", "#4D4D4D")  # as long, but the program cannot be blamed
-UNWATCHED = Look("none", 0.35, "\\\\\\\\", "#E69F00")
+# Brown: at least 3 : 1 against every wait that it lies on. The orange of ready vanished on recv.
+UNWATCHED = Look("none", 0.35, "\\\\\\\\", "#7D3500")
+FRAMED = (STALLED, UNBLAMED)  # an outline around a step, and no bar of its own
 HIDDEN = Look("#E69F00", 0.35)  # ready, if the loop had looked
 POLLING = Look("#C4C4C4", 0.45)
 BILLED = {
     "computing": LOOKS[FiberState.RUNNING.code],
     "waiting": LOOKS[FiberState.SLEEP.code],
     "ready": LOOKS[FiberState.READY.code],
-    "unwatched": Look("#FBE3B3", 0.55, "\\\\\\\\", "#B27A00"),
+    "unwatched": Look("#FBE3B3", 0.55, UNWATCHED.hatch, UNWATCHED.edge),
     "late": Look("#F6CF73", 0.55, "ooo", "#7A5300"),
     "machine": Look("#F0F0F0", 0.55, "---", "#606060"),
     "unknown": LOOKS[FiberState.UNKNOWN.code],
@@ -55,12 +57,12 @@ MERGED = 0.80  # the height of pixels that hold several spans
 
 MARKED = PRINTED = "#000000"  # signs differ by shape; black stands out from every bar
 
-FONT = 10
-SMALL = 8
+FONT = 11  # points, at least: see `canvas.letters`
+BROAD_HATCH = 1.8  # points; its lines are to be seen over another hatch
 HATCHED_FROM = 12  # pixels; hatching narrower bars costs much and shows nothing
 MOST_HATCHED = 600
 MOST_BARS = 10_000  # more are merged, narrowest first
-MOST_LABELS = 12
+MOST_LABELS, MOST_TRIED = 12, 100  # the longest steps come first
 STALL_WIDTH = 3  # pixels, at least
 NAME_LENGTH = 24
 PLAIN: dict[str, Any] = {"parse_math": False, "usetex": False}
@@ -69,10 +71,11 @@ DARK = {
     "running": ("#5AA0E6", "none"),
     "recv": ("#2B6485", "#8CCBF0"),
     "send": ("#1D6551", "#6FD3B4"),
-    "sleep": ("#8C8C8C", "#4A4A4A"),
+    "sleep": ("#6E6E6E", "#3A3A3A"),
     "parked": ("none", "#A8A8A8"),
     "stalled": ("none", "#FF6B7D"),
     "unblamed": ("none", "#C8C8C8"),
+    "unwatched": ("none", "#FFC04D"),
     "polling": ("#6A6A6A", "none"),
 }
 """Colour and edge on a dark page, where those above would not stand out; by the state's word."""

@@ -39,6 +39,7 @@ def plot_timeline(
     unwatched: float | None = 0.01,
     order: str = "family",
     highlight: int | str | None = None,
+    shares: bool = False,
 ) -> Axes:
     """Draw what every fiber did, row by row, and return the Axes it is drawn on.
 
@@ -50,7 +51,8 @@ def plot_timeline(
     for both: none is marked.
     order: of the rows: "family" puts children under their parents, "spawn" keeps the order of
     spawning, "ready" puts those first that were ready longest. highlight: a fiber's id or name, to
-    draw the wakes to it and from it; None: all wakes, if they are not too many to see.
+    draw the wakes to it and from it; None: all wakes, if they are not too many to see. shares:
+    whether to write beside each row which shares of its life it ran, was ready and waited.
     Zooming draws anew: spans narrower than a pixel are merged only while they are.
     Raises ValueError if t0 is not before t1, and for an unknown order or fiber; TypeError or
     ValueError for what is no number of seconds.
@@ -68,8 +70,9 @@ def plot_timeline(
     rows, labels = in_order(spans, order)
     chosen = None if highlight is None else _fiber(spans, highlight)
     drawing = Drawing(
-        spans, ax, begin, end, stalled, unwatched, order=rows, labels=labels, highlight=chosen
-    )
+        spans, ax, begin, end, stalled, unwatched,
+        order=rows, labels=labels, highlight=chosen, shares=shares,
+    )  # fmt: skip
     return with_words(drawing.ax, partial(describe_timeline, spans))
 
 
