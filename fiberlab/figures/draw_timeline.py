@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba_array
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
@@ -27,7 +27,7 @@ from ..spans.numbers import Request, requests
 from ..spans.spans import Life, Spans, Unwatched, readable
 from ..states import DONE, READY, RUNNING, STATES, UNKNOWN, UNTIL_POLLED
 from ..trace.events import EV, FID, MARK, WAKE, Row, T
-from .canvas import WIDTH, Canvas, Key, broaden, corners, cut, solid, style, width_of
+from .canvas import WIDTH, Canvas, Key, Pixels, bars, broaden, cut, solid, style, width_of
 from .palette import (
     HATCHED_FROM,
     HIDDEN,
@@ -333,10 +333,10 @@ def _draw_bars(
     for mine, hatch in ((hatched, True), (~hatched, False)):
         if not mine.any():
             continue
-        shape = corners(y[mine], start[mine] / canvas.scale, end[mine] / canvas.scale, height)
-        outline = {"antialiased": False} if look.colour != "none" else {}
-        drawn = broaden(PolyCollection(shape, **style(look, hatch), **outline), look)
-        canvas.add_collection(drawn, z, many=len(shape) > 2000)
+        left, right = start[mine] / canvas.scale, end[mine] / canvas.scale
+        edges = {"antialiased": False} if look.colour != "none" else {}
+        drawn = bars(y[mine], left, right, height, **style(look, hatch), **edges)
+        canvas.add_collection(broaden(drawn, look), z, many=len(left) > 2000)
 
 
 def _draw_merged(canvas: Canvas, narrow: Columns, window: Window) -> None:
@@ -355,14 +355,10 @@ def _draw_merged(canvas: Canvas, narrow: Columns, window: Window) -> None:
     bottom = row * high + (high + levels) // 2 - 1
     for level in range(levels):
         picture[bottom - level, place] = colours[states[:, level]]
-    extent = (
-        window.begin / canvas.scale, window.end / canvas.scale, rows * fold + 0.5, 0.5,
-    )  # fmt: skip
-    image = canvas.ax.imshow(
-        picture, extent=extent, aspect="auto", interpolation="nearest", zorder=3,
-        origin="upper", resample=False,
-    )  # fmt: skip
-    canvas.add(image)
+    left, right = window.begin / canvas.scale, window.end / canvas.scale
+    image = Pixels(picture, left, right, 0.5, rows * fold + 0.5)
+    image.set_zorder(3)
+    canvas.add(canvas.ax.add_artist(image))
 
 
 def _draw_polls(canvas: Canvas, window: Window) -> None:
@@ -433,8 +429,7 @@ def _draw_stalls(
     end = np.array([spans.end[i] for i in seen], float)
     short = np.maximum(0, STALL_WIDTH * window.pixel - (end - start)) / 2
     start, end = start - short, end + short
-    shape = corners(y, start / canvas.scale, end / canvas.scale, look.height)
-    marked = PolyCollection(shape, **style(look))
+    marked = bars(y, start / canvas.scale, end / canvas.scale, look.height, **style(look))
     canvas.add_collection(marked, 4)
     seen.sort(key=lambda i: spans.start[i] - spans.end[i])
     named = 0
