@@ -1,4 +1,4 @@
-"""What a lesson must keep to: the template's limits, and what cannot be compared.
+"""What a lesson or an optional sheet must keep to: its limits, and what cannot be compared.
 
 Each rule is a function of a notebook that yields a sentence for each offence.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 CELLS = 35
 WORDS = 1300
+SHEET = {"most_cells": 20, "most_words": 700}
 LINES = 25
 SIZE_BYTES = 300_000
 IGNORED = 0.1
@@ -35,14 +36,20 @@ def code_cells(notebook: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
 # -- The template's limits -------------------------------------------------------------
 
 
-def over_the_limits(notebook: dict[str, Any], size_bytes: int = 0) -> Iterator[str]:
+def over_the_limits(
+    notebook: dict[str, Any],
+    size_bytes: int = 0,
+    *,
+    most_cells: int = CELLS,
+    most_words: int = WORDS,
+) -> Iterator[str]:
     cells = notebook["cells"]
-    if len(cells) > CELLS:
-        yield f"{len(cells)} cells; the most is {CELLS}"
+    if len(cells) > most_cells:
+        yield f"{len(cells)} cells; the most is {most_cells}"
     prose = " ".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
     words = len(re.findall(r"[^\W_][\w'-]*", re.sub(r"<[^>]*>|\]\([^)]*\)", " ", prose)))
-    if words > WORDS:
-        yield f"{words} words; the most is {WORDS}"
+    if words > most_words:
+        yield f"{words} words; the most is {most_words}"
     if size_bytes >= SIZE_BYTES:
         yield f"{size_bytes} bytes; the most is {SIZE_BYTES}"
     code = code_cells(notebook)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import linecache
 import re
 import sys
@@ -102,6 +103,20 @@ def test_a_name_of_a_cell_that_was_not_run_is_told_with_that_cell(cell, first, m
 
     assert isinstance(error, NameError)
     assert f"is not defined; run this cell above first: {first[:66]}" in str(error)
+
+
+@pytest.mark.parametrize(("open_now", "line"), [("07_b.ipynb", "x = 2"), ("other", "x = 1")])
+def test_of_several_sheets_of_a_lesson_the_one_that_is_open_is_read(
+    open_now, line, tmp_path, monkeypatch
+):
+    for name, source in (("07_a", "x = 1"), ("07_b", "x = 2")):
+        cell = {"cell_type": "code", "source": source}
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": [cell]}), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JPY_SESSION_NAME", f"lessons/more/{open_now}")
+    monkeypatch.setitem(sys.modules, l07.__name__, l07)
+
+    assert str(raised_by("x")) == f"name 'x' is not defined; run this cell above first: {line}"
 
 
 def test_without_the_lessons_notebook_a_missing_name_is_left_to_python(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from jupyter_client.channels import AsyncZMQSocketChannel
-from lesson_rules import not_a_lesson, not_comparable, over_the_limits
+from lesson_rules import SHEET, not_a_lesson, not_comparable, over_the_limits
 
 from fiberlab.lab.normal_form import (
     LessonError,
@@ -23,6 +23,7 @@ from fiberlab.lab.notebooks import check, copy_lessons, find_notebooks, main, re
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 COMMITTED = find_notebooks(NOTEBOOKS.glob("**/*.ipynb"))
 LESSONS = [path for path in COMMITTED if path.parent == NOTEBOOKS]
+SHEETS = [path for path in COMMITTED if path.parent == NOTEBOOKS / "more"]
 
 
 def name(path: Path) -> str:
@@ -86,6 +87,14 @@ def test_every_lesson_keeps_to_the_template(path):
     assert [*over_the_limits(notebook, path.stat().st_size), *not_a_lesson(notebook)] == []
 
 
+@pytest.mark.parametrize("path", SHEETS, ids=name)
+def test_every_sheet_is_short_and_begins_like_a_lesson(path):
+    notebook = read_notebook(path)
+    limits = over_the_limits(notebook, path.stat().st_size, **SHEET)
+
+    assert [*limits, *not_a_lesson(notebook)] == []
+
+
 @pytest.mark.parametrize("path", COMMITTED, ids=name)
 def test_every_code_cell_has_been_run(path):
     cells = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
@@ -110,6 +119,16 @@ def test_every_code_cell_has_been_run(path):
 )
 def test_a_lesson_over_a_limit_is_named(notebook, sentence):
     assert list(over_the_limits(notebook)) == [sentence]
+
+
+def test_a_sheet_has_narrower_limits_than_a_lesson():
+    sheet = lesson(*[markdown("word " * 50)] * 19)
+
+    assert list(over_the_limits(sheet)) == []
+    assert list(over_the_limits(sheet, **SHEET)) == [
+        "21 cells; the most is 20",
+        "952 words; the most is 700",
+    ]
 
 
 def test_a_lesson_that_is_too_large_is_named():
@@ -448,6 +467,23 @@ def test_what_a_lesson_links_to_is_copied_like_the_lesson(folders):
     assert read_notebook(copies / "01_x.ipynb")["cells"][-1]["source"] == [
         "a [fiber](docs/glossary.md#f)"
     ]
+
+
+def test_a_sheets_links_are_right_in_the_copy_too(folders):
+    source, copies = folders
+    stored(
+        source / "more" / "01_more.ipynb",
+        lesson(markdown("to [lesson](../01_x.ipynb), [fiber](../../docs/glossary.md#f)")),
+    )
+    (source.parent / "docs").mkdir()
+    (source.parent / "docs" / "glossary.md").write_text("words", "utf-8")
+
+    copy_lessons(source, copies)
+
+    assert read_notebook(copies / "more" / "01_more.ipynb")["cells"][-1]["source"] == [
+        "to [lesson](../01_x.ipynb), [fiber](../docs/glossary.md#f)"
+    ]
+    assert (copies / "docs" / "glossary.md").read_text("utf-8") == "words"
 
 
 def test_a_copy_that_nobody_changed_follows_its_lesson(folders):

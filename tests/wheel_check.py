@@ -101,6 +101,9 @@ def build(out: Path) -> Path:
         held = {name.partition("/")[2] for name in archive.getnames()}
     for name in ("README.md", "LICENSE", "Makefile", "constraints.txt", "tests/conftest.py"):
         assert name in held, f"the sdist has no {name}"
+    paths = [each for each in ROOT.glob("notebooks/**/*.ipynb") if each.parent.name[0] != "."]
+    lessons = {path.relative_to(ROOT).as_posix() for path in paths}
+    assert lessons <= held, f"the sdist lacks {sorted(lessons - held)}"
 
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names}

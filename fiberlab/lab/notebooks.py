@@ -44,8 +44,6 @@ CELL_SECONDS = 60
 MANIFEST = ".copied.json"
 """The file in a folder of copies that tells what was last put there."""
 
-_LINK_OUT = re.compile(r"\]\(\.\./([^)#]+)")  # to a file beside the folder of the lessons
-
 
 def record(path: str | Path) -> None:
     """Run a lesson in its folder, with this Python, and store its normalised outputs.
@@ -100,10 +98,11 @@ def copy_lessons(source: str | Path, folder: str | Path) -> list[str]:
 def assign_lessons(source: str | Path, folder: str | Path) -> list[Path]:
     """Write each lesson in `source` below `folder` as an assignment for nbgrader; return where.
 
-    A configuration that is there already is left alone.
+    source: one notebook, or the folder of the lessons. Then its optional sheets are left out. A
+    configuration that is there already is left alone.
     """
     source, folder = Path(source), Path(folder)
-    lessons = [path for path in find_notebooks([source]) if path.parent.name != "solutions"]
+    lessons = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
     places = [folder / "source" / path.stem / path.name for path in lessons]
     for path, place in zip(lessons, places, strict=True):
         _write(place, to_text(as_assignment(read_notebook(path))).encode())
@@ -200,13 +199,14 @@ def _copies(source: Path) -> dict[str, bytes]:
     """Return what the copies hold, by name: the lessons, and what they link to beside `source`."""
     copies: dict[str, bytes] = {}
     for lesson in find_notebooks([source]):
+        place = lesson.relative_to(source)
         text = to_text(without_outputs(read_notebook(lesson)))
-        if lesson.parent == source:
-            for name in set(_LINK_OUT.findall(text)):
-                if (linked := source.parent / name).is_file():
-                    copies[name] = linked.read_bytes()
-                    text = text.replace(f"](../{name}", f"]({name}")
-        copies[lesson.relative_to(source).as_posix()] = text.encode()
+        inside = "../" * (len(place.parts) - 1)  # from the lesson to the folder of the lessons
+        for name in set(re.findall(rf"\]\({re.escape(inside)}\.\./([^.)#][^)#]*)", text)):
+            if (linked := source.parent / name).is_file():
+                copies[name] = linked.read_bytes()
+                text = text.replace(f"]({inside}../{name}", f"]({inside}{name}")
+        copies[place.as_posix()] = text.encode()
     return copies
 
 

@@ -2,13 +2,14 @@
 
     run_first("trace")      "run this cell above first: trace = record(echo, clients=8)"
 
-The rule kept here: only what is found in the lesson's own notebook is said. Which lesson it is
-follows from the modules it has imported; its file is in the kernel's current folder.
+The rule kept here: only what is found in the lesson's own notebook, or the sheet's, is said. Which
+lesson it is follows from the modules it has imported; its file is in the kernel's current folder.
 """
 
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pathlib import Path
 from . import lessons
 from .normal_form import LessonError, read_notebook
 
-_LESSON = re.compile(rf"{re.escape(lessons.__name__)}\.l(\d\d_\w+)")
+_LESSON = re.compile(rf"{re.escape(lessons.__name__)}\.l(\d\d)_\w+")
 
 
 def run_first(name: str) -> str | None:
@@ -32,12 +33,12 @@ def run_first(name: str) -> str | None:
 
 
 def _notebooks() -> Iterator[Path]:
-    """Yield the notebooks of the lessons that this process has imported something of."""
+    """Yield the notebooks here of the lessons that this process has imported something of."""
+    own = Path(os.environ.get("JPY_SESSION_NAME", "")).name  # Jupyter says so to the kernel
     for module in list(sys.modules):
         if (lesson := _LESSON.fullmatch(module)) is not None:
-            path = Path(f"{lesson[1]}.ipynb")
-            if path.is_file():
-                yield path
+            here = sorted(Path().glob(f"{lesson[1]}_*.ipynb"))
+            yield from [path for path in here if path.name == own] or here
 
 
 def _statements(path: Path) -> Iterator[ast.stmt]:

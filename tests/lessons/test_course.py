@@ -12,15 +12,16 @@ import re
 from pathlib import Path
 
 import pytest
+from cells import NOTEBOOKS, code_cells, last_line
 
 import fiberlab.lab.lessons
 from fiberlab.lab import examine
-from fiberlab.lab.normal_form import read_notebook, to_text
+from fiberlab.lab.normal_form import first_line, read_notebook, to_text
 from fiberlab.lab.notebooks import find_notebooks
 from fiberlab.lab.notebooks import record as record_lesson
 
-NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
+SHEETS = sorted((NOTEBOOKS / "more").glob("*.ipynb"))
 SOLUTIONS = find_notebooks([NOTEBOOKS / "solutions"])
 MODULES = [
     importlib.import_module(f"fiberlab.lab.lessons.{each.name}")
@@ -35,15 +36,10 @@ WRONG = [
 ]
 
 
-def last_line(cell) -> str:
-    return "".join(cell["source"]).rstrip().rpartition("\n")[2]
-
-
 def all_code(folder: Path, exercise_or_question: str) -> str:
-    """Return the code of the lesson that an id belongs to."""
-    [path] = folder.glob(f"{exercise_or_question[1:3]}_*.ipynb")
-    cells = read_notebook(path)["cells"]
-    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    """Return the code of the lesson that an id belongs to, and of its sheets."""
+    cells = code_cells(exercise_or_question[1:3], folder)
+    return "\n".join("".join(cell["source"]) for cell in cells)
 
 
 # -- Folders ---------------------------------------------------------------------------
@@ -78,6 +74,29 @@ def test_a_lesson_takes_its_colours_from_the_palette():
     }
 
     assert chosen == {"shared/palette.py"}
+
+
+# -- Optional sheets --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SHEETS, ids=lambda path: path.stem)
+def test_a_sheet_and_its_lesson_link_to_each_other(path):
+    [lesson] = NOTEBOOKS.glob(f"{path.stem[:2]}_*.ipynb")
+    beginning = "".join(read_notebook(path)["cells"][0]["source"])
+    end = "".join(read_notebook(lesson)["cells"][-1]["source"])
+
+    title = first_line(read_notebook(path)["cells"][0])
+    assert title.startswith(f"# {path.stem[:2]}+ ")
+    assert f"optional sheet to [lesson {path.stem[:2]}](../{lesson.name})" in beginning
+    assert re.search(r"Time:\s\d+\sminutes", beginning)
+    assert f"[{title.partition('+ ')[2]}](more/{path.name})" in end
+
+
+def test_a_sheet_is_called_like_no_other_notebook():
+    names = [path.name for path in (*LESSONS, *SHEETS)]
+
+    assert len(set(names)) == len(names)
+    assert {path.name for path in SOLUTIONS} <= set(names)
 
 
 # -- Questions -------------------------------------------------------------------------
@@ -148,9 +167,7 @@ def test_two_misconceptions_at_least_have_a_hint_of_their_own(exercise):
     [("03", "visit"), ("04", "edge_of"), ("05", "Toy"), ("06", "OldLoop"), ("13", "AcceptFirst")],
 )
 def test_what_decides_an_experiment_is_shown(lesson, name):
-    [path] = NOTEBOOKS.glob(f"{lesson}_*.ipynb")
-    cells = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
-    shown = [cell for cell in cells if last_line(cell) == f"show_source({name})"]
+    shown = [cell for cell in code_cells(lesson) if last_line(cell) == f"show_source({name})"]
 
     assert len(shown) == 1
     assert re.search(
@@ -186,7 +203,8 @@ UNSEEN = {
 def test_each_solution_passes_in_its_lesson(path, tmp_path):
     solved = {last_line(cell): cell for cell in read_notebook(path)["cells"]}
     solved = {line: cell for line, cell in solved.items() if line.startswith("check(")}
-    lesson = read_notebook(NOTEBOOKS / path.name)
+    [place] = [each for each in (*LESSONS, *SHEETS) if each.name == path.name]
+    lesson = read_notebook(place)
     lesson["cells"] = [solved.get(last_line(cell), cell) for cell in lesson["cells"]]
     lesson["cells"].insert(0, UNSEEN)
     spliced = tmp_path / path.name
