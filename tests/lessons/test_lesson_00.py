@@ -14,7 +14,7 @@ def pausing():
     yield WAIT(0)
 
 
-@pytest.mark.parametrize(("fibers", "choice"), [(1, "a"), (8, "b"), (9, "c"), (96, "d")])
+@pytest.mark.parametrize(("fibers", "choice"), [(1, "a"), (4, "b"), (5, "c"), (48, "d")])
 def test_the_number_of_fibers_is_counted_in_the_trace(fibers, choice):
     trace = Trace(stall_after=None)
     scheduler = Scheduler(trace=trace)
