@@ -164,7 +164,15 @@ def test_two_misconceptions_at_least_have_a_hint_of_their_own(exercise):
 
 @pytest.mark.parametrize(
     ("lesson", "name"),
-    [("03", "visit"), ("04", "edge_of"), ("05", "Toy"), ("06", "OldLoop"), ("13", "AcceptFirst")],
+    [
+        ("03", "visit"),
+        ("04", "edge_of"),
+        ("05", "Toy"),
+        ("06", "OldLoop"),
+        ("12", "running"),
+        ("13", "AcceptFirst"),
+        ("13", "three_fibers"),
+    ],
 )
 def test_what_decides_an_experiment_is_shown(lesson, name):
     shown = [cell for cell in code_cells(lesson) if last_line(cell) == f"show_source({name})"]
