@@ -96,5 +96,5 @@ def test_the_readme_lists_every_lesson_by_its_title() -> None:
     }
 
     assert list(listed) == sorted(there)
-    assert len(listed) == 17
+    assert len(listed) == 18
     assert {file: f"# {title}" for file, title in listed.items()} == there

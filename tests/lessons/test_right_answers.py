@@ -5,6 +5,7 @@ An exercise's third style is its solution, which test_course.py tries.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 import math
@@ -13,6 +14,7 @@ import select
 import time
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import test_lesson_07
@@ -29,6 +31,8 @@ from fiberlab import (
     WAIT,
     FiberCancelled,
     FiberState,
+    Trace,
+    assert_no_stall,
     build_spans,
     in_thread,
     join,
@@ -37,7 +41,8 @@ from fiberlab import (
     send_all,
     start,
 )
-from fiberlab.lab import examine
+from fiberlab.elsewhere import run, watching
+from fiberlab.lab import culprits, examine
 from fiberlab.lab.lessons.l04_readiness import readable_numbers
 from fiberlab.lab.lessons.l06_wait import OldLoop
 from fiberlab.lab.lessons.l07_blocking_pitfalls import chain_length
@@ -1013,6 +1018,34 @@ def ask_with_else(pool, question):
         return connection.receive()
 
 
+# -- 17 Your own server --------------------------------------------------------------------
+
+
+async def fetch_one_by_one(words, fetch):
+    return [await asyncio.to_thread(fetch, word) for word in words]
+
+
+async def fetch_by_an_executor(words, fetch):
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor() as pool:
+        calls = [loop.run_in_executor(pool, fetch, word) for word in words]
+        return tuple([await each for each in calls])
+
+
+def watched_while_it_runs(main):
+    trace = Trace(cpu=True, stall_after=0.02)
+    with watching(trace):
+        asyncio.run(main())
+    assert_no_stall(trace, 50)
+
+
+def asked_for_culprits(main):
+    trace = Trace(cpu=True, stall_after=0.02)
+    run(main(), trace)
+    if culprits(trace):
+        raise AssertionError(str(culprits(trace)[0]))
+
+
 def given(module, exercise):
     """Return what else `check` is given, made as the lesson's own tests make it."""
     return next(each.given for each in module.WRONG if each.exercise == exercise)
@@ -1069,6 +1102,8 @@ RIGHT = {
     "l16-e1": (orders_by_choosing, orders_by_counting),
     "l16-e2": (SemaphoreByFinally, SemaphoreByCounting),
     "l16-e3": (ask_and_close, ask_with_else),
+    "l17-e1": (fetch_one_by_one, fetch_by_an_executor),
+    "l17-e2": (watched_while_it_runs, asked_for_culprits),
 }
 GIVEN = {
     "l07-e1": given(test_lesson_07, "l07-e1"),

@@ -38,6 +38,7 @@ PLANNED = [
     "14 Other coats",
     "15 The replicator",
     "16 Every schedule",
+    "17 Your own server",
 ]
 
 

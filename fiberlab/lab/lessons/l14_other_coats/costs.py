@@ -21,7 +21,7 @@ import greenlet
 
 from ....scheduler import Scheduler
 from ....waits import WAIT
-from .experiment import in_own_thread
+from ...shared.own_thread import in_own_thread
 from .servers import Callbacks
 
 SWITCHES = 2_000

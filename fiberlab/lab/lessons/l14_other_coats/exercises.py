@@ -18,7 +18,7 @@ from ....waits import SEND, WAIT, Wait
 from ...exercises import Exercise, Judgement
 from ...facts import story
 from ...mistakes import Form
-from .experiment import in_own_thread
+from ...shared.own_thread import in_own_thread
 from .greenlet_hub import Hub
 
 # -- Exercise 1: the same in an async def -------------------------------------

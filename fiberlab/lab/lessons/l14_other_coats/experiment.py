@@ -10,7 +10,7 @@ import asyncio
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from ....scheduler import Scheduler
 from ....waits import WAIT, Wait
 from ...clients import Recording
 from ...crowd import Client, Crowd, plans_of
+from ...shared.own_thread import in_own_thread
 from .greenlet_hub import Hub
 from .servers import Server
 
@@ -177,10 +178,3 @@ def count_in_asyncio(counter: Counter) -> None:
         await asyncio.gather(work(), work())
 
     in_own_thread(lambda: asyncio.run(main()))
-
-
-def in_own_thread(function: Callable[[], Any]) -> None:
-    """Call `function` where no loop runs yet, and wait for it."""
-    thread = threading.Thread(target=function, daemon=True)
-    thread.start()
-    thread.join()
