@@ -51,6 +51,23 @@ def test_each_lesson_has_a_folder_called_like_its_notebook():
     assert folders == [f"l{path.stem}" for path in LESSONS]
 
 
+def test_each_lesson_links_to_its_next_one():
+    links = [
+        re.findall(r"Next: \[\*\*(.+?)\*\*\]\((.+?)\)", "".join(cell["source"]))
+        for path in LESSONS
+        for cell in read_notebook(path)["cells"][-1:]
+    ]
+    titles = ["".join(read_notebook(path)["cells"][0]["source"])[2:] for path in LESSONS]
+
+    assert links == [
+        *(
+            [(title.partition("\n")[0], path.name)]
+            for title, path in zip(titles[1:], LESSONS[1:], strict=True)
+        ),
+        [],
+    ]
+
+
 def test_no_lesson_imports_another_one():
     folder = Path(fiberlab.lab.lessons.__file__).parent
     found = [
