@@ -9,6 +9,7 @@ import pytest
 
 from fiberlab import Scheduler, waits
 from fiberlab.lab import Source, show_source
+from fiberlab.lab.source import Part
 
 
 def shown(text):
@@ -19,6 +20,30 @@ def shown(text):
 @functools.lru_cache
 def wrapped(text):
     return text
+
+
+def test_several_things_are_folded_under_their_names():
+    source = show_source(shown, wrapped, folded=True)
+
+    assert source._repr_markdown_().startswith(
+        "<details><summary>The source of <code>shown</code>, <code>wrapped</code></summary>\n\n"
+        "```python\n# test_lab_source.py\n"
+    )
+    assert source._repr_markdown_().endswith("\n```\n\n</details>\n")
+    assert source.text.index("def shown") < source.text.index("def wrapped")
+    assert source.text == f"{show_source(shown).text}\n\n{show_source(wrapped).text}"
+    assert repr(source).startswith(repr(show_source(shown)))
+
+
+def test_each_file_has_its_name_above():
+    told = repr(show_source(shown, wrapped, waits.RECV)).splitlines()
+
+    assert [row for row in told if row.startswith("#")] == ["# test_lab_source.py", "# waits.py"]
+
+
+def test_of_nothing_there_is_no_source():
+    with pytest.raises(TypeError, match="needs a function"):
+        show_source()
 
 
 def test_a_function_is_shown_with_its_file_and_its_lines():
@@ -33,7 +58,7 @@ def test_a_function_is_shown_with_its_file_and_its_lines():
 
 
 def test_line_numbers_stand_one_under_the_other():
-    source = Source("x.py", (9, "a\n\n    b"), (100, "c"))
+    source = Source(Part("x.py", 9, "a\n\n    b"), Part("x.py", 100, "c"))
 
     assert repr(source) == "# x.py\n  9  a\n 10\n 11      b\n\n100  c"
 

@@ -9,49 +9,68 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from ..trace.events import short_name
 
 
-class Source:
-    """The source of a function, class or module, or of several; a notebook shows it highlighted.
+class Part(NamedTuple):
+    """A piece of source: the name of its file, the number of its first line, and its text."""
 
-    parts: for each the number of its first line in the file, and its text from the margin on.
+    file: str
+    line: int
+    text: str
+
+
+class Source:
+    """The source of functions, classes or a module; a notebook shows it highlighted.
+
+    title: what stands for it until a reader unfolds it; None: it is not folded.
     """
 
-    def __init__(self, file: str, *parts: tuple[int, str]) -> None:
-        self.file = file
+    def __init__(self, *parts: Part, title: str | None = None) -> None:
         self.parts = parts
+        self.title = title
 
     @property
     def text(self) -> str:
         """The source as it was written, without numbers."""
-        return "\n\n".join(text for _, text in self.parts)
+        return "\n\n".join(part.text for part in self.parts)
 
     def __repr__(self) -> str:
-        width = max(len(str(line + text.count("\n"))) for line, text in self.parts)
-        numbered = (
-            "\n".join(
-                f"{n:{width}}  {row}".rstrip() for n, row in enumerate(text.split("\n"), line)
-            )
-            for line, text in self.parts
+        width = max(len(str(part.line + part.text.count("\n"))) for part in self.parts)
+        files = groupby(self.parts, key=lambda part: part.file)
+        return "\n\n".join(
+            f"# {file}\n" + "\n\n".join(_numbered(part, width) for part in parts)
+            for file, parts in files
         )
-        return f"# {self.file}\n" + "\n\n".join(numbered)
 
     def _repr_markdown_(self) -> str:
         # Markdown, not HTML: the notebook highlights it, and what is stored stays plain text.
         fence = "```"
         while fence in self.text:
             fence += "`"
-        return f"{fence}python\n{self!r}\n{fence}\n"
+        code = f"{fence}python\n{self!r}\n{fence}\n"
+        if self.title is None:
+            return code
+        return f"<details><summary>{self.title}</summary>\n\n{code}\n</details>\n"
 
 
-def show_source(thing: Any) -> Source:
-    """Return the source of a function, method, class or module, to be shown as a cell's value.
+def show_source(*things: Any, folded: bool = False) -> Source:
+    """Return the source of functions, methods, classes or a module, to be shown as a cell's value.
 
-    Raises TypeError for anything that has no source in Python, such as ``time.sleep``.
+    folded: a notebook shows their names until a reader unfolds them. Raises TypeError for anything
+    that has no source in Python, such as ``time.sleep``.
     """
+    if not things:
+        raise TypeError("show_source() needs a function, method, class or module")
+    parts = [_part(thing) for thing in things]
+    names = ", ".join(f"<code>{getattr(thing, '__name__', thing)}</code>" for thing in things)
+    return Source(*parts, title=f"The source of {names}" if folded else None)
+
+
+def _part(thing: Any) -> Part:
     target = inspect.unwrap(thing) if callable(thing) else thing
     try:
         lines, line = inspect.getsourcelines(target)
@@ -59,5 +78,9 @@ def show_source(thing: Any) -> Source:
     except (OSError, TypeError):
         raise TypeError(f"show_source() needs something written in Python, got {thing!r}") from None
     # Of a module Python gives 0.
-    text = textwrap.dedent("".join(lines)).rstrip()
-    return Source(short_name(file), (max(1, line), text))
+    return Part(short_name(file), max(1, line), textwrap.dedent("".join(lines)).rstrip())
+
+
+def _numbered(part: Part, width: int) -> str:
+    rows = enumerate(part.text.split("\n"), part.line)
+    return "\n".join(f"{number:{width}}  {row}".rstrip() for number, row in rows)

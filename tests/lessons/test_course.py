@@ -6,6 +6,7 @@ tried here.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -200,6 +201,54 @@ def test_what_decides_an_experiment_is_shown(lesson, name):
         "".join(shown[0]["outputs"][0]["data"]["text/plain"]),
         re.M,
     )
+
+
+# What a reader is to find out, or what only loads or shows something.
+OUT_OF_SIGHT = {
+    "07": {"mystery"},
+    "08": {"mystery", "three_recordings"},  # the fibers in them are shown: see fibers
+    "09": {"percentile", "recorded"},  # the second exercise asks for one, the other loads a file
+    "14": {"installed"},  # a list of names
+}
+JUDGES_AND_DRAWINGS = ("figures", "exercises", "question", "concepts", "stepper")
+
+
+def experiments(code: str) -> set[str]:
+    """Return the functions and classes of experiments that the code of a lesson uses."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fiberlab.lab.le"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                name = alias.asname or alias.name
+                if node.module == "fiberlab.lab.lessons":
+                    module = importlib.import_module(f"{node.module}.{alias.name}")
+                    found |= {(getattr(module, used), used) for used in attributes(code, name)}
+                else:
+                    found.add((getattr(module, alias.name), name))
+    return {
+        name
+        for thing, name in found
+        if callable(thing) and thing.__module__.rpartition(".")[2] not in JUDGES_AND_DRAWINGS
+    }
+
+
+def attributes(code: str, name: str) -> set[str]:
+    """Return which attributes of `name` the code uses."""
+    return set(re.findall(rf"\b{name}\.(\w+)", code))
+
+
+SEEN = [path for path in (*LESSONS, *SHEETS) if path.stem[:2] not in ("02", "05", "06", "08")]
+
+
+@pytest.mark.parametrize("path", SEEN, ids=lambda path: path.stem)
+def test_each_function_of_an_experiment_is_shown(path):
+    cells = [cell for cell in read_notebook(path)["cells"] if cell["cell_type"] == "code"]
+    code = "\n".join(re.sub(r"^\s*%.*", "", "".join(cell["source"]), flags=re.M) for cell in cells)
+    code = re.sub(r"\bawait ", "", code)  # a notebook may await anywhere
+    shown = set(re.findall(r"\w+", " ".join(re.findall(r"show_source\((.*?)\)", code, re.S))))
+
+    assert experiments(code) <= shown | OUT_OF_SIGHT.get(path.stem[:2], set())
 
 
 # -- Solutions, spliced into their lessons ---------------------------------------------

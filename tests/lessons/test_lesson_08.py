@@ -41,13 +41,6 @@ def test_each_function_of_the_scheduler_is_shown(method):
     assert shown.count(method) == 1
 
 
-def test_parts_are_shown_together_in_the_order_given():
-    source = l08.show_parts(Scheduler.expire, Scheduler.run_once)
-
-    assert source.file == "scheduler.py"
-    assert source.text.index("def expire") < source.text.index("def run_once")
-
-
 # -- The question ----------------------------------------------------------------------
 
 

@@ -11,7 +11,6 @@ from .experiment import (
     longest_gap,
     longest_slice,
     quiet,
-    show_parts,
     three_recordings,
 )
 from .fibers import four_fibers
@@ -33,7 +32,6 @@ __all__ = [
     "longest_slice",
     "mystery",
     "quiet",
-    "show_parts",
     "three_recordings",
     "transitions",
 ]

@@ -21,7 +21,6 @@ from ....states import RUNNING
 from ....waits import RECV, SEND, WAIT, Wait
 from ...clients import Recording, record
 from ...crowd import Client
-from ...source import Source, show_source
 
 # -- Three recordings ---------------------------------------------------------
 
@@ -154,12 +153,3 @@ def change_line(method: str, old: str, new: str) -> type[Scheduler]:
     exec(compile(changed, "scheduler_copy.py", "exec"), namespace)
     copy: type[Scheduler] = namespace["Scheduler"]
     return copy
-
-
-# -- Several functions at once ------------------------------------------------
-
-
-def show_parts(*things: Any) -> Source:
-    """Return the sources of several functions of one file, in the order given."""
-    sources = [show_source(thing) for thing in things]
-    return Source(sources[0].file, *(part for source in sources for part in source.parts))
