@@ -27,6 +27,7 @@ from ..spans.numbers import Request, requests
 from ..spans.spans import Life, Spans, Unwatched, readable
 from ..states import DONE, READY, RUNNING, STATES, UNKNOWN, UNTIL_POLLED
 from ..trace.events import EV, FID, MARK, WAKE, Row, T
+from ..trace.packed import Table
 from .canvas import WIDTH, Canvas, Key, Pixels, bars, broaden, cut, solid, style, width_of
 from .palette import (
     HATCHED_FROM,
@@ -262,10 +263,10 @@ class Drawing:
         run, spans = LOOKS[RUNNING], self.spans
         found = [
             ((wait, UNWATCHED), "waits unwatched", sum(e.end - e.start for e in self.unwatched)),
-            ((HIDDEN,), "data was there", sum(length for _, length in spans.hidden)),
+            ((HIDDEN,), "data was there", int(_columns_of(spans.hidden)[1].sum())),
             ((run, STALLED), "held the loop", self._together(self.stalls)),
             ((run, UNBLAMED), "long, cause unknown", self._together(self.unblamed)),
-            ((POLLING,), "scheduler polls", int(np.subtract(*_times_of_polls(spans)).sum())),
+            ((POLLING,), "scheduler polls", int(np.diff(_columns_of(spans.polls), axis=0).sum())),
         ]
         entries += [(Key(over), f"{word}: {readable(time)}") for over, word, time in found if time]
         return entries + _signs_in_legend(spans)
@@ -363,7 +364,7 @@ def _draw_merged(canvas: Canvas, narrow: Columns, window: Window) -> None:
 
 def _draw_polls(canvas: Canvas, window: Window) -> None:
     """Draw where the scheduler polls, in its own row."""
-    ends, starts = _times_of_polls(canvas.spans)
+    starts, ends = _columns_of(canvas.spans.polls)
     seen = (ends > window.begin) & (starts < window.end)
     times = np.stack([starts[seen], ends[seen]], axis=1)
     # Neighbours with less than a pixel between them are one bar.
@@ -375,11 +376,10 @@ def _draw_polls(canvas: Canvas, window: Window) -> None:
     _draw_bars(canvas, y, starts, ends, look, window)
 
 
-def _times_of_polls(spans: Spans) -> tuple[Numbers, Numbers]:
-    """Return when each poll ended, and when it began."""
-    spans.polls.pack()
-    starts, ends = (np.asarray(list(column), np.int64) for column in spans.polls.columns[:2])
-    return ends, starts
+def _columns_of(table: Table[Any]) -> Numbers:
+    """Return the first two columns of numbers of `table`."""
+    table.pack()
+    return np.array([list(column) for column in table.columns[:2]], np.int64)
 
 
 def _draw_unwatched(canvas: Canvas, parts: list[Unwatched], window: Window) -> None:
@@ -401,14 +401,12 @@ def _draw_unwatched(canvas: Canvas, parts: list[Unwatched], window: Window) -> N
 
 def _draw_hidden(canvas: Canvas, window: Window) -> None:
     """Fill the part of each wait in which its data was there already, where that was measured."""
-    spans, found = canvas.spans, []
-    for i, length in spans.hidden:
-        begin, end = spans.end[i] - length, spans.end[i]
-        if canvas.y(i) and begin < window.end and end > window.begin:
-            found.append((float(canvas.y(i)), begin, end))
-    if found:
-        y, start, end = np.array(found).T
-        _draw_bars(canvas, y, start, end, HIDDEN, window, z=2.7)
+    spans = canvas.spans
+    waits, length = _columns_of(spans.hidden)
+    end = np.asarray(spans.end)[waits]
+    y, start = canvas.places[np.asarray(spans.row)[waits]], end - length
+    seen = (y > 0) & (start < window.end) & (end > window.begin) & (length >= window.pixel)
+    _draw_bars(canvas, y[seen].astype(float), start[seen], end[seen], HIDDEN, window, z=2.7)
 
 
 # -- What lies over the bars -----------------------------------------------------------

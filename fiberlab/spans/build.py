@@ -75,7 +75,7 @@ class _Builder:
         methods = {
             "start": self.begin, "spawn": self.spawn, "wake": self.wake, "resume": self.resume,
             "yield": self.yielded, "exit": self.exit, "poll": self.poll, "polled": self.polled,
-            "stall": self.stall, "stop": self.stop,
+            "stall": self.stall, "mark": self.annotate, "output": self.annotate, "stop": self.stop,
         }  # fmt: skip
         for number, row in enumerate(spans.rows):
             method = methods.get(row[EV])
@@ -150,6 +150,9 @@ class _Builder:
             start, timeout = self.polling
             self.spans.polls.append(Poll(start, max(start, row[T]), timeout, row[POLLED.N]))
             self.polling = None
+
+    def annotate(self, number: int, _row: Row) -> None:
+        self.spans.annotated.append(number)
 
     def stall(self, _number: int, row: Row) -> None:
         t, _, fid, src, func, ran = row

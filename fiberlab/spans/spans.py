@@ -11,12 +11,15 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from typing import Any, NamedTuple
 
 from ..states import DONE, READY, RUNNING, STATES, UNKNOWN, UNTIL_POLLED, FiberState
 from ..trace.events import EV, FID, YIELD, Row, TraceEvent, place
 from ..trace.packed import Table
 from .stalls import HeldAt, Stall, line_seen
+
+_IS_STEP = bytes(code == RUNNING for code in range(256))
 
 
 class Span(NamedTuple):
@@ -99,7 +102,8 @@ class Spans:
     depth: two columns, times and the run queue's length from then on.
     hidden: where the waits are whose data lay in the kernel, and for how many nanoseconds; only
     what was measured: what came before the wait, its own fiber had left there.
-    handed: the numbers of the rows in which a fiber woke another one.
+    handed, annotated: the numbers of the rows in which a fiber woke another one, and of the marks
+    and the output.
     begin, finish: the first and last time recorded. dropped: how many events are missing.
     cpu_so_far: the processor time of the step that has not ended, None if it is not known.
     origin: the moment of the run, in nanoseconds, from which all these times count; events
@@ -117,12 +121,11 @@ class Spans:
         self.stalls: list[Stall] = []
         self.depth: tuple[array[int], array[int]] = (array("q"), array("q"))
         self.hidden: Table[tuple[int, int]] = Table(2, tuple)
-        self.handed = array("i")
+        self.handed, self.annotated = array("i"), array("i")
         self.begin = self.finish = self.dropped = self.origin = 0
         self.cpu_so_far: int | None = None
         self.header: dict[str, Any] = {}
         self._of_row: list[array[int]] | None = None
-        self._annotations: array[int] | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -175,13 +178,8 @@ class Spans:
         return self._of_row[self.row_of[fiber]]
 
     def annotations(self) -> list[Row]:
-        """Return the rows of marks and of output, in order: few among many, and often asked for."""
-        if self._annotations is None:
-            # Two tests, not one for membership: this goes through every event.
-            numbered = enumerate(self.rows)
-            found = (n for n, row in numbered if row[EV] == "mark" or row[EV] == "output")
-            self._annotations = array("i", found)
-        return [self.rows[number] for number in self._annotations]
+        """Return the rows of marks and of output, in order."""
+        return [self.rows[number] for number in self.annotated]
 
     def totals(self, fiber: int | None = None) -> dict[FiberState, int]:
         """Return the nanoseconds spent in each state, by one fiber or by all together.
@@ -197,8 +195,9 @@ class Spans:
     def steps(self, at_least: float = 0.0) -> list[int]:
         """Return the indexes of the running spans of `at_least` seconds or more, in order."""
         least = round(at_least * 1e9)
-        times = enumerate(zip(self.state, self.start, self.end, strict=True))
-        return [i for i, (code, a, b) in times if code == RUNNING and b - a >= least]
+        # Most spans are no steps, and there may be a million.
+        steps = compress(range(len(self)), self.state.translate(_IS_STEP))
+        return [i for i in steps if self.end[i] - self.start[i] >= least]
 
     def resumed_at(self, index: int) -> str | None:
         """Return the line at which the step at `index` began: where its fiber had yielded."""
