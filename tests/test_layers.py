@@ -80,7 +80,7 @@ NEVER = {"replicator.proxy": {"scheduler", "server"}}
 
 DRAWING = {
     *("figures.draw_timeline", "figures.draw_charts", "figures.draw_schedules"),
-    *("figures.canvas", "figures.window"),
+    *("figures.canvas", "figures.window", "figures.png"),
 }
 
 # Each library has its rooms or modules; "inside functions" keeps `import fiberlab` free of it.
@@ -88,6 +88,7 @@ LIBRARIES = {
     "matplotlib": {"figures"},
     "mpl_toolkits": {"figures"},
     "numpy": DRAWING,
+    "PIL": {"figures.png"},
     "ipywidgets": {"lab.widgets"},
     "anywidget": {"viewer.notebook"},
     "traitlets": {"viewer.notebook"},

@@ -3,7 +3,7 @@
 `timeline`, `charts` and `schedules` have the public functions; they load matplotlib when a figure
 is drawn.
 `palette` says how states look, `canvas` has the rows, and `window` finds what can be seen.
-`alternative` says what a figure shows.
+`png` makes a small picture of a figure, and `alternative` says what it shows.
 
 This folder measures nothing of its own: numbers come from spans, reports and bills.
 """

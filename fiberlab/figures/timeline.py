@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import numbers
 from functools import partial
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from ..diagnosis.evidence import excuse
@@ -80,11 +79,13 @@ def timeline_png(trace: Story, *, dpi: int = 80) -> bytes:
     """Return the picture that `plot_timeline` draws, as a PNG; no figure stays open."""
     from matplotlib import pyplot as plt
 
+    from .png import to_png
+
     figure: Any = plot_timeline(trace).figure
-    file = BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
-    plt.close(figure)
-    return file.getvalue()
+    try:
+        return to_png(figure, dpi)
+    finally:
+        plt.close(figure)
 
 
 def figure_formats() -> list[str]:
