@@ -146,10 +146,13 @@ def in_order(spans: Spans, order: str) -> tuple[list[int], list[str]]:
 
 # -- The page ------------------------------------------------------------------
 
+SWATCH, PAD, GAP = 2.0, 0.6, 1.2
+"""Of a legend, in heights of its letters: its pieces of rows, and what is beside them."""
+
 WIDTH = 9.0
 """The width of a figure of its own, in inches."""
 
-_READABLE = 1.15
+READABLE = 1.15
 """Points of a letter's size for each inch of the figure's width.
 
 A page of 1024 pixels leaves a picture no more than 584 of them, in JupyterLab with its side bar; it
@@ -160,7 +163,7 @@ margin that a notebook puts around a figure.
 
 def letters(ax: Axes) -> float:
     """Return the size in points of letters that can be read, however wide the figure is."""
-    return max(FONT, _READABLE * float(ax.figure.figure.get_figwidth()))
+    return max(FONT, READABLE * float(ax.figure.figure.get_figwidth()))
 
 
 def width_of(texts: Iterable[str], size: float, weight: str = "normal") -> float:
@@ -174,6 +177,13 @@ def width_of(texts: Iterable[str], size: float, weight: str = "normal") -> float
 def _width(text: str, size: float, weight: str) -> float:
     font = FontProperties(size=size, weight=weight)
     return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
+
+
+def columns_that_fit(labels: Iterable[str], size: float, inches: float) -> int:
+    """Return how many columns of a legend with these labels have room beside each other."""
+    high = size / 72
+    each = width_of(labels, size) + (SWATCH + PAD + GAP) * high
+    return max(1, int((inches + GAP * high) / each))
 
 
 def own_axes(width: float = WIDTH, height: float = 4.0) -> Axes:
@@ -223,6 +233,14 @@ def cut(name: str, most: int = NAME_LENGTH) -> str:
     line = printable(name[: most + 1]).replace("\t", " ")
     line = line if len(line) <= most else line[: most - 3] + "..."
     return "".join(c if ord(c) < 128 or _in_font(c) else "\u25a1" for c in line)
+
+
+def cut_within(name: str, most: int) -> str:
+    """Return a name as `cut` does, but cut in its middle: numbers at the end tell fibers apart."""
+    most = max(3, most)
+    tail = most // 3 + (most > 3)
+    whole = cut(name, 10 * NAME_LENGTH)
+    return whole if len(whole) <= most else f"{whole[: most - tail - 1]}\u2026{whole[-tail:]}"
 
 
 def _in_font(char: str) -> bool:

@@ -18,12 +18,25 @@ from ..billing.bill import Billed
 from ..report.comparison import Comparison, paired
 from ..spans.numbers import Quantiles, starved_by
 from ..spans.spans import Spans, readable
-from ..states import DONE, READY, STATES
-from .canvas import cut, in_order, swatch
-from .draw_timeline import Drawing
-from .palette import BILLED, FONT, LOOKS, PLAIN
+from ..states import READY, STATES
+from .canvas import (
+    GAP,
+    PAD,
+    SWATCH,
+    WIDTH,
+    columns_that_fit,
+    cut,
+    cut_within,
+    in_order,
+    letters,
+    swatch,
+    width_of,
+)
+from .draw_timeline import ROW, Drawing
+from .palette import BILLED, LOOKS, PLAIN
 from .window import Columns, totals_by_row
 
+MOST_COLUMNS = 8  # of numbers that can be read beside each other
 LEAST = 1_000  # nanoseconds; shorter times are counted here on a logarithmic axis
 
 
@@ -31,7 +44,7 @@ def _axes(ax: Axes | None, width: float = 8, height: float = 4) -> Axes:
     if ax is None:
         ax = plt.figure(figsize=(width, height), layout="constrained").add_subplot()
     ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize=FONT)
+    ax.tick_params(labelsize=letters(ax))
     ax.set_axisbelow(True)
     return ax
 
@@ -45,8 +58,8 @@ def histogram(times: list[int], ax: Axes | None, state: int, what: str, unit: st
     edges = np.geomspace(10 ** np.floor(np.log10(low)), 10 ** np.ceil(np.log10(high * 1.001)), 49)
     ax.hist(values, edges.tolist(), color=LOOKS[state].colour, edgecolor="white", linewidth=0.4)
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_xlabel(f"{what} (logarithmic)", fontsize=FONT + 1)
-    ax.set_ylabel(unit, fontsize=FONT + 1)
+    ax.set_xlabel(f"{what} (logarithmic)", fontsize=letters(ax))
+    ax.set_ylabel(unit, fontsize=letters(ax))
     ax.grid(axis="y", color="#E4E4E4", linewidth=0.6)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _decade(x)))
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -65,7 +78,7 @@ def _decade(nanoseconds: float) -> str:
 def _percentiles(ax: Axes, measured: Quantiles) -> None:
     """Draw a line for each percentile; its words stand above the axes, one under the other."""
     if not measured.times:
-        ax.text(0.5, 0.5, "none", transform=ax.transAxes, ha="center", fontsize=FONT)
+        ax.text(0.5, 0.5, "none", transform=ax.transAxes, ha="center", fontsize=letters(ax))
         return
     marks = (("p50", measured.p50, ":"), ("p95", measured.p95, "--"), ("p99", measured.p99, "-."),
              ("max", measured.longest, "-"))  # fmt: skip
@@ -75,7 +88,7 @@ def _percentiles(ax: Axes, measured: Quantiles) -> None:
             label=f"{name}: {readable(value)}",
         )  # fmt: skip
     ax.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=FONT, frameon=False,
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=letters(ax), frameon=False,
         handlelength=2.6,
     )  # fmt: skip
 
@@ -92,8 +105,8 @@ def queue(spans: Spans, ax: Axes | None) -> Axes:
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.ticklabel_format(axis="x", style="plain", useOffset=False)
-    ax.set_xlabel(f"time ({unit})", fontsize=FONT + 1)
-    ax.set_ylabel("fibers in the run queue", fontsize=FONT + 1)
+    ax.set_xlabel(f"time ({unit})", fontsize=letters(ax))
+    ax.set_ylabel("fibers in the run queue", fontsize=letters(ax))
     return ax
 
 
@@ -122,7 +135,7 @@ def _states_axes(ax: Axes, spans: Spans, sums: Any, unit: str) -> None:
     every = max(1, len(order) // 45 + (len(order) > 45))
     ax.set_yticks(order[::every], labels[::every], **PLAIN)
     ax.set_ylim(max(1, len(order)) - 0.4, -0.6)
-    ax.set_xlabel(f"time in each state ({unit})", fontsize=FONT + 1)
+    ax.set_xlabel(f"time in each state ({unit})", fontsize=letters(ax))
     ax.spines["left"].set_visible(False)
     ax.tick_params(left=False)
     entries = [
@@ -135,17 +148,21 @@ def _states_axes(ax: Axes, spans: Spans, sums: Any, unit: str) -> None:
 
 def _legend(ax: Axes, entries: list[Any]) -> None:
     """Write above the axes what each look stands for."""
+    size, labels = letters(ax), [str(entry.get_label()) for entry in entries]
+    names = width_of((tick.get_text() for tick in ax.get_yticklabels()), size)
+    room = float(ax.figure.figure.get_figwidth()) - names - 0.4
     ax.legend(
-        handles=entries, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=DONE, fontsize=FONT,
-        frameon=False, handlelength=1.8, columnspacing=1.0,
+        handles=entries, loc="lower left", bbox_to_anchor=(0, 1.0), frameon=False,
+        ncols=columns_that_fit(labels, size, room), fontsize=size, handlelength=SWATCH,
+        handletextpad=PAD, columnspacing=GAP,
     )  # fmt: skip
 
 
 def parts(requests: Sequence[Billed], ax: Axes | None) -> Axes:
     """Draw what each request consists of, one part after another; the slowest on top."""
-    ax = _axes(ax, 10, min(14.0, 0.34 * len(requests) + 1.6))
+    ax = _axes(ax, WIDTH, min(14.0, 0.34 * len(requests) + 1.8))
     if not requests:
-        ax.text(0.5, 0.5, "no request", transform=ax.transAxes, ha="center", fontsize=FONT)
+        ax.text(0.5, 0.5, "no request", transform=ax.transAxes, ha="center", fontsize=letters(ax))
         ax.set_axis_off()
         return ax
     unit, scale = ("s", 1e9) if requests[0].latency >= 2e9 else ("ms", 1e6)
@@ -162,19 +179,33 @@ def parts(requests: Sequence[Billed], ax: Axes | None) -> Axes:
         left += times
     ax.set_yticks(rows, [cut(each.name) for each in requests], **PLAIN)
     ax.set_ylim(len(requests) - 0.4, -0.6)
-    ax.set_xlim(0, max(1e-6, 1.65 * left.max()))  # room for the words beside the bars
-    ax.set_xlabel(f"latency ({unit})", fontsize=FONT + 1)
-    for row, each in enumerate(requests):
-        words = readable(each.latency)
-        for dearest in each.charges[:1]:
-            words += f", {readable(dearest.time)} of it behind {cut(dearest.src, 40)}"
+    ax.set_xlabel(f"latency ({unit})", fontsize=letters(ax))
+    beside = [_charged(each) for each in requests]
+    for row, words in enumerate(beside):
         ax.annotate(
             words, (left[row], row), (5, 0), textcoords="offset points", va="center",
-            fontsize=FONT - 1, **PLAIN,
+            fontsize=letters(ax), **PLAIN,
         )  # fmt: skip
+    ax.set_xlim(0, max(1e-6, _room(ax, left, beside)))
     shown = ((part, time) for part, time in sums.items() if time)
     _legend(ax, [swatch(BILLED[part], f"{part}: {readable(time)}") for part, time in shown])
     return ax
+
+
+def _charged(each: Billed) -> str:
+    """Say how long a request took, and which line has taken most of it."""
+    words = readable(each.latency)
+    for dearest in each.charges[:1]:
+        words += f", {readable(dearest.time)} of it behind {cut(dearest.src, 28)}"
+    return words
+
+
+def _room(ax: Axes, bars: Any, beside: Sequence[str]) -> float:
+    """Return how far an axis must go so that the words beside the bars have room."""
+    names = width_of((tick.get_text() for tick in ax.get_yticklabels()), letters(ax))
+    inches = max(1.0, float(ax.figure.figure.get_figwidth()) - names - 0.5)
+    free = [1 - (width_of([words], letters(ax)) + 0.15) / inches for words in beside]
+    return float(max(bar / max(0.2, part) for bar, part in zip(bars, free, strict=True)))
 
 
 def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
@@ -187,8 +218,8 @@ def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
             held[by] = held.get(by, 0) + time
     whole = sum(held.values())
     culprits = [by for by in sorted(held, key=lambda by: -held[by]) if held[by] >= 0.005 * whole]
-    culprits = culprits[:most]
-    ax = _axes(ax, 3.2 + 0.75 * len(culprits), 2.2 + 0.36 * len(victims))
+    culprits = culprits[: min(most, MOST_COLUMNS)]
+    ax = _axes(ax, 3.2 + 0.72 * len(culprits), 2.2 + 0.36 * len(victims))
     values = np.array([[found[v].get(c, 0) for c in culprits] for v in victims], float)
     if not values.size:
         ax.text(0.5, 0.5, "no fiber was kept waiting", transform=ax.transAxes, ha="center")
@@ -199,7 +230,7 @@ def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
         if value >= 0.005 * values.max():
             dark = value > 0.55 * values.max()
             ax.text(
-                column, row, readable(value), ha="center", va="center", fontsize=FONT - 2,
+                column, row, readable(value), ha="center", va="center", fontsize=letters(ax),
                 color="white" if dark else "black",
             )  # fmt: skip
     names = {life.id: f"#{life.id} {cut(life.name, 16)}" for life in spans.lives}
@@ -208,8 +239,8 @@ def matrix(spans: Spans, ax: Axes | None, most: int) -> Axes:
     ax.set_xticks(range(len(culprits)), [names[each] for each in culprits], **PLAIN)
     ax.tick_params(axis="x", rotation=40)
     plt.setp(ax.get_xticklabels(), ha="right", rotation_mode="anchor")
-    ax.set_ylabel("was ready", fontsize=FONT + 1)
-    ax.set_xlabel("while this ran", fontsize=FONT + 1)
+    ax.set_ylabel("was ready", fontsize=letters(ax))
+    ax.set_xlabel("while this ran", fontsize=letters(ax))
     return ax
 
 
@@ -221,35 +252,43 @@ def two_runs(runs: tuple[Spans, Spans], comparison: Comparison, begin: int, end:
     names = [[life.name for life in spans.lives] for spans in runs]
     pairs = paired(names[0], names[1])
     head, cells = comparison.table()
-    each = min(8.0, max(2.6, 0.24 * (len(pairs) + 3) + 1.5))
-    below = 0.22 * (len(cells) + 1) + 0.3
-    figure = plt.figure(figsize=(11, 2 * each + below), layout="constrained")
+    each = min(8.0, max(2.4, ROW * (len(pairs) + 3))) + 1.9
+    below = ROW * (len(cells) + 1) + 0.3
+    figure = plt.figure(figsize=(WIDTH, 2 * each + below), layout="constrained")
     heights = {"height_ratios": [each, each, below]}
     upper, lower, table = figure.subplots(3, 1, gridspec_kw=heights)
     orders = [first for _, first, _ in pairs], [other for _, _, other in pairs]
     for ax, spans, order, name in zip((upper, lower), runs, orders, comparison.names, strict=True):
-        ax.set_title(cut(name, 60), loc="left", fontsize=FONT + 2, fontweight="bold", **PLAIN)
+        ax.set_title(
+            cut(name, 40), loc="left", fontsize=letters(ax) + 1, fontweight="bold", **PLAIN
+        )
         labels = [
             cut(pair[0]) if row is not None else f"({cut(pair[0])})"
             for pair, row in zip(pairs, order, strict=True)
         ]
         Drawing(spans, ax, begin, end, 0.05, 0.01, order=order, labels=labels)
     lower.sharex(upper)
-    _table(table, head, cells)
+    rows = (cut(name) for name, _, _ in pairs)
+    _table(table, head, cells, WIDTH - width_of(rows, letters(table)) - 0.5)
     drawn: Axes = upper
     return drawn
 
 
-def _table(ax: Axes, head: Sequence[str], cells: Sequence[Sequence[Any]]) -> None:
-    """Write a table of differences."""
+def _table(ax: Axes, head: Sequence[str], cells: Sequence[Sequence[Any]], inches: float) -> None:
+    """Write a table of differences that is so many inches wide."""
     ax.set_axis_off()
-    text = [[cut(str(cell), 40) for cell in row] for row in cells]
+    shares, size = (0.37, 0.21, 0.21, 0.21), letters(ax)
+    most = [int(share * 0.9 * inches / (0.68 * size / 72)) for share in shares]
+    text = [
+        [cut_within(str(cell), room) for cell, room in zip(row, most, strict=True)]
+        for row in (head, *cells)
+    ]
     table = ax.table(
-        text, colLabels=[cut(cell) for cell in head], loc="upper left", edges="horizontal",
-        colWidths=[0.28, 0.18, 0.18, 0.18], cellLoc="right", colLoc="right",
+        text[1:], colLabels=text[0], loc="upper left", edges="horizontal", colWidths=shares,
+        cellLoc="right", colLoc="right",
     )  # fmt: skip
     table.auto_set_font_size(False)
-    table.set_fontsize(FONT)
+    table.set_fontsize(size)
     for (row, column), cell in table.get_celld().items():
         cell.set_edgecolor("#CCCCCC")
         cell.set_height(1 / (len(cells) + 1))

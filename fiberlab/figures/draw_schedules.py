@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from ..exploration.result import Result
-from .canvas import cut
+from .canvas import READABLE, WIDTH, cut_within, letters, width_of
 from .palette import FONT, LOOKS, PLAIN, STALLED
 from .schedules import Branch, Pair, Step
 
@@ -21,6 +21,8 @@ FAILS = STALLED.edge
 HOLDS = "#E8E8E8"
 EDGE = "#707070"
 ROW = 0.27  # inches
+WHOLE = 1.5  # the tree with what is told beside it, in widths of the tree
+NAME = 14  # letters of a fiber's name beside its steps
 
 
 def draw(result: Result, tree: Branch, ax: Axes | None) -> Axes:
@@ -31,38 +33,47 @@ def draw(result: Result, tree: Branch, ax: Axes | None) -> Axes:
     pair = None if result.failure is None else Pair.of(result.failure.trace, result.passing)
     heights = [ROW * (len(rows) + 2)]
     if pair is not None:
-        heights += [ROW * (len(pair.fibers) + 2.6)] * (1 if pair.passing is None else 2)
-    figure = plt.figure(figsize=(11, max(2.2, sum(heights) + 0.4)), layout="constrained")
+        high = ROW * len(pair.fibers) + 0.75
+        high += 0.3 * len(pair.fibers) * _upright(pair, WIDTH)
+        heights += [high] * (1 if pair.passing is None else 2)
+    figure = plt.figure(figsize=(WIDTH, max(2.2, sum(heights) + 0.4)), layout="constrained")
     axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     if pair is not None:
         _draw_steps(axes[1], pair, pair.failing, "the shortest that fails", failing=True)
         if pair.passing is not None:
             _draw_steps(axes[2], pair, pair.passing, "the nearest that passes", failing=False)
-        axes[-1].set_xlabel("step; in a box: the line of its yield", fontsize=FONT + 1)
+        axes[-1].set_xlabel("step; in a box: the line of its yield", fontsize=letters(axes[-1]))
     return _draw_tree(axes[0], result, tree, rows)
 
 
 def _draw_tree(ax: Axes, result: Result, tree: Branch, rows: Sequence[Branch]) -> Axes:
     ax.set_axis_off()
     depth = max(row.depth for row in rows)
-    _draw_branch(ax, tree, 0)
+    # Inches, without those of the names of fibers below.
+    wide = float(ax.figure.figure.get_figwidth()) - NAME * 0.62 * letters(ax) / 72
+    _draw_branch(ax, tree, 0, int(wide / (max(1, depth) * WHOLE) / (0.66 * letters(ax) / 72)))
     for place, row in enumerate(rows):
         _draw_outcome(ax, row, place, max(1, depth))
-    ax.set_xlim(0, max(1, depth) * 1.45)
+    ax.set_xlim(0, max(1, depth) * WHOLE)
     ax.set_ylim(len(rows) + 0.05, -0.05)
     shown = len(result.explored)
     part = "" if shown == result.schedules else f"; drawn: the first {shown:,}"
     sentence = str(result).partition(";")[0]
-    ax.set_title(f"{sentence}{part}", loc="left", fontsize=FONT + 2, fontweight="bold", **PLAIN)
+    ax.set_title(
+        f"{sentence}{part}", loc="left", fontsize=letters(ax) + 1, fontweight="bold", **PLAIN
+    )
     return ax
 
 
-def _draw_branch(ax: Axes, branch: Branch, top: int) -> int:
-    """Draw a branch and all behind it, from the row `top` on; return how many rows it takes."""
+def _draw_branch(ax: Axes, branch: Branch, top: int, most: int) -> int:
+    """Draw a branch and all behind it, from the row `top` on; return how many rows it takes.
+
+    most: how many letters a box has room for.
+    """
     height = 0
     if branch.opened:
         for answer in sorted(branch.behind):
-            height += _draw_branch(ax, branch.behind[answer], top + height)
+            height += _draw_branch(ax, branch.behind[answer], top + height, most)
     height = height or 1
     if branch.depth:
         share = branch.failures / branch.schedules
@@ -78,8 +89,8 @@ def _draw_branch(ax: Axes, branch: Branch, top: int) -> int:
                 Rectangle(corner, *size, fill=False, edgecolor="black", linewidth=2, zorder=3)
             )
         ax.text(
-            branch.depth - 0.515, top + height / 2, cut(branch.name, 14),
-            ha="center", va="center", fontsize=FONT, clip_on=True, **PLAIN,
+            branch.depth - 0.515, top + height / 2, cut_within(branch.name, most),
+            ha="center", va="center", fontsize=letters(ax), clip_on=True, **PLAIN,
         )  # fmt: skip
     return height
 
@@ -94,7 +105,7 @@ def _draw_outcome(ax: Axes, row: Branch, place: int, depth: int) -> None:
     ax.add_patch(Rectangle((left, box[0]), width, box[1], facecolor=HOLDS, edgecolor=EDGE, lw=0.8))
     ax.add_patch(Rectangle((left, box[0]), width * share, box[1], facecolor=FAILS))
     ax.text(
-        left + width * 1.15, place + 0.5, row.outcome(), va="center", fontsize=FONT,
+        left + width * 1.15, place + 0.5, row.outcome(), va="center", fontsize=letters(ax),
         fontweight="bold" if row.shortest else "normal", **PLAIN,
     )  # fmt: skip
 
@@ -103,13 +114,14 @@ def _draw_steps(ax: Axes, pair: Pair, steps: Sequence[Step], title: str, *, fail
     """Draw one schedule: a row for each fiber, a column for each step."""
     rows = {name: row for row, name in enumerate(pair.fibers)}
     begin = steps[0].number if steps else 1
-    count = max(len(pair.failing), len(pair.passing or ()))
+    count = _count(pair)
+    upright = _upright(pair, float(ax.figure.figure.get_figwidth()))
     for step in steps:
         x, y = step.number - 0.5, rows[step.fiber]
         ax.add_patch(Rectangle((x + 0.04, y - 0.42), 0.92, 0.84, facecolor=RAN, edgecolor="none"))
         ax.text(
-            step.number, y, step.ending, ha="center", va="center", fontsize=FONT - 1,
-            color="white", clip_on=True, **PLAIN,
+            step.number, y, step.ending, ha="center", va="center", fontsize=letters(ax),
+            color="white", clip_on=True, rotation=90 if upright else 0, **PLAIN,
         )  # fmt: skip
     if failing and steps:
         ax.plot(
@@ -119,10 +131,24 @@ def _draw_steps(ax: Axes, pair: Pair, steps: Sequence[Step], title: str, *, fail
     if pair.passing is not None:
         ax.axvline(pair.first + 0.5, color="black", linewidth=2, linestyle="--")
         title += f"; the first difference is step {pair.first + 1}"
-    ax.set_xlim(begin - 0.6, begin + max(count, 6) + 0.4)
+    ax.set_xlim(begin - 0.6, begin + count + 0.4)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.set_yticks(list(rows.values()), [cut(name) for name in rows], fontsize=FONT, **PLAIN)
-    ax.set_xticks(range(begin, begin + count))
-    ax.tick_params(labelsize=FONT, length=0)
+    names = [cut_within(name, NAME) for name in rows]
+    ax.set_yticks(list(rows.values()), names, fontsize=letters(ax), **PLAIN)
+    ax.set_xticks(range(begin, begin + max(len(pair.failing), len(pair.passing or ()))))
+    ax.tick_params(labelsize=letters(ax), length=0)
     ax.spines[:].set_visible(False)
-    ax.set_title(title, loc="left", fontsize=FONT + 1, **PLAIN)
+    ax.set_title(title, loc="left", fontsize=letters(ax), **PLAIN)
+
+
+def _count(pair: Pair) -> int:
+    """Return for how many steps there is room."""
+    return max(6, len(pair.failing), len(pair.passing or ()))
+
+
+def _upright(pair: Pair, inches: float) -> bool:
+    """Whether what stands in the boxes has room only if it is turned."""
+    size = max(FONT, READABLE * inches)
+    words = [step.ending for step in (*pair.failing, *(pair.passing or ()))]
+    names = width_of((cut_within(name, NAME) for name in pair.fibers), size) + 0.3
+    return width_of(words, size) > 0.9 * (inches - names) / (_count(pair) + 1)

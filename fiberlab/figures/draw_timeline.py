@@ -28,7 +28,22 @@ from ..spans.spans import Life, Spans, Unwatched, readable
 from ..states import DONE, READY, RUNNING, STATES, UNKNOWN, UNTIL_POLLED
 from ..trace.events import EV, FID, MARK, WAKE, Row, T
 from ..trace.packed import Table
-from .canvas import WIDTH, Canvas, Key, Pixels, bars, broaden, cut, solid, style, width_of
+from .canvas import (
+    GAP,
+    PAD,
+    SWATCH,
+    WIDTH,
+    Canvas,
+    Key,
+    Pixels,
+    bars,
+    broaden,
+    columns_that_fit,
+    cut,
+    solid,
+    style,
+    width_of,
+)
 from .palette import (
     HATCHED_FROM,
     HIDDEN,
@@ -62,7 +77,6 @@ from .window import (
 )
 
 ROW, MOST_HIGH = 0.27, 12.6  # inches; the rows of more fibers than 43 get narrower
-SWATCH, PAD, GAP = 2.0, 0.6, 1.2  # of the legend: its pieces of rows, what is beside them
 BELOW, LINE = 4.4, 1.8  # from the rows to the legend, and a line of it, in heights of letters
 
 SCHEDULER, SHARES, WHOLE = "scheduler", "run / ready / wait", "100 / 100 / 100 %"
@@ -276,11 +290,9 @@ class Drawing:
 
     def _columns(self) -> int:
         """Return how many columns of the legend have room beside each other."""
-        size = self.canvas.letters / 72
         # The legend of a figure of its own begins at the left of the names.
         width = self._width() if self.margins is None else WIDTH - 0.2
-        widest = width_of([label for _, label in self.entries], self.canvas.letters)
-        return max(1, int((width + GAP * size) / (widest + (SWATCH + PAD + GAP) * size)))
+        return columns_that_fit((label for _, label in self.entries), self.canvas.letters, width)
 
     def _legend(self) -> None:
         """Explain what is drawn, below the time axis."""
