@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ...figures.canvas import swatch
+from ...figures.canvas import Key, broaden, style, swatch
 from ...figures.palette import HIDDEN, LOOKS, UNWATCHED, Look
 from ...spans.spans import Spans
-from ...states import STATES
+from ...states import STATES, FiberState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,15 +39,11 @@ def draw_rows(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
 def draw_bars(ax: Axes, row: float, times: Iterable[tuple[float, float]], look: Look) -> None:
     """Draw bars from start to end, in nanoseconds, on a row; the axis is in milliseconds."""
     bars = [(start / 1e6, (end - start) / 1e6) for start, end in times]
-    outline = look.colour == "none"
-    parked = outline and not look.hatch
     drawn = ax.broken_barh(
-        bars, (row - look.height / 2, look.height), facecolors=look.colour,
-        edgecolors=look.edge, hatch=look.hatch or None, linewidth=1.0 if parked else 0.0,
-        linestyles="dashed" if parked else "solid", zorder=3 if look is UNWATCHED else 2,
+        bars, (row - look.height / 2, look.height), zorder=3 if look is UNWATCHED else 2,
+        **style(look),
     )  # fmt: skip
-    if look is UNWATCHED and hasattr(drawn, "set_hatch_linewidth"):
-        drawn.set_hatch_linewidth(1.8)
+    broaden(drawn, look)
 
 
 def draw_unwatched(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
@@ -78,17 +74,18 @@ def explain(ax: Axes, words: Iterable[str], **overlays: Look) -> None:
     said = {WORDS.get(word, word): looks[word] for word in words}
     said |= {label.replace("_", " "): look for label, look in overlays.items()}
     ax.legend(
-        [_handle(ax, look, label) for label, look in said.items()], list(said),
+        [_handle(ax, look) for look in said.values()], list(said), handler_map={Key: Key},
         loc="upper center", bbox_to_anchor=(0.5, -0.42), ncols=len(said),
         fontsize=FONT, frameon=False, handleheight=1.2, handlelength=2.2,
     )  # fmt: skip
 
 
-def _handle(ax: Axes, look: Look, label: str) -> Any:
-    """Return what stands for a look in the legend."""
-    patch = swatch(look, label)
+def _handle(ax: Axes, look: Look) -> Any:
+    """Return what stands for a look in the legend: a piece of a row."""
+    if look is UNWATCHED:
+        return Key((LOOKS[FiberState.RECV.code], look))
     if look is not HIDDEN:
-        return patch
+        return Key((look,))
     # The colour is that of ready; the mark at which it begins tells the two apart.
     [mark] = ax.plot([], [], color="black", marker="|", markersize=16, linestyle="none")
-    return patch, mark
+    return swatch(look, ""), mark
