@@ -1,4 +1,4 @@
-"""predict, reveal and check: answers held against what was recorded."""
+"""check and examine: an answer is judged, and what was found is said."""
 
 from __future__ import annotations
 
@@ -8,20 +8,12 @@ from fiberlab import WAIT
 from fiberlab.lab import (
     Exercise,
     Judgement,
-    Predictions,
     check,
     examine,
     exercises,
-    predict,
-    reveal,
 )
-from fiberlab.lab.exercises import PREDICTIONS, find_exercise, find_question
+from fiberlab.lab.exercises import find_exercise, find_question
 from fiberlab.lab.lessons import l07_blocking_pitfalls as l07
-
-
-@pytest.fixture
-def predictions() -> Predictions:
-    return Predictions()
 
 
 @pytest.fixture
@@ -32,121 +24,6 @@ def exercise(monkeypatch):
         monkeypatch.setattr(l07, "EXERCISES", (Exercise("l07-x", "Do it.", judge),))
 
     return make
-
-
-class Recorded:
-    """Nothing but the records of a recording in which every client but the last waited."""
-
-    def __init__(self, *latencies: float) -> None:
-        self.records = [_Record(n, seconds) for n, seconds in enumerate(latencies, 1)]
-
-
-class _Record:
-    def __init__(self, client: int, latency: float) -> None:
-        self.client, self.latency = client, latency
-
-
-WHOLE_NAP = Recorded(0.11, 0.12, 0.10, 0.12)
-
-
-def test_a_question_that_is_not_answered_prints_one_line(predictions, capsys):
-    predict("l07-q1", ..., predictions=predictions)
-
-    assert capsys.readouterr().out == (
-        "l07-q1: not answered yet; put 'a', 'b', 'c' or 'd' in place of the dots\n"
-    )
-    assert predictions.choices == {}
-
-
-def test_a_choice_is_kept_and_said_again(predictions, capsys):
-    predict("l07-q1", " C ", predictions=predictions)
-
-    assert predictions.choices == {"l07-q1": "c"}
-    assert capsys.readouterr().out == "l07-q1: you predict (c) all, each by up to the whole nap\n"
-
-
-def test_dots_take_a_choice_back(predictions):
-    predictions.predict("l07-q1", "a")
-    predictions.predict("l07-q1", ...)
-
-    assert predictions.choices == {}
-
-
-@pytest.mark.parametrize("choice", ["e", "", 3, None, "all"])
-def test_a_choice_that_is_not_there_is_refused(predictions, choice):
-    with pytest.raises(ValueError, match="l07-q1 has the choices a, b, c or d, got"):
-        predictions.predict("l07-q1", choice)
-
-
-def test_reset_forgets_every_choice(predictions):
-    predictions.predict("l07-q1", "a")
-    predictions.reset()
-
-    assert predictions.choices == {}
-
-
-def test_a_prediction_that_was_right_is_borne_out(predictions, capsys):
-    predictions.predict("l07-q1", "c")
-    reveal("l07-q1", WHOLE_NAP, predictions=predictions)
-
-    assert capsys.readouterr().out.splitlines() == [
-        "l07-q1:",
-        "predicted: (c) all, each by up to the whole nap",
-        "recorded:  (c) all, each by up to the whole nap",
-        "The recording bears you out.",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("choice", "misconception", "cell"),
-    [
-        ("a", "Fibers are not threads", "timeline"),
-        ("b", "does not divide time", "facts"),
-        ("d", "There was one nap", "latencies"),
-    ],
-)
-def test_each_wrong_choice_has_its_misconception_and_the_cell_that_refutes_it(
-    predictions, choice, misconception, cell
-):
-    predictions.predict("l07-q1", choice)
-    told = predictions.reveal("l07-q1", WHOLE_NAP)
-
-    assert f"predicted: ({choice})" in told
-    assert misconception in told
-    assert f"Look at the {cell}" in " ".join(told.split())
-
-
-def test_without_a_prediction_the_recording_is_told(predictions):
-    assert predictions.reveal("l07-q1", WHOLE_NAP) == (
-        "l07-q1: no prediction\nrecorded:  (c) all, each by up to the whole nap"
-    )
-
-
-def test_the_notebooks_own_predictions_are_used_if_no_others_are_given(capsys):
-    predict("l07-q1", "b")
-    kept = dict(PREDICTIONS.choices)
-    PREDICTIONS.reset()
-
-    assert kept == {"l07-q1": "b"}
-
-
-@pytest.mark.parametrize("recorded", [[], (), {}, "", None, 7, ..., [None], {"closed": None}])
-@pytest.mark.parametrize("name", ["l02-q1", "l04-q1", "l07-q1", "l09-q1", "l13-q1", "l14-q1"])
-def test_what_is_no_recording_reveals_nothing_but_what_to_run(predictions, name, recorded):
-    with pytest.raises(ValueError, match=r"run the cells from the prediction to here first"):
-        predictions.reveal(name, recorded)
-
-
-@pytest.mark.parametrize(
-    ("name", "recorded", "choice"), [("l01-q1", [], "a"), ("l11-q1", b"", "b")]
-)
-def test_nothing_may_be_what_was_recorded(predictions, name, recorded, choice):
-    assert f"recorded:  ({choice}) " in predictions.reveal(name, recorded)
-
-
-def test_every_wrong_choice_of_every_question_is_explained():
-    for question in l07.QUESTIONS:
-        assert len(set(question.choices) - set(question.wrong)) == 1
 
 
 def test_an_answer_is_passed_on_with_what_was_given(exercise):
@@ -253,11 +130,7 @@ def test_a_wrong_time_limit_is_refused(exercise, within, error):
 
 
 @pytest.mark.parametrize("name", [None, 7, ["l07-q1"], b"l07-q1"])
-def test_an_id_that_is_no_text_is_refused(predictions, name):
-    with pytest.raises(TypeError, match=r"predict\(question\) needs text in quotes"):
-        predictions.predict(name, "a")
-    with pytest.raises(TypeError, match=r"reveal\(question\) needs text in quotes"):
-        predictions.reveal(name, None)
+def test_an_id_that_is_no_text_is_refused(name):
     with pytest.raises(TypeError, match=r"check\(exercise\) needs text in quotes"):
         check(name, 3)
 

@@ -15,8 +15,8 @@ import pytest
 
 from fiberlab import WAIT, diagnose, lab
 from fiberlab.lab import ClientError
-from fiberlab.lab.exercises import PREDICTIONS
 from fiberlab.lab.lessons import l07_blocking_pitfalls as l07
+from fiberlab.lab.predictions import PREDICTIONS
 from fiberlab.lab.tracebacks import in_short, shorten_in
 
 

@@ -410,8 +410,8 @@ def test_only_spawn_and_what_runs_a_program_install_signal_handlers():
 
 
 def test_nothing_that_runs_in_a_thread_prints():
-    commands = {"commands/cli.py", "lab/notebooks.py"}
-    answers = {"lab/exercises.py"}  # the lines of predict, reveal and check
+    commands = {"commands/cli.py", "lab/notebooks.py", "lab/misconceptions.py"}
+    answers = {"lab/exercises.py", "lab/predictions.py"}  # the lines of check, predict and reveal
     fibers = {"replicator/proxy.py"}  # a fiber's print is withheld
     said = {"server.py"}  # where it listens
 
@@ -427,6 +427,7 @@ def test_the_library_neither_sleeps_nor_exits():
     assert sleepers == on_purpose
     assert modules_that_call("sys.exit") == {
         "__main__.py",
+        "lab/misconceptions.py",
         "lab/notebooks.py",
         "replicator/__main__.py",
     }

@@ -5,6 +5,7 @@
     record          a whole experiment in one call: server, clients, and the trace of it
     story, stories  what fibers did, in words that are the same in every run
     predict, reveal a prediction, and what the recording says to it
+    show_predictions    all of them at the end; gather_predictions: those of a class
     check, examine  an exercise's answer, held to properties of a trace
     show_source     the source of what runs here
     play            a picture that is drawn anew when a slider is moved
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
     from .exercises import (
         Exercise,
         Judgement,
-        Predictions,
         Question,
         check,
         examine,
-        predict,
-        reveal,
     )
     from .facts import Step, culprits, longest_step, printed, stories, story
+    from .misconceptions import gather_predictions
+    from .predictions import Predictions, predict, reveal, show_predictions
     from .source import Source, show_source
     from .widgets import play
 
@@ -47,14 +47,13 @@ _HOMES = {
     "exercises": (
         "Exercise",
         "Judgement",
-        "Predictions",
         "Question",
         "check",
         "examine",
-        "predict",
-        "reveal",
     ),
     "facts": ("Step", "culprits", "longest_step", "printed", "stories", "story"),
+    "misconceptions": ("gather_predictions",),
+    "predictions": ("Predictions", "predict", "reveal", "show_predictions"),
     "source": ("Source", "show_source"),
     "widgets": ("play",),
 }
@@ -74,6 +73,7 @@ __all__ = [
     "check",
     "culprits",
     "examine",
+    "gather_predictions",
     "load",
     "longest_step",
     "play",
@@ -82,6 +82,7 @@ __all__ = [
     "record",
     "reveal",
     "serving",
+    "show_predictions",
     "show_source",
     "stories",
     "story",

@@ -1,8 +1,8 @@
-"""Predictions and exercises: what a learner says, held against what was recorded.
+"""Questions and exercises: what a learner is asked, and how an answer is judged.
 
 The rule kept here: an answer is judged by properties of a run, never by its printed text, and
-what is found says what was seen and what was expected. A question that was not answered and an
-exercise that was not tried print one line, always the same.
+what is found says what was seen and what was expected. An exercise that was not tried prints one
+line, always the same. What becomes of a prediction is in ``predictions``.
 
 The questions and exercises are data, in a folder of ``fiberlab.lab.lessons`` for each lesson:
 ``l07-q1`` is one of the QUESTIONS of ``lessons/l07_blocking_pitfalls``.
@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sized
-from dataclasses import dataclass, field
-from types import EllipsisType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from . import lessons
@@ -81,88 +80,6 @@ class Exercise:
     judge: Callable[..., Judgement]
     form: Form | None = None
     given: int = 0
-
-
-# -- Predictions --------------------------------------------------------------
-
-
-@dataclass
-class Predictions:
-    """What one learner has predicted: the choice for each question's id."""
-
-    choices: dict[str, str] = field(default_factory=dict)
-
-    def predict(self, question: str, choice: str | EllipsisType) -> str:
-        """Keep a choice and return the line that says so; ... takes it back.
-
-        Raises KeyError for a question that is not known, ValueError for such a choice.
-        """
-        asked = find_question(text("predict(question)", question))
-        if choice is ...:
-            self.choices.pop(question, None)
-            letters = _either([repr(letter) for letter in asked.choices])
-            return f"{question}: not answered yet; put {letters} in place of the dots"
-        if not isinstance(choice, str) or choice.strip().lower() not in asked.choices:
-            raise ValueError(f"{question} has the choices {_either(asked.choices)}, got {choice!r}")
-        letter = self.choices[question] = choice.strip().lower()
-        return f"{question}: you predict ({letter}) {asked.choices[letter]}"
-
-    def reveal(self, question: str, recorded: Any) -> str:
-        """Return the prediction held against what was recorded, in a few lines.
-
-        Raises ValueError for what is no recording that the question could be answered by.
-        """
-        asked = find_question(text("reveal(question)", question))
-        outcome = _outcome(asked, recorded)
-        recorded = f"recorded:  ({outcome}) {asked.choices[outcome]}"
-        choice = self.choices.get(question)
-        if choice is None:
-            return f"{question}: no prediction\n{recorded}"
-        lines = [f"predicted: ({choice}) {asked.choices[choice]}", recorded]
-        if choice == outcome:
-            lines.append("The recording bears you out.")
-        elif choice in asked.wrong:
-            lines.append(asked.wrong[choice])
-        return "\n".join([f"{question}:", *lines])
-
-    def reset(self) -> None:
-        """Forget every choice."""
-        self.choices.clear()
-
-
-PREDICTIONS = Predictions()
-"""The predictions of this process, which is one learner's notebook."""
-
-
-def predict(
-    question: str, choice: str | EllipsisType, *, predictions: Predictions = PREDICTIONS
-) -> None:
-    """Keep the choice for a question, and print it: ``predict("l07-q1", "a")``.
-
-    choice: a letter; ... says that it is not answered yet.
-    """
-    print(predictions.predict(question, choice))
-
-
-def reveal(question: str, recorded: Any, *, predictions: Predictions = PREDICTIONS) -> None:
-    """Print what was predicted, and what the recording says to it.
-
-    recorded: what the question is about, such as the trace.
-    """
-    print(predictions.reveal(question, recorded))
-
-
-def _outcome(asked: Question, recorded: Any) -> str:
-    empty = isinstance(recorded, Sized) and len(recorded) == 0 and not asked.may_be_empty
-    if not empty:
-        try:
-            return asked.outcome(recorded)
-        except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
-            pass  # it is something else than the lesson records
-    what = "nothing in it" if empty else f"{type(recorded).__name__} given, which tells nothing"
-    raise ValueError(
-        f"reveal({asked.id!r}, ...): {what}; run the cells from the prediction to here first"
-    )
 
 
 # -- Exercises ----------------------------------------------------------------
@@ -243,8 +160,3 @@ def _find(name: str, table: str) -> Any:
     what = table.lower()
     there = ", ".join(each.id for each in known) or f"no {what}"
     raise KeyError(f"{name!r} is not known; the lesson {lesson!r} has {there}")
-
-
-def _either(letters: Any) -> str:
-    *first, last = letters
-    return f"{', '.join(first)} or {last}"
