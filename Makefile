@@ -41,7 +41,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 # Figures of tests go to files, never to a window.
 unit elsewhere wheel: export MPLBACKEND = Agg
 
-.PHONY: help env lab test begin lint types unit elsewhere lessons wheel record nbgrader api pins clean
+.PHONY: help env lab test begin lint types unit elsewhere lessons wheel record slides nbgrader api pins clean
 
 help:
 	@echo "make lab      open copies of the lessons in JupyterLab (ARGS= passes options on)"
@@ -54,6 +54,7 @@ help:
 	@echo "  lessons     run every lesson and compare it with its stored outputs"
 	@echo "  wheel       build sdist and wheel; try the wheel alone in a fresh environment"
 	@echo "make record   run every lesson and store its outputs, normalised"
+	@echo "make slides   make slides of the lessons, in slides/ (ARGS= names one lesson)"
 	@echo "make nbgrader  grade a lesson with nbgrader, in an environment of its own"
 	@echo "make api      write docs/api.txt anew, after a change of the public names"
 	@echo "make pins     resolve constraints.txt anew, for every Python from 3.10 on"
@@ -116,6 +117,9 @@ wheel: $(READY)
 
 record: $(READY)
 	env -u MPLBACKEND $(BIN)/python -m fiberlab.lab.notebooks record $(or $(ARGS),notebooks)
+
+slides: $(READY)
+	@$(BIN)/python -m fiberlab.lab.notebooks slides $(or $(ARGS),notebooks) slides
 
 nbgrader: $(READY)
 	$(BIN)/python tests/nbgrader_check.py $(ARGS)

@@ -37,7 +37,7 @@ _NOTEBOOK_METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
-_CELL_METADATA = ("jupyter", "tags")
+_CELL_METADATA = ("jupyter", "slideshow", "tags")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _PICTURE = "image/png"
 _MACHINE_PATTERNS = (

@@ -1,9 +1,10 @@
-"""Record, check and copy the lessons, and make assignments of them.
+"""Record, check and copy the lessons, and make assignments and slides of them.
 
     python -m fiberlab.lab.notebooks record notebooks/07_blocking_pitfalls.ipynb
     python -m fiberlab.lab.notebooks check notebooks
     python -m fiberlab.lab.notebooks copy notebooks lessons
     python -m fiberlab.lab.notebooks assign notebooks course
+    python -m fiberlab.lab.notebooks slides notebooks slides
 
 The rule kept here: a lesson is stored whole or not at all, in the one form of `normal_form`,
 and a copy that a student has changed is never written to.
@@ -37,6 +38,7 @@ from fiberlab.lab.normal_form import (
     to_text,
     without_outputs,
 )
+from fiberlab.lab.slides import to_html
 
 CELL_SECONDS = 60
 """How long a cell may run while it is recorded; the tests allow the same."""
@@ -102,12 +104,24 @@ def assign_lessons(source: str | Path, folder: str | Path) -> list[Path]:
     configuration that is there already is left alone.
     """
     source, folder = Path(source), Path(folder)
-    lessons = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
+    lessons = _lessons(source)
     places = [folder / "source" / path.stem / path.name for path in lessons]
     for path, place in zip(lessons, places, strict=True):
         _write(place, to_text(as_assignment(read_notebook(path))).encode())
     if not (config := folder / "nbgrader_config.py").exists():
         _write(config, CONFIG.encode())
+    return places
+
+
+def write_slides(source: str | Path, folder: str | Path) -> list[Path]:
+    """Write the slides of each lesson in `source` to `folder`, a page for each; return where.
+
+    source: one notebook, or the folder of the lessons. The outputs are those that are stored.
+    """
+    places = []
+    for lesson in _lessons(Path(source)):
+        places.append(Path(folder) / f"{lesson.stem}.slides.html")
+        _write(places[-1], to_html(read_notebook(lesson)).encode())
     return places
 
 
@@ -118,6 +132,11 @@ def find_notebooks(paths: Iterable[str | Path]) -> list[Path]:
         inside = path.rglob("*.ipynb") if path.is_dir() else [path]
         found.update(each for each in inside if ".ipynb_checkpoints" not in each.parts)
     return sorted(found)
+
+
+def _lessons(source: Path) -> list[Path]:
+    """Return the lessons in a folder, without sheets and solutions; or the one notebook."""
+    return sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
 
 
 def _run(notebook: Notebook, path: Path) -> Notebook:
@@ -226,9 +245,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one of the commands; return 0, or 1 if a lesson was refused."""
     parser = argparse.ArgumentParser(
         prog="python -m fiberlab.lab.notebooks",
-        description="Record, check and copy the lessons, and make assignments of them.",
+        description="Record, check and copy the lessons, and make assignments and slides of them.",
     )
-    commands = parser.add_subparsers(required=True, metavar="record | check | copy | assign")
+    commands = parser.add_subparsers(
+        required=True, metavar="record | check | copy | assign | slides"
+    )
     add = commands.add_parser("record", help="run lessons and store their normalised outputs")
     add.add_argument("paths", nargs="+", help="notebooks, or folders of them")
     add.set_defaults(command=_record_all)
@@ -243,6 +264,10 @@ def main(arguments: list[str] | None = None) -> int:
     add.add_argument("source", help="the folder of the lessons, or one of them")
     add.add_argument("folder", help="the folder of the course")
     add.set_defaults(command=_assign_all)
+    add = commands.add_parser("slides", help="make slides of the lessons, for a class")
+    add.add_argument("source", help="the folder of the lessons, or one of them")
+    add.add_argument("folder", help="where the pages go")
+    add.set_defaults(command=_show_all)
     chosen = parser.parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = chosen.command
     try:
@@ -276,6 +301,12 @@ def _assign_all(chosen: argparse.Namespace) -> int:
     for place in assign_lessons(chosen.source, chosen.folder):
         print(place)
     print(f"in {chosen.folder}: nbgrader generate_assignment NN_topic")
+    return 0
+
+
+def _show_all(chosen: argparse.Namespace) -> int:
+    for place in write_slides(chosen.source, chosen.folder):
+        print(place)
     return 0
 
 

@@ -104,7 +104,31 @@ def test_an_hour_has_sixty_minutes_and_half_a_day_four_hours():
     assert at_the_keyboard + 25 == 240
 
 
-@pytest.mark.parametrize("path", ["One hour", "Half a day"])
+def test_ninety_minutes_are_the_lessons_and_one_exercise_done_together():
+    lessons = rows(section("Ninety minutes"))
+
+    assert sum(int(minutes) for _, minutes, _ in lessons) + 14 == 90
+    assert "The last 14\nminutes are for one exercise, done together: exercise 1 of lesson 07" in (
+        section("Ninety minutes")
+    )
+    assert f"{sum(int(alone) for _, _, alone in lessons)} minutes in all" in (
+        section("Ninety minutes")
+    )
+    titles = [title for title, _, _ in lessons]
+    assert {"03 One blocking server", "04 Readiness"} < set(titles)  # 05 needs both
+    assert "mystery" in cells(NOTEBOOKS[7], "code")
+
+
+def test_the_asyncio_class_has_its_minutes_and_ends_with_the_students_own_server():
+    lessons = rows(section("A class that writes asyncio"))
+
+    assert lessons[-1][0] == "17 Your own server"
+    assert f"{sum(int(minutes) for _, minutes, _ in lessons)} minutes at the keyboard" in (
+        section("A class that writes asyncio")
+    )
+
+
+@pytest.mark.parametrize("path", ["One hour", "Ninety minutes", "Half a day"])
 def test_a_path_asks_only_what_its_lessons_answer(path):
     lessons = [row[0] for row in rows(section(path))]
 
