@@ -13,8 +13,10 @@ import pytest
 from chromium import complaints, until
 from test_viewer import unpacked
 
-from fiberlab import RECV, Trace, show, step
+from fiberlab import RECV, Trace, plot_comparison, plot_queue, plot_timeline, show, step
+from fiberlab.figures.alternative import runs_drawn
 from fiberlab.lab import serving
+from fiberlab.viewer.notebook import KEEP_RUNS, kept_runs
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -110,3 +112,37 @@ def test_the_widget_of_a_run_that_goes_on_grows_while_its_loop_is_blocked():
 
     assert labels[0].startswith("test_viewer_notebook.py:")
     assert not widget.live
+
+
+# -- Runs that are kept --------------------------------------------------------------------
+
+
+def test_a_picture_keeps_its_runs_only_if_the_environment_asks(monkeypatch):
+    trace = Trace.load(DATA / "blocker.fiber.jsonl")
+    monkeypatch.delenv(KEEP_RUNS, raising=False)
+    assert set(step(trace)._repr_mimebundle_()[1]["image/png"]) == {"alt"}
+
+    monkeypatch.setenv(KEEP_RUNS, "1")
+    _, about = step(trace, ask=True)._repr_mimebundle_()
+    kept = about["image/png"]
+    header, _columns = unpacked(b64decode(kept["runs"][0]))
+
+    assert len(header["fibers"]) == 6
+    assert kept["alone"]
+    assert kept["options"] == {"stepping": True, "asking": True, "between": [0, header["finish"]]}
+
+
+def test_a_figure_keeps_each_run_and_says_whether_it_shows_more(monkeypatch):
+    monkeypatch.setenv(KEEP_RUNS, "1")
+    trace = Trace.load(DATA / "blocker.fiber.jsonl")
+    figures = [
+        plot_timeline(trace, t0=0.1, t1=0.2).figure,
+        plot_comparison(trace, trace).figure,
+        plot_queue(trace).figure,
+    ]
+
+    told = [runs_drawn(figure) for figure in figures]
+
+    assert [(len(runs), alone) for runs, alone in told] == [(1, True), (2, False), (0, False)]
+    assert kept_runs(told[0][0])["options"] == {"between": [100_000_000, 200_000_000]}
+    assert kept_runs(told[2][0]) == {}

@@ -1,4 +1,4 @@
-"""Alternative text: what a figure shows, in words, for a reader who does not see it.
+"""What can stand for a figure: words for a reader who does not see it, and the runs that it shows.
 
 The rule kept here: a figure of this package tells what its ``describe_`` function tells. Any
 other tells what is written on it, and from where to where its lines and bars go.
@@ -10,22 +10,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..spans.spans import Spans
+
+
+class Drawn(NamedTuple):
+    """A run, and the part of it that is shown, in nanoseconds."""
+
+    spans: Spans
+    begin: int
+    end: int
+
+
 _WORDS: WeakKeyDictionary[Any, Callable[[], str]] = WeakKeyDictionary()
+_RUNS: WeakKeyDictionary[Any, Drawn] = WeakKeyDictionary()
 _MOST_POINTS = 12
 """Up to so many points of a line are told one by one."""
 
 
-def with_words(ax: Axes, words: Callable[[], str]) -> Axes:
-    """Let `words` say what `ax` shows, when they are asked for; return `ax`."""
+def with_words(ax: Axes, words: Callable[[], str], run: Drawn | None = None) -> Axes:
+    """Let `words` say what `ax` shows, when they are asked for; return `ax`.
+
+    run: what is drawn, if it is a timeline.
+    """
     _WORDS[ax] = words
+    if run is not None:
+        _RUNS[ax] = run
     return ax
+
+
+def runs_drawn(figure: Figure) -> tuple[list[Drawn], bool]:
+    """Return the runs of which `figure` has timelines, and whether it has nothing else."""
+    found = [_RUNS[ax] for ax in figure.axes if ax in _RUNS]
+    return found, len(found) == len(figure.axes)
 
 
 def alternative(figure: Figure) -> str:

@@ -20,7 +20,7 @@ from ..spans.build import Story, build_spans
 from ..spans.spans import Spans, readable
 from ..trace.events import printable
 from ..waits import check_seconds
-from .alternative import with_words
+from .alternative import Drawn, with_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,8 @@ def plot_timeline(
         spans, ax, begin, end, stalled, unwatched,
         order=rows, labels=labels, highlight=chosen, shares=shares,
     )  # fmt: skip
-    return with_words(drawing.ax, partial(describe_timeline, spans))
+    words = partial(describe_timeline, spans)
+    return with_words(drawing.ax, words, Drawn(spans, begin, end))
 
 
 def timeline_png(trace: Story, *, dpi: int = 80) -> bytes:

@@ -1,9 +1,9 @@
 """Figures in a notebook: each that IPython shows carries its alternative text, and is small.
 
 The text is stored with the figure as ``metadata["image/png"]["alt"]``, where nbconvert looks for
-it. The picture is drawn once and has few colours (see ``figures.png``); IPython's own is three
-times as large, and draws twice. This module does not know what a figure shows (see
-``figures.alternative``).
+it. Where runs are kept, those of timelines stand beside it (see ``viewer.notebook``). The picture
+is drawn once and has few colours (see ``figures.png``); IPython's own is three times as large, and
+draws twice. This module does not know what a figure shows (see ``figures.alternative``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 from functools import partial
 from typing import Any
 
-from ..figures.alternative import alternative
+from ..figures.alternative import alternative, runs_drawn
+from ..viewer.notebook import kept_runs
 
 
 def show_alternatives_in(shell: Any) -> None:
@@ -34,7 +35,8 @@ def _bundle(formatter: Any, figure: Any, include: Any = None, exclude: Any = Non
     drawing = formatter.type_printers.get(kind)
     if getattr(drawing, "keywords", {}).get("fmt") == "png":
         formatter.for_type(kind, _png)
-    return {}, {"image/png": {"alt": alternative(figure)}}
+    runs, alone = runs_drawn(figure)
+    return {}, {"image/png": {"alt": alternative(figure), **kept_runs(runs, alone=alone)}}
 
 
 def _png(figure: Any) -> bytes | None:

@@ -39,6 +39,7 @@ from fiberlab.lab.normal_form import (
     without_outputs,
 )
 from fiberlab.lab.slides import to_html
+from fiberlab.viewer.notebook import KEEP_RUNS
 
 CELL_SECONDS = 60
 """How long a cell may run while it is recorded; the tests allow the same."""
@@ -53,11 +54,20 @@ def record(path: str | Path) -> None:
     Raises LessonError, and leaves the file as it was, if a cell fails that is not tagged
     ``raises-exception`` or if an output holds a path of this machine.
     """
+    _write(Path(path), to_text(executed(path)).encode())
+
+
+def executed(path: str | Path, *, keep_runs: bool = False) -> Notebook:
+    """Return a lesson as `record` stores it; keep_runs: with the run of each timeline in it.
+
+    Raises LessonError for what `record` refuses.
+    """
     path = Path(path)
-    executed = normalise(_run(read_notebook(path), path))
-    for sentence in machine_paths(executed, path.parent):
+    asked = {KEEP_RUNS: "1"} if keep_runs else {}
+    notebook = normalise(_run(read_notebook(path), path, asked))
+    for sentence in machine_paths(notebook, path.parent):
         raise LessonError(f"{path}: {sentence}")
-    _write(path, to_text(executed).encode())
+    return notebook
 
 
 def check(path: str | Path) -> list[str]:
@@ -139,8 +149,8 @@ def _lessons(source: Path) -> list[Path]:
     return sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
 
 
-def _run(notebook: Notebook, path: Path) -> Notebook:
-    """Return the notebook with the outputs of a run in its folder."""
+def _run(notebook: Notebook, path: Path, asked: dict[str, str]) -> Notebook:
+    """Return the notebook with the outputs of a run in its folder; asked: by the environment."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -163,7 +173,7 @@ def _run(notebook: Notebook, path: Path) -> Notebook:
     # With a backend chosen outside, the kernel would not put figures into the notebook.
     environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     try:
-        client.execute(env=environment)
+        client.execute(env={**environment, **asked})
     except CellExecutionError as error:
         number = next(n for n, cell in enumerate(ready.cells, 1) if _failed(cell))
         source = first_line(ready.cells[number - 1])

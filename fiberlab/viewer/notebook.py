@@ -10,19 +10,25 @@ anywidget is loaded when a run is shown; without it the picture and the words ar
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 import time
 from base64 import b64encode
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from ..diagnosis.finding import counted
+from ..figures.alternative import Drawn
 from ..figures.timeline import describe_timeline, timeline_png
 from ..spans.build import Story, build_spans
 from ..trace.trace import Trace
 from .feed import Feed
 from .page import part, script
 from .picture import pack
+
+KEEP_RUNS = "FIBERLAB_KEEP_RUNS"
+"""The variable of the environment by which `make site` asks pictures to keep their runs."""
 
 _RENDER = """
 async function render({ model, el }) {
@@ -74,7 +80,9 @@ class Shown:
             view = self.widget()._repr_mimebundle_()
             # anywidget gives data, or a pair of data and metadata.
             data[_WIDGET] = (view[0] if isinstance(view, tuple) else view)[_WIDGET]
-        return data, {_PICTURE: {"alt": str(self)}}
+        drawn = [Drawn(spans, spans.begin, spans.finish) for spans in self.runs]
+        kept = kept_runs(drawn, stepping=self.stepping, asking=self.asking)
+        return data, {_PICTURE: {"alt": str(self), **kept}}
 
     def widget(self) -> Any:
         """Return the widget, an anywidget with the runs in it; it grows with one that goes on."""
@@ -109,6 +117,21 @@ def step(trace: Story, other: Story | None = None, *, ask: bool = False) -> Show
     ask: let it ask which fiber runs next, and wait for an answer, before each step that it shows.
     """
     return Shown(trace, other, stepping=True, asking=ask)
+
+
+def kept_runs(drawn: Sequence[Drawn], *, alone: bool = True, **options: bool) -> dict[str, Any]:
+    """Return what a picture's metadata keep of the runs that it shows; nothing unless asked to.
+
+    So a page made of the notebook can have the viewer in place of the picture; if the
+    runs stand alone there, and else beside it. options: as the viewer's `mount` takes them. The
+    environment asks, since a run in each picture would make every notebook larger.
+    """
+    if not drawn or KEEP_RUNS not in os.environ:
+        return {}
+    pictures = [pack(each.spans, source=True, level=9) for each in drawn]
+    between = [min(each.begin for each in drawn), max(each.end for each in drawn)]
+    held = [b64encode(each).decode() for each in pictures]
+    return {"runs": held, "alone": alone, "options": {**options, "between": between}}
 
 
 def _follow(widget: Any, trace: Trace) -> None:

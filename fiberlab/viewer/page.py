@@ -50,11 +50,7 @@ body {{ margin: 0; }}
 """
 _ALLOWED = "script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 _START = """\
-const byHand = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-const unpack = (text) => Uint8Array.fromBase64?.(text) ?? byHand(text);
-const pictures = [...document.querySelectorAll("script[type='application/octet-stream']")];
-const root = document.querySelector("#run");
-window.viewer = await mount(root, pictures.map((each) => unpack(each.textContent)));
+window.viewer = await mount(document.querySelector("#run"), picturesIn(document));
 """
 
 
@@ -89,15 +85,19 @@ def write_html(
 
 def page(title: str, pictures: Sequence[bytes], start: str = _START, allowed: str = "") -> str:
     """Return a page; start: the script that begins it. allowed: what else it may connect to."""
-    held = '<script type="application/octet-stream">{}</script>'
     return _PAGE.format(
         title=escape(printable(title)),
         style=part("viewer.css"),
-        pictures="\n".join(held.format(b64encode(each).decode()) for each in pictures),
+        pictures="\n".join(held(b64encode(each).decode()) for each in pictures),
         script=script(),
         start=start,
         allowed="; ".join(filter(None, [_ALLOWED, allowed])),
     )
+
+
+def held(base64: str) -> str:
+    """Return the element in which a page holds a picture."""
+    return f'<script type="application/octet-stream">{base64}</script>'
 
 
 def script() -> str:

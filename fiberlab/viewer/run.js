@@ -15,6 +15,14 @@ export async function readRun(bytes) {
   return run;
 }
 
+/** Return the bytes of the pictures that a part of a page holds. */
+export function picturesIn(element) {
+  const byHand = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  const unpack = (text) => Uint8Array.fromBase64?.(text) ?? byHand(text);
+  const held = element.querySelectorAll("script[type='application/octet-stream']");
+  return Array.from(held, (each) => unpack(each.textContent));
+}
+
 /** Return the header of a part, with its columns in place of their description. */
 async function readPart(bytes) {
   const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));

@@ -18,10 +18,12 @@ const FOLLOWED = 5e9; // nanoseconds that are shown at least of a run that goes 
 /**
  * Put a viewer into an element; pictures: bytes as picture.py packs them, one for each run.
  * stepping: whether the stepper is open. asking: whether it asks which fiber runs next. live: whether
- * the run goes on.
+ * the run goes on. between: the two moments that are shown at first, in nanoseconds; else the whole run.
  */
-export async function mount(root, pictures, { stepping = false, asking = false, live = false } = {}) {
+export async function mount(root, pictures, options = {}) {
+  const { stepping = false, asking = false, live = false, between = null } = options;
   const viewer = new Viewer(root, await Promise.all(pictures.map(readRun)), live);
+  if (between) viewer.show(...between);
   // It is seen before the events are read: of a million, they take longer.
   await new Promise((seen) => requestAnimationFrame(() => setTimeout(seen)));
   performance.mark("first picture");
@@ -44,6 +46,8 @@ export class Viewer {
     this.whole();
     new ResizeObserver(() => this.paint()).observe(root);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+    const themes = { attributeFilter: ["data-jp-theme-light", "data-theme"] };
+    new MutationObserver(() => this.soon()).observe(document.body, themes);
   }
 
   /** Whether the page has nothing but this viewer. */
@@ -62,8 +66,11 @@ export class Viewer {
     return Math.max(...this.runs.map((run) => run.finish), this.begin + SHORTEST);
   }
   get dark() {
-    const lab = document.body.dataset.jpThemeLight;
-    return lab ? lab === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
+    // JupyterLab and the course's site let the reader choose.
+    const { jpThemeLight, theme } = document.body.dataset;
+    const chosen = { true: "light", false: "dark" }[jpThemeLight] ?? theme;
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    return { light: false, dark: true }[chosen] ?? dark;
   }
 
   // -- The parts --------------------------------------------------------------------------
