@@ -41,7 +41,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 # Figures of tests go to files, never to a window.
 unit elsewhere wheel: export MPLBACKEND = Agg
 
-.PHONY: help env lab test begin lint types unit elsewhere lessons wheel record slides nbgrader api pins clean
+.PHONY: help env lab test begin lint types unit elsewhere lessons wheel record slides site nbgrader api pins clean
 
 help:
 	@echo "make lab      open copies of the lessons in JupyterLab (ARGS= passes options on)"
@@ -55,6 +55,8 @@ help:
 	@echo "  wheel       build sdist and wheel; try the wheel alone in a fresh environment"
 	@echo "make record   run every lesson and store its outputs, normalised"
 	@echo "make slides   make slides of the lessons, in slides/ (ARGS= names one lesson)"
+	@echo "make site     build the course as static pages, in site/; PYODIDE= names the folder of"
+	@echo "              npm's package pyodide, for the page that runs programs in the browser"
 	@echo "make nbgrader  grade a lesson with nbgrader, in an environment of its own"
 	@echo "make api      write docs/api.txt anew, after a change of the public names"
 	@echo "make pins     resolve constraints.txt anew, for every Python from 3.10 on"
@@ -121,6 +123,12 @@ record: $(READY)
 slides: $(READY)
 	@$(BIN)/python -m fiberlab.lab.notebooks slides $(or $(ARGS),notebooks) slides
 
+site: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[site]'
+	$(BIN)/python docs/site/build.py $(if $(PYODIDE),--pyodide '$(PYODIDE)') $(ARGS) site
+	@echo "make: to read it: $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
 nbgrader: $(READY)
 	$(BIN)/python tests/nbgrader_check.py $(ARGS)
 
@@ -134,4 +142,4 @@ pins: $(READY)
 	    --output-file constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

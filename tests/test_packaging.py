@@ -182,7 +182,8 @@ def test_make_installs_every_extra_under_the_pins() -> None:
         r"\\\n\s*", "", read("Makefile")
     )
     # Not bench: its peers are measured beside us, and not all of them install everywhere.
-    assert set(EXTRAS.split(",")) == set(PROJECT["optional-dependencies"]) - {"bench", "cluster"}
+    apart = {"bench", "cluster", "site"}
+    assert set(EXTRAS.split(",")) == set(PROJECT["optional-dependencies"]) - apart
 
 
 def test_only_matplotlib_is_needed_to_run() -> None:
