@@ -32,7 +32,7 @@ from fiberlab.lab import check
 from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, plot_timeline, show
 
 def nap(seconds):
-    print({HOSTILE!r})
+    print({HOSTILE!r} * 5)
     yield WAIT(seconds)
 
 network, trace = SimulatedNetwork(), Trace()
@@ -321,7 +321,7 @@ def test_a_lost_update_is_stepped_through_with_its_source(trying):
     assert try_program(trying, text)[1] == "3 + 3 = 3\n"
 
     viewer = "window.fiberlab.viewers[0]"
-    until(trying, f"{viewer}?.runs[0].events")
+    until(trying, f"{viewer} && !{viewer}.steps.root.hidden")
     told = "([place, quoted]) => [place, quoted.length]"
     lines = trying.execute_script(f"return {viewer}.runs[0].lines.map({told})")
     assert ["program.py:10", 9] in lines
@@ -353,8 +353,9 @@ def test_what_goes_wrong_is_a_sentence(trying, program, wrong):
 
 
 def test_a_program_that_does_not_end_is_stopped(trying):
-    trying.execute_script("document.querySelector('#try-source').value = 'while True: pass'")
-    trying.find_element("id", "try-run").click()
+    source = trying.find_element("id", "try-source")
+    source.clear()
+    source.send_keys("while True: pass", "\ue009\ue007")  # Control and Enter
     trying.find_element("id", "try-stop").click()
     until(trying, "document.querySelector('#try-state').textContent === 'Ready.'")
 

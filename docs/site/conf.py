@@ -27,17 +27,20 @@ nb_execution_mode = "off"
 nb_ipywidgets_js: dict[str, Any] = {}
 myst_heading_anchors = 3  # as GitHub has them
 
-# In a docstring, `name` is a link if the site has that name, else code.
-default_role = "py:obj"
+# In a docstring, `name` is code: as a link it would take a parameter for a function of that name.
+default_role = "literal"
 autodoc_typehints_format = "short"
 
 
-def literal(app: Any, kind: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Make what is indented after a blank line a literal block, which is what it is meant to be."""
-    lines[:] = _literal(lines)
+def plain(app: Any, kind: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Read a docstring as we write it."""
+    if lines and lines[0].startswith("Alias for field number"):  # said by Python, and no news
+        lines.clear()
+    lines[:] = _with_literal_blocks(lines)
 
 
-def _literal(lines: list[str]) -> Iterator[str]:
+def _with_literal_blocks(lines: list[str]) -> Iterator[str]:
+    """Make what is indented after a blank line a literal block."""
     last, blank = "", True  # the last line with words, and whether a blank one came after it
     for line in lines:
         begins = line.startswith(" ") and blank and not last.startswith(" ")
@@ -49,4 +52,4 @@ def _literal(lines: list[str]) -> Iterator[str]:
 
 
 def setup(app: Any) -> None:
-    app.connect("autodoc-process-docstring", literal)
+    app.connect("autodoc-process-docstring", plain)

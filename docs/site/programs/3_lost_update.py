@@ -9,6 +9,7 @@ def add(times):
         seen = total
         yield WAIT(0)  # another fiber runs here: try to move this line below
         total = seen + 1
+        network.clock.burn(0.001)
 
 
 total = 0

@@ -9,7 +9,7 @@ const run = python.pyimport("driver").run;
 
 onmessage = ({ data }) => {
   const told = run(data);
-  postMessage(Object.fromEntries(told.toJs({ dict_converter: Array.from })));
+  postMessage(told.toJs({ dict_converter: Object.fromEntries }));
   told.destroy();
 };
 postMessage({ ready: true });
