@@ -335,12 +335,16 @@ def test_a_lost_update_is_stepped_through_with_its_source(trying):
         ("raise SystemExit", "line 1: SystemExit"),
         (f"raise ValueError({HOSTILE!r})", f"line 1: ValueError: {HOSTILE}"),
         (
-            "import matplotlib",
-            "line 1: ModuleNotFoundError: ",
+            "from fiberlab import *\nplot_timeline(Trace())",
+            "line 2: ModuleNotFoundError: No module named 'numpy'; this page draws by show(trace)",
         ),
         (
             "import threading\nthreading.Thread(target=print).start()",
-            "line 2: RuntimeError: can't start new thread; this page has no threads",
+            "line 2: RuntimeError: can't start new thread; this page has only simulated time",
+        ),
+        (
+            "from fiberlab import *\nScheduler().listen(print)",
+            "line 2: OSError: [Errno 138] Not supported; this page has only simulated time",
         ),
     ],
 )
@@ -360,3 +364,10 @@ def test_a_program_that_does_not_end_is_stopped(trying):
     until(trying, "document.querySelector('#try-state').textContent === 'Ready.'")
 
     assert try_program(trying, "print('again')")[:2] == ("It has ended.", "again\n")
+
+
+def test_when_python_itself_fails_it_is_loaded_again(trying):
+    deep = "import sys\nsys.setrecursionlimit(10**6)\ndef f(): return f()\nf()"
+
+    assert try_program(trying, deep)[2].startswith("Python itself has failed")
+    assert try_program(trying, "1 + 1")[1:] == ("2\n", "")

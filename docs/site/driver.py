@@ -16,10 +16,14 @@ from fiberlab.viewer.picture import pack
 NAME = "program.py"
 MOST = 100_000  # characters of output that a page shows
 
+DRAWN = "this page draws by show(trace), without matplotlib"
+SIMULATED = "this page has only simulated time: use SimulatedNetwork"
 HINTS = {
-    "matplotlib": "this page draws by show(trace), without matplotlib",
-    "thread": "this page has no threads: use SimulatedNetwork",
-    "socket": "this page has no real sockets: use SimulatedNetwork",
+    "No module named 'numpy'": DRAWN,
+    "No module named 'matplotlib'": DRAWN,
+    "Not supported": SIMULATED,  # a real socket
+    "start new thread": SIMULATED,
+    "stack switch": SIMULATED,  # asyncio.run
 }
 
 
@@ -62,6 +66,6 @@ def sentence(error: BaseException) -> str:
         each.lineno for each in traceback.extract_tb(error.__traceback__) if each.filename == NAME
     ]
     where = f"line {lines[-1]}: " if lines else ""
-    told = f"{type(error).__name__}: {error}".rstrip(": ")
-    hints = [hint for word, hint in HINTS.items() if word in told]
+    told = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": ")
+    hints = [hint for words, hint in HINTS.items() if words in told]
     return where + "; ".join([told, *hints[:1]])

@@ -15,7 +15,19 @@
   function begin() {
     worker = new Worker(new URL("worker.js", here), { type: "module" });
     worker.onmessage = ({ data }) => (data.ready ? ready("Ready.") : tell(data));
-    worker.onerror = () => { state.textContent = "Python could not be loaded."; };
+    worker.onerror = () => {
+      if (stop.disabled) return (state.textContent = "Python could not be loaded.");
+      wrong.textContent = "Python itself has failed: did a function call itself without end?";
+      again("Python is loading again.");
+    };
+  }
+
+  /** Begin with a new Python: nothing else ends a program that does not end. */
+  function again(words) {
+    worker.terminate();
+    stop.disabled = true;
+    state.textContent = words;
+    begin();
   }
 
   function ready(words) {
@@ -46,12 +58,7 @@
     if (told.options) ready(told.wrong ? "It went wrong." : "It has ended.");
   }
 
-  stop.addEventListener("click", () => {
-    worker.terminate();
-    stop.disabled = true;
-    state.textContent = "Stopped. Python is loading again.";
-    begin();
-  });
+  stop.addEventListener("click", () => again("Stopped. Python is loading again."));
   run.addEventListener("click", start);
   source.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) start();
