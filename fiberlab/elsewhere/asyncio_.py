@@ -27,9 +27,11 @@ import functools
 import inspect
 import os
 import sys
-import threading
+import warnings
 import weakref
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Coroutine
+from threading import get_ident
+from types import MethodType
 from typing import Any, TypeVar
 
 from ..recording.culprit_line import in_package
@@ -41,6 +43,7 @@ from .asyncio_callbacks import (
     Called,
     Place,
     called_by,
+    called_by_protocol,
     code_of,
     in_words,
     is_of_asyncio,
@@ -48,7 +51,7 @@ from .asyncio_callbacks import (
 )
 from .asyncio_hooks import LoopHooks, ProcessHooks
 from .asyncio_schedules import assert_holds, explore, replay
-from .asyncio_tasks import TaskNotes, is_asyncio, is_internal, task_of
+from .asyncio_tasks import TaskNotes, is_asyncio, task_of
 from .notes import Notes
 
 __all__ = ["assert_holds", "explore", "record", "replay", "run", "watch", "watching"]
@@ -112,13 +115,13 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
 
     def start(self) -> watching:
         """Begin; in place of the ``with``."""
-        self._watch = _Watch(self.observer, None if self._any_thread else threading.get_ident())
+        self._watch = _Watch(self.observer, None if self._any_thread else get_ident())
         return self
 
     def stop(self, reason: str = "done") -> Any:
         """End, put everything back, and return the observer."""
         if self._watch is not None:
-            self._watch.end(reason)
+            self._watch.stop(reason)
             self._watch = None
         return self.observer
 
@@ -161,37 +164,45 @@ class _Watch:
         self._thread = thread
         self._process = os.getpid()
         self._measured = False
-        self._hooks: LoopHooks | None = None  # of the loop that runs
+        self.loop: Any = None
+        self._hooks: LoopHooks | None = None  # those of that loop
         self._watched: dict[Any, LoopHooks] = {}
+        self._steps: dict[Any, Any] = {}  # the task whose step a handle is, until it runs
         self._stepping = False
         self._called: tuple[Called, Any] | None = None  # the callback that runs, and its handle
         self._of_transports: set[Any] = set()  # the functions of transports that were met
-        self._kinds: dict[Hashable, Called | None] = {}  # what each code is, as a callback
+        self._kinds: dict[Any, Called | None] = {}  # what each code and each protocol is
         self._places: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
         self._others: set[int] = set()  # the loops of other threads
         self._over = False
         self._in_c: set[str] = set()
-        self._process_hooks = ProcessHooks(self, self._watched)
+        self._process_hooks = ProcessHooks(self)
         running = asyncio._get_running_loop()
         if running is not None:
             self.loop_began(running)
 
-    def end(self, reason: str) -> None:
+    def stop(self, reason: str) -> None:
         """Record nothing from now on."""
+        if self._over:
+            return
         if self._stepping:  # it ends in the middle of a step
-            self._end_step()
-        if self._hooks is not None and reason == "done":
+            self.end()
+        if self.loop is not None and reason == "done":
             reason = "left"  # the loop runs on, and its tasks with it
+        self.leave()
+        for called in {each for each in self._kinds.values() if each is not None}:
+            if self._notes.knows(called.key):
+                self._notes.leave(called.key)
+        self._notes.stop(reason)
+
+    def leave(self) -> None:
+        """Put everything back."""
         self._over = True
         self._process_hooks.remove()
         for hooks in self._watched.values():
             hooks.remove()
         self._watched.clear()
         self.loop_ended()
-        for called in {each for each in self._kinds.values() if each is not None}:
-            if self._notes.knows(called.key):
-                self._notes.leave(called.key)
-        self._notes.stop(reason)
 
     def unseen(self) -> list[str]:
         """Return a sentence for each thing that could not be seen."""
@@ -211,13 +222,13 @@ class _Watch:
         """A loop begins to run in this thread: watch it, if this thread is the one."""
         if self._over:
             return  # another has replaced our hooks since, and calls them still
-        thread = threading.get_ident()
+        thread = get_ident()
         if self._thread is None:
             self._thread = thread
         if thread != self._thread or os.getpid() != self._process:
             self._others.add(id(loop))
             return
-        if self._hooks is not None:
+        if self.loop is not None:
             return
         if not self._measured:
             self._measured = True
@@ -226,99 +237,67 @@ class _Watch:
             self._watched.pop(each).remove()
         if loop not in self._watched:
             self._watched[loop] = LoopHooks(self, loop)
-        self._hooks = self._watched[loop]
-        if self._hooks.polls:
+        self.loop, self._hooks = loop, self._watched[loop]
+        if self._hooks.polls and not self._stepping:
             self._notes.work()
         if not self._hooks.in_python:
             self._in_c.add(type(loop).__module__)
 
     def loop_ended(self) -> None:
         """The loop of this thread runs no more."""
-        if self._hooks is not None and threading.get_ident() == self._thread:
-            self._hooks = None
-            self._notes.rest()
+        if self.loop is not None and get_ident() == self._thread:
+            self.loop = self._hooks = None
+            if not self._stepping:
+                self._notes.rest()
 
-    def ready(self, callback: Any) -> bool:
-        """Note a wake if it is a task's step that is to be called."""
+    def given(self, handle: Any) -> None:
+        """Note a wake if it is a task's step that is to be called; else where a function in C was
+        given to the loop, since it has no line of its own.
+        """
+        callback = handle._callback
         task = task_of(callback)
-        if task is None:
-            return False
-        if self._notes.knows(task) or not is_internal(task):
-            self._tasks.ready(task)
-        return True
-
-    def given(self, handle: Any, callback: Any) -> None:
-        """Note where a function in C was given to the loop, since it has no line of its own."""
-        if code_of(callback) is None and not is_of_asyncio(callback) and handle is not None:
+        if task is not None:
+            if get_ident() == self._thread and self._tasks.ready(task):
+                self._steps[handle] = task
+        elif code_of(callback) is None and not is_of_asyncio(callback):
             frame = sys._getframe(2)
             while frame.f_back is not None and _is_between(frame.f_code):
                 frame = frame.f_back
             self._places[handle] = (frame.f_code, frame.f_lasti)
 
-    def run_callback(self, callback: Any, handle: Any, run: Callable[..., Any], *args: Any) -> Any:
-        """Record a task's step or a callback while it runs."""
+    def begin(self, handle: Any) -> bool:
+        """Record that the step of a task or a callback begins."""
         if self._stepping:  # a loop inside a step of another one is part of that step
-            return run(*args)
-        task = task_of(callback)
+            return False
+        task = self._steps.pop(handle, None)
         if task is not None:
-            if not self._notes.knows(task) and is_internal(task):
-                return run(*args)
             self._tasks.begin(task)
             self._stepping = True
         else:
-            called = self._called_by(callback, handle)
-            if called is None:
-                return run(*args)
-            self._begin_callback(called, handle)
-        try:
-            return run(*args)
-        finally:
-            self._end_step()
+            self._stepping = self._begin_other(handle)
+        return self._stepping
 
-    def select(self, select: Callable[[Any], list[Any]], timeout: float | None) -> list[Any]:
-        """Record a poll."""
-        if self._stepping:
-            return select(timeout)
-        self._notes.poll(timeout)
-        found = select(timeout)
-        self._notes.polled(len(found))
-        return found
-
-    # -- Callbacks ------------------------------------------------------------------------
-
-    def _called_by(self, callback: Any, handle: Any) -> Called | None:
-        if getattr(callback, "__func__", None) in self._of_transports:
-            kind: Any = type(callback.__self__.get_protocol())
-            if kind in self._kinds:
-                return self._kinds[kind]
-        code = code_of(callback)
-        if code is None:
-            return called_by(callback, self._places.get(handle))
-        kind = code
-        if is_asyncio(code):
-            protocol = protocol_of(callback)
-            if protocol is None:
-                return None
-            kind = type(protocol)
-            self._of_transports.add(getattr(callback, "__func__", callback))
-        if kind not in self._kinds:
-            self._kinds[kind] = called_by(callback, None)
-        return self._kinds[kind]
-
-    def _begin_callback(self, called: Called, handle: Any) -> None:
-        notes = self._notes
-        if notes.knows(called.key):
-            timer = isinstance(handle, asyncio.TimerHandle)
-            notes.wake(called.key, "timer" if timer else "fiber")
+    def _begin_other(self, handle: Any) -> bool:
+        """Begin a callback, or the step of a task that was given while its loop was not watched."""
+        callback = handle._callback
+        if type(callback) is MethodType and callback.__func__ in self._of_transports:
+            transport: Any = callback.__self__
+            called = self._called_by_protocol(transport.get_protocol())
+        elif (task := task_of(callback)) is not None:
+            known = self._notes.known.get(task)
+            if (known is not None and known.waits == "") or self._tasks.ready(task):
+                self._tasks.begin(task)
+                return True
+            return False
         else:
-            notes.spawn(called.key, called.title, src=called.src, numbered=False)
-            self._kinds[called.key] = called
-        self._stepping, self._called = True, (called, handle)
-        self._tasks.caller = called.key
-        notes.resume(called.key)
+            called = self._called_by(callback, handle)
+        if called is None:
+            return False
+        self._begin_callback(called, handle)
+        return True
 
-    def _end_step(self) -> None:
-        """End the step of a task or of a callback."""
+    def end(self) -> None:
+        """Record that the step of a task or of a callback has ended."""
         if self._over:
             return
         self._stepping = False
@@ -331,6 +310,61 @@ class _Watch:
         # Where it cannot be seen what the loop does after a step, that counts as rest.
         if self._hooks is not None and not self._hooks.polls:
             self._notes.rest()
+
+    def poll(self, timeout: float | None) -> bool:
+        """Record that the loop begins to poll, unless it is one inside a step."""
+        if not self._stepping:
+            self._notes.poll(timeout)
+        return not self._stepping
+
+    def polled(self, found: int) -> None:
+        """Record that it has polled."""
+        self._notes.polled(found)
+
+    def failed(self, error: Exception) -> None:
+        """The recorder itself has failed: record nothing from now on, and say so once."""
+        if not self._over:
+            self.leave()
+            warnings.warn(
+                f"fiberlab's recorder failed with {error!r} and was taken out; the program goes on "
+                "and its trace ends here",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    # -- Callbacks ------------------------------------------------------------------------
+
+    def _called_by(self, callback: Any, handle: Any) -> Called | None:
+        code = code_of(callback)
+        if code is None:
+            return called_by(callback, self._places.get(handle))
+        if is_asyncio(code):
+            protocol = protocol_of(callback)
+            if protocol is None:
+                return None
+            self._of_transports.add(getattr(callback, "__func__", callback))
+            return self._called_by_protocol(protocol)
+        if id(code) not in self._kinds:
+            self._kinds[id(code)] = called_by(callback, None)
+        return self._kinds[id(code)]
+
+    def _called_by_protocol(self, protocol: Any) -> Called | None:
+        kind = type(protocol)
+        if kind not in self._kinds:
+            self._kinds[kind] = called_by_protocol(protocol)
+        return self._kinds[kind]
+
+    def _begin_callback(self, called: Called, handle: Any) -> None:
+        notes = self._notes
+        if notes.knows(called.key):
+            timer = isinstance(handle, asyncio.TimerHandle)
+            notes.wake(called.key, "timer" if timer else "fiber")
+        else:
+            notes.spawn(called.key, called.title, src=called.src, numbered=False)
+            self._kinds[called.key] = called
+        self._called = called, handle
+        self._tasks.caller = called.key
+        notes.resume(called.key)
 
     def _seen_in_c(self) -> Sighting | None:
         """Return what is seen of a callback in C; the watchdog asks."""

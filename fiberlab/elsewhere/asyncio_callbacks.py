@@ -41,9 +41,6 @@ def called_by(callback: Any, scheduled_at: Place | None) -> Called | None:
     """
     while isinstance(callback, functools.partial):
         callback = callback.func
-    protocol = protocol_of(callback)
-    if protocol is not None:
-        return _called(*_of_protocol(protocol))
     code = code_of(callback)
     if code is not None:
         return _called(code, callback)
@@ -59,19 +56,20 @@ def protocol_of(callback: Any) -> Any:
     return None if get_protocol is None else get_protocol()
 
 
-def _of_protocol(protocol: Any) -> tuple[CodeType | None, Any]:
+def called_by_protocol(protocol: Any) -> Called | None:
+    """Return what a transport calls of a protocol; None if all of that is asyncio's own."""
     methods = (getattr(type(protocol), name, None) for name in _RECEIVING)
     codes = ((code_of(each), each) for each in methods)
     found = next(((code, each) for code, each in codes if code is not None), None)
     # A method that is only inherited from asyncio says nothing of the protocol.
-    return found if found is not None else (None, None)
+    return None if found is None else _called(*found)
 
 
-def _called(code: CodeType | None, function: Any) -> Called | None:
-    if code is None or is_asyncio(code):
+def _called(code: CodeType, function: Any) -> Called | None:
+    if is_asyncio(code):
         return None
     qualified = getattr(function, "__qualname__", None) or code.co_name
-    return Called(code, qualified.rpartition("<locals>.")[2], (code, -1))
+    return Called(id(code), qualified.rpartition("<locals>.")[2], (code, -1))
 
 
 def code_of(callback: Any) -> CodeType | None:

@@ -6,6 +6,7 @@ used where there are any. These are private, and were tried with Python 3.10 to 
     Handle._run               every callback of a loop, and each step of a task, is run by it
     Handle._callback, _args   what it runs
     Handle._loop              the loop that runs it
+    loop._call_soon           what is to be called soon goes through it, whoever gives it
     loop._selector            what the loop polls; its `select` is public
     Task._exception           how a task ended, without telling asyncio that somebody asked
     Task._fut_waiter          what a task awaits (Python 3.10 only)
@@ -25,7 +26,10 @@ from typing import Any, Protocol
 
 
 class Watcher(Protocol):
-    """What the hooks call."""
+    """What the hooks call. They let no error of it reach the loop, but tell it of that."""
+
+    loop: Any
+    """The loop that is watched and runs now, or None."""
 
     def loop_began(self, loop: Any) -> None:
         """`loop` begins to run in this thread."""
@@ -33,17 +37,23 @@ class Watcher(Protocol):
     def loop_ended(self) -> None:
         """The loop of this thread runs no more."""
 
-    def ready(self, callback: Any) -> bool:
-        """A loop that is watched was given `callback`, to be called soon; whether it is known."""
+    def given(self, handle: Any) -> None:
+        """A loop that is watched has made `handle` for a callback that it was given."""
 
-    def given(self, handle: Any, callback: Any) -> None:
-        """A loop that is watched has made `handle` for `callback`."""
+    def begin(self, handle: Any) -> bool:
+        """A loop that is watched calls the `_callback` of `handle`; whether that is a step."""
 
-    def run_callback(self, callback: Any, handle: Any, run: Callable[..., Any], *args: Any) -> Any:
-        """A loop that is watched runs `callback`, by ``run(*args)``."""
+    def end(self) -> None:
+        """The step that has begun is over."""
 
-    def select(self, select: Callable[[Any], list[Any]], timeout: float | None) -> list[Any]:
-        """A loop that is watched polls by `select`."""
+    def poll(self, timeout: float | None) -> bool:
+        """A loop that is watched begins to poll; whether that is its own poll."""
+
+    def polled(self, found: int) -> None:
+        """The poll that has begun is over."""
+
+    def failed(self, error: Exception) -> None:
+        """One of these functions has raised `error`."""
 
 
 class _Replaced:
@@ -66,15 +76,15 @@ class _Replaced:
 
 
 class ProcessHooks:
-    """Tells `watcher` which loops begin to run, and what those run that `watched` holds."""
+    """Tells `watcher` which loops begin to run, and what its loop runs."""
 
-    def __init__(self, watcher: Watcher, watched: dict[Any, LoopHooks]) -> None:
-        self._watcher, self._watched = watcher, watched
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
         begin = self._set_running_loop(events._set_running_loop)
         self._replaced = [
             _Replaced(events, "_set_running_loop", begin),
             _Replaced(asyncio, "_set_running_loop", begin),
-            _Replaced(events.Handle, "_run", self._run(events.Handle._run)),
+            _Replaced(events.Handle, "_run", _watched(watcher, events.Handle._run)),
         ]
         uvloop = sys.modules.get("uvloop")
         if uvloop is not None:  # it has taken the function above already
@@ -89,47 +99,73 @@ class ProcessHooks:
     def _set_running_loop(self, before: Any) -> Any:
         def set_running_loop(loop: Any) -> None:
             before(loop)
-            if loop is None:
-                self._watcher.loop_ended()
-            else:
-                self._watcher.loop_began(loop)
+            self._tell(loop)
 
         return set_running_loop
 
-    def _run(self, before: Any) -> Any:
-        watcher, watched = self._watcher, self._watched
-
-        def run(handle: Any) -> None:
-            if handle._loop in watched:
-                watcher.run_callback(handle._callback, handle, before, handle)
-            else:
-                before(handle)
-
-        return run
+    def _tell(self, loop: Any) -> None:
+        watcher = self._watcher
+        _safely(watcher, watcher.loop_ended) if loop is None else _safely(
+            watcher, watcher.loop_began, loop
+        )
 
     def _run_forever(self, before: Any) -> Any:
         def run_forever(loop: Any) -> None:
-            self._watcher.loop_began(loop)
+            self._tell(loop)
             try:
                 before(loop)
             finally:
-                self._watcher.loop_ended()
+                self._tell(None)
 
         return run_forever
+
+
+def _watched(watcher: Watcher, before: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what calls a handle as `before` does, and tells when its step begins and ends."""
+
+    def run(handle: Any) -> Any:
+        step = None
+        if handle._loop is watcher.loop:
+            try:
+                step = watcher.begin(handle)
+            except Exception as error:
+                watcher.failed(error)
+        if not step:
+            return before(handle)
+        try:
+            return before(handle)
+        finally:
+            try:
+                watcher.end()
+            except Exception as error:
+                watcher.failed(error)
+
+    return run
+
+
+def _safely(watcher: Watcher, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function of `watcher`; return None if that has failed."""
+    try:
+        return function(*args)
+    except Exception as error:
+        return watcher.failed(error)
 
 
 class LoopHooks:
     """Tells `watcher` what is given to one loop, and when it polls."""
 
     def __init__(self, watcher: Watcher, loop: Any) -> None:
-        self._watcher = watcher
+        self._watcher, self._loop = watcher, loop
         self.in_python = isinstance(loop, asyncio.BaseEventLoop)
         """Whether the loop runs what it was given by Handle._run."""
-        self._replaced = [
-            _Replaced(loop, name, self._giving(getattr(loop, name), at, soon=at == 0))
-            for name, at in _GIVEN.items()
-            if name in _IN_PYTHON or not self.in_python
-        ]
+        if self.in_python:
+            replaced = {
+                "_call_soon": self._call_soon(loop._call_soon),
+                "call_at": self._giving(loop.call_at, 1),
+            }
+        else:
+            replaced = {name: self._giving(getattr(loop, name), at) for name, at in _GIVEN.items()}
+        self._replaced = [_Replaced(loop, *each) for each in replaced.items()]
         selector = getattr(loop, "_selector", None)
         self.polls = selector is not None
         """Whether it can be seen when the loop polls."""
@@ -141,32 +177,58 @@ class LoopHooks:
         for each in self._replaced[::-1]:
             each.put_back()
 
-    def _giving(self, before: Any, at: int, soon: bool) -> Any:
+    def _call_soon(self, before: Any) -> Any:
+        """Replace the function of a loop in Python by which all is put into its queue."""
+        watcher = self._watcher
+
+        def call_soon(callback: Any, args: Any, context: Any) -> Any:
+            handle = before(callback, args, context)
+            try:
+                watcher.given(handle)
+            except Exception as error:
+                watcher.failed(error)
+            return handle
+
+        return call_soon
+
+    def _giving(self, before: Any, at: int) -> Any:
         """Replace a method of a loop whose argument number `at` is a callback."""
-        watcher, in_python = self._watcher, self.in_python
+        watcher, loop, in_python = self._watcher, self._loop, self.in_python
 
         def give(*args: Any, **options: Any) -> Any:
             if len(args) <= at:
                 return before(*args, **options)
-            callback = args[at]
-            if soon and watcher.ready(callback) and in_python:
-                return before(*args, **options)
-            if not in_python:
-                args = (*args[:at], _Wrapped(watcher, callback), *args[at + 1 :])
-            handle = before(*args, **options)
-            watcher.given(handle, callback)
-            return handle
+            if in_python:
+                handle = before(*args, **options)
+                _safely(watcher, watcher.given, handle)
+                return handle
+            wrapped = _Wrapped(watcher, loop, args[at])
+            _safely(watcher, watcher.given, wrapped)
+            return before(*args[:at], wrapped, *args[at + 1 :], **options)
 
         return give
 
     def _select(self, before: Any) -> Any:
+        watcher = self._watcher
+
         def select(timeout: float | None = None) -> Any:
-            return self._watcher.select(before, timeout)
+            polls = False
+            try:
+                polls = watcher.poll(timeout)
+            except Exception as error:
+                watcher.failed(error)
+            found = before(timeout)
+            try:
+                if polls:
+                    watcher.polled(len(found))
+            except Exception as error:
+                watcher.failed(error)
+            return found
 
         return select
 
 
-# The methods of a loop that are given a callback, and which argument that is.
+# The methods of a loop in C that are given a callback, and which argument that is.
 _GIVEN = {
     "call_soon": 0,
     "call_soon_threadsafe": 0,
@@ -176,19 +238,22 @@ _GIVEN = {
     "add_writer": 1,
     "add_signal_handler": 1,
 }
-_IN_PYTHON = {"call_soon", "call_soon_threadsafe", "call_at"}
 
 
 class _Wrapped:
-    """A callback in a loop in C."""
+    """A callback in a loop in C, which has no Handle: this has what is asked of one."""
 
-    def __init__(self, watcher: Watcher, callback: Any) -> None:
-        self._watcher, self.callback = watcher, callback
+    def __init__(self, watcher: Watcher, loop: Any, callback: Any) -> None:
+        self._loop, self._callback = loop, callback
         self._args: tuple[Any, ...] = ()
+        self._run = _watched(watcher, _Wrapped._call)
 
     def __call__(self, *args: Any) -> Any:
-        self._args = args  # as a Handle has them
-        return self._watcher.run_callback(self.callback, self, self.callback, *args)
+        self._args = args
+        return self._run(self)
+
+    def _call(self) -> Any:
+        return self._callback(*self._args)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.callback, name)
+        return getattr(self._callback, name)

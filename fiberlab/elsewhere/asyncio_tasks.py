@@ -20,7 +20,10 @@ from .notes import Notes
 _ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
 # The function of asyncio in which a task is suspended, and what it waits for.
 _OPS = {
-    "RECV": {"sock_recv", "sock_recv_into", "sock_recvfrom", "sock_accept", "_wait_for_data"},
+    "RECV": {
+        *("sock_recv", "sock_recv_into", "sock_recvfrom", "sock_accept"),
+        *("read", "readexactly", "readline", "readuntil", "_wait_for_data"),
+    },
     "SEND": {"sock_sendall", "sock_sendto", "sock_connect", "drain", "_drain_helper"},
 }
 _OP_OF = {name: op for op, names in _OPS.items() for name in names}
@@ -29,46 +32,48 @@ _OP_OF = {name: op for op, names in _OPS.items() for name in names}
 class TaskNotes:
     """Notes what the tasks of a loop do; the loop says when a task is ready, begins and ends.
 
-    caller: what runs while no task does, such as a callback; it has its own row.
+    running: the task that runs; caller: what runs while none does, such as a callback, which has
+    a row of its own.
     """
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self.caller: Hashable = None
-        self._running: Any = None
+        self.running: Any = None
         self._again = False  # whether the running task is ready again at once
 
-    def ready(self, task: Any) -> None:
-        """Note that the loop has put a step of `task` into its queue."""
-        notes, running = self._notes, self._running
-        waited = notes.waits_for(task)
-        if waited == "RECV" and running is None and not is_cancelled(task):
-            notes.wake(task, "io")  # by far the commonest
-            return
-        by = self.caller if running is None else running
-        if not notes.knows(task):
+    def ready(self, task: Any) -> bool:
+        """Note that the loop has put a step of `task` into its queue; whether it is recorded."""
+        notes, running = self._notes, self.running
+        known = notes.known.get(task)
+        if known is None:
+            if is_internal(task):
+                return False
+            by = self.caller if running is None else running
             code = getattr(task.get_coro(), "cr_code", None)
             notes.spawn(task, name_of(task), by, None if code is None else (code, -1))
-        elif task is running:
+            return True
+        waited = known.waits
+        if task is running:
             self._again = True  # its yield is recorded first
-        elif is_cancelled(task) or (running and waited != "PARKED"):
-            notes.wake(task, "cancel", by)
+        elif is_cancelled(task) or (running is not None and waited not in ("", "PARKED")):
+            notes.wake(task, "cancel", self.caller if running is None else running)
+        elif waited == "RECV" or waited == "SEND":
+            notes.wake(task, "io")
         elif waited == "PARKED":
-            notes.wake(task, "fiber", by)
-        elif waited is not None:
-            notes.wake(task, "timer" if waited == "SLEEP" else "io")
+            notes.wake(task, "fiber", self.caller if running is None else running)
+        elif waited:
+            notes.wake(task, "timer")
+        return True
 
     def begin(self, task: Any) -> None:
-        """Note that a step of `task` begins."""
-        notes = self._notes
-        if notes.waits_for(task) is not None or not notes.knows(task):
-            self.ready(task)  # it was made, or woken, while its loop was not watched
+        """Note that a step of `task` begins, which is ready."""
         self._notes.resume(task)
-        self._running, self._again = task, False
+        self.running = task
 
     def end(self) -> None:
         """Note that the step has ended, if one has begun."""
-        task, self._running = self._running, None
+        task, self.running = self.running, None
         if task is None:
             return
         if task.done():
@@ -81,7 +86,7 @@ class TaskNotes:
         else:
             op, seconds, src = where(task.get_coro())
             if self._again:
-                op, seconds = "WAIT", 0
+                op, seconds, self._again = "WAIT", 0, False
             self._notes.wait(task, op, seconds, src)
 
 
@@ -97,19 +102,11 @@ def name_of(task: Any) -> str:
 def task_of(callback: Any) -> Any:
     """Return the task whose step `callback` is, or None."""
     task = getattr(callback, "__self__", None)
-    if task is None or not isinstance(task, asyncio.Task):
+    if not isinstance(task, asyncio.Task):
         return None
-    kind = type(callback)
-    if kind not in _IS_STEP:
-        # The C code's own types are steps. A method may be another one, such as a task's cancel.
-        _IS_STEP[kind] = None if hasattr(callback, "__name__") else True
-    if _IS_STEP[kind]:
-        return task
-    return task if callback.__name__.endswith(("step", "wakeup")) else None
-
-
-_IS_STEP: dict[type, bool | None] = {}
-"""The types of callbacks that were met: whether all of a type are steps; None: it depends."""
+    # What C code calls for a step has no name. A method may be another one, such as cancel.
+    name = getattr(callback, "__name__", "step")
+    return task if name == "wakeup" or name.endswith(("step", "wakeup")) else None
 
 
 def is_internal(task: Any) -> bool:
@@ -124,46 +121,59 @@ def is_asyncio(code: CodeType) -> bool:
 
 
 def where(coroutine: Any) -> tuple[str, float | None, Any]:
-    """Return what a suspended coroutine waits for: op, seconds, and its own innermost line."""
+    """Return what a suspended coroutine waits for: op, seconds, and its own innermost line.
+
+    It goes as `frames_of` does. But to ask for a frame makes one, so it asks only where it must.
+    """
     op, seconds, src = "WAIT", None, None
-    while True:  # as `frames_of` goes, which would cost more than all the rest
+    while True:
         kind = type(coroutine)
         if kind is CoroutineType:
-            frame, inner = coroutine.cr_frame, coroutine.cr_await
+            code, inner = coroutine.cr_code, coroutine.cr_await
         elif kind is GeneratorType:
-            frame, inner = coroutine.gi_frame, coroutine.gi_yieldfrom
+            code, inner = coroutine.gi_code, coroutine.gi_yieldfrom
         else:
             return op, seconds, src
-        if frame is None:
-            return op, seconds, src
-        code = frame.f_code
-        means = _MEANS.get(code) or _meaning_of(code)
-        if means == "own":
-            op, seconds, src = "WAIT", None, (code, frame.f_lasti)
+        means = _MEANS.get(id(code), "?")
+        if means == "?":
+            means = _meaning_of(code)
+        if means is None:
+            frame = coroutine.cr_frame if kind is CoroutineType else coroutine.gi_frame
+            if frame is None:
+                return op, seconds, src
+            seconds, src = None, (code, frame.f_lasti)
         elif means == "sleep":
-            with suppress(TypeError, ValueError):
-                seconds = max(0.0, float(frame.f_locals["delay"]))
-        elif means != "asyncio":
-            op = means
+            with suppress(AttributeError, TypeError, ValueError):
+                seconds = max(0.0, float(coroutine.cr_frame.f_locals["delay"]))
+        elif means:
+            return means, seconds, src
         coroutine = inner
 
 
-_MEANS: dict[CodeType, str] = {}
+_MEANS: dict[int, str | None] = {}
+"""What the codes mean that were met, by id: the hash of a code is made of all that is in it."""
+_CODES: list[CodeType] = []  # they live on, so that an id stays theirs
 
 
-def _meaning_of(code: CodeType) -> str:
-    """Return what it means that a task is suspended in `code`: an op, "sleep" or whose it is."""
-    name = code.co_name
-    means = "own"
+def _meaning_of(code: CodeType) -> str | None:
+    """Return what it means that a task is suspended in `code`.
+
+    An op or "sleep"; "" for what else belongs to asyncio; None: it is the program's own.
+    """
+    means = None
     if is_asyncio(code):
-        means = _OP_OF.get(name, "sleep" if name == "sleep" else "asyncio")
-    _MEANS[code] = means
+        means = _OP_OF.get(code.co_name, "sleep" if code.co_name == "sleep" else "")
+    _CODES.append(code)
+    _MEANS[id(code)] = means
     return means
 
 
-def is_cancelled(task: Any) -> bool:
-    """Whether `task`, just woken, has been cancelled."""
-    if sys.version_info >= (3, 11):
-        return task.cancelling() > 0  # type: ignore[no-any-return]
-    waited_for = task._fut_waiter  # a task cannot be asked there, but what it awaits can
-    return waited_for is not None and waited_for.cancelled()
+if sys.version_info >= (3, 11):
+    is_cancelled = asyncio.Task.cancelling
+    """How often `task`, just woken, has been cancelled."""
+else:
+
+    def is_cancelled(task: Any) -> Any:
+        """Return whether `task`, just woken, has been cancelled."""
+        waited_for = task._fut_waiter  # a task cannot be asked there, but what it awaits can
+        return waited_for is not None and waited_for.cancelled()

@@ -106,7 +106,7 @@ class _Watch:
         notes, key, by_key = self.notes, id(target), id(by)
         if not notes.knows(key):
             notes.spawn(key, *_name_of(target, by_key))
-        elif (waited := notes.waits_for(key)) is not None:
+        elif waited := notes.known[key].waits:
             direct = notes.knows(by_key)
             notes.wake(key, "fiber" if direct else _WOKEN_BY[waited], by_key if direct else None)
         notes.resume(key)

@@ -8,7 +8,8 @@
     notes.end(key, "return")
 
 The rule kept here: the laws of a trace. Ids are given in the order of spawning, the length of the
-run queue is counted, and each event has its time. May be used from several threads.
+run queue is counted, and each event has its time. One thread writes at a time: where several do,
+SharedNotes see to it.
 
 A step is what `resume` begins and `wait` or `end` ends. Where one thread makes all steps, `watch`
 measures them: their processor time, the line of a long one, and what is done between two steps.
@@ -25,13 +26,25 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from ..recording.reporter import Observer, ignore, raised_at, warn_of_removal
-from ..recording.step_meter import StepMeter
+from ..recording.step_meter import LOOK, SHORT, StepMeter
 from ..recording.watchdog import Sighting
 from ..simulation import SimulatedClock
-from ..trace.events import SCHEMA, Row, TraceEvent
+from ..trace.events import SCHEMA, Row, T, TraceEvent
 from ..trace.trace import Trace
 
 _SHOWN = 0.2  # what is done between two steps has a row if it takes this share of `stall_after`
+
+
+class Known:
+    """What is known of one key.
+
+    waits: what it waits for: RECV, SEND, SLEEP or PARKED; "" if it is ready or runs.
+    """
+
+    __slots__ = ("id", "waits")
+
+    def __init__(self, number: int) -> None:
+        self.id, self.waits = number, ""
 
 
 class Notes:
@@ -55,15 +68,15 @@ class Notes:
         self._append: Callable[[Row], Any] = self._tell
         if isinstance(observer, Trace) and isinstance(observer.rows, list):
             self._append = observer.rows.append
-        self._lock = threading.RLock()
-        self._ids: dict[Hashable, int] = {}
-        self._waits: dict[Hashable, str] = {}
+        self.known: dict[Hashable, Known] = {}
+        """What is known of each key that was spawned and has not ended."""
         self._count = self._numbered = self._steps = self._queued = 0
+        self._sockets = self._sleeping = 0  # how many wait for a socket, or for a time
         self._running = 0  # the id of what runs
         self._meter: StepMeter | None = None
         self._between: str | None = None
-        self._shown = 0  # nanoseconds from which what is done between two steps is shown
-        self._last = 0  # the time of the last event
+        self._shown = self._every = LOOK
+        self._due = 0  # when to `_look` again
         self._now = time.perf_counter_ns if clock is None else clock.now_ns
         self._begun = self._now()
         wall = python = None
@@ -74,11 +87,7 @@ class Notes:
 
     def knows(self, key: Hashable) -> bool:
         """Whether `key` was spawned and has not ended."""
-        return key in self._ids
-
-    def waits_for(self, key: Hashable) -> str | None:
-        """Return what `key` waits for: RECV, SEND, SLEEP or PARKED; None: it does not wait."""
-        return self._waits.get(key)
+        return key in self.known
 
     def watch(
         self,
@@ -95,18 +104,22 @@ class Notes:
         self._meter = StepMeter(self._trace, otherwise)
         if between is not None and self._trace.stall_after is not None:
             self._between, self._shown = between, round(_SHOWN * 1e9 * self._trace.stall_after)
+            self._every = min(LOOK, self._shown)
 
     def work(self) -> None:
         """The watched thread is at work from now on, as after a poll."""
         if self._meter is not None:
-            self._meter.begin(self._now())
+            now = self._now()
+            if now > self._due:
+                self._look(now)
+            self._meter.work(now)
 
     def rest(self) -> None:
         """The watched thread polls, or does something else that holds up nothing."""
-        with self._lock:
-            self._end_between(self._now())
-            if self._meter is not None:
-                self._meter.rest()
+        if self._meter is not None:
+            if (now := self._now()) > self._due:
+                now = self._end_between(now)
+            self._meter.rest(now)
 
     def spawn(
         self,
@@ -121,33 +134,45 @@ class Notes:
 
         numbered: whether a number is put behind its name, which makes it the only one.
         """
-        with self._lock:
-            self._begin_between(self._now())
-            self._count += 1
-            self._ids[key] = self._count
-            parent = self._ids.get(by, 0)
-            if numbered:
-                self._numbered += 1
-                name = f"{name}-{self._numbered}"
-            self._note("spawn", self._count, name, parent, src)
-            self.wake(key, "spawn", by)
-
-    def wake(self, key: Hashable, why: str, by: Hashable = None) -> None:
-        """`key` can go on. why: io, timer, fiber, yield or cancel. by: the waking key, or None."""
-        with self._lock:
-            now = self._now()
+        if (now := self._now()) > self._due:
             self._begin_between(now)
-            self._wake(key, why, by, now - self._begun)
+        if numbered:
+            self._numbered += 1
+            name = f"{name}-{self._numbered}"
+        self._spawn(key, name, by, src, now - self._begun)
 
-    def resume(self, key: Hashable) -> None:
+    def wake(self, key: Hashable, why: str, by: Hashable = None, at: int | None = None) -> None:
+        """`key` can go on. why: io, timer, fiber, yield or cancel. by: the waking key, or None.
+
+        at: when, in nanoseconds since the trace began; None: now. So it is for `resume`.
+        """
+        if at is None:
+            if (now := self._now()) > self._due:
+                self._begin_between(now)
+            at = now - self._begun
+        known = self.known[key]
+        waits = known.waits
+        if waits == "RECV" or waits == "SEND":
+            self._sockets -= 1
+        elif waits == "SLEEP":
+            self._sleeping -= 1
+        known.waits = ""
+        self._queued = q = self._queued + 1
+        by_id = 0 if by is None or by not in self.known else self.known[by].id
+        self._append((at, "wake", known.id, by_id, why, q, None, None))
+
+    def resume(self, key: Hashable, at: int | None = None) -> None:
         """`key` begins to run."""
-        with self._lock:
-            now = self._now()
+        if at is None:
+            if (now := self._now()) > self._due:
+                now = self._end_between(now)
+            at = now - self._begun
             if self._meter is not None:
-                self._end_between(now)
-                now = max(now, self._last + self._begun)
-                self._meter.split(now)
-            self._resume(key, now - self._begun)
+                self._meter.began = now
+        self._queued = q = self._queued - 1
+        self._steps = step = self._steps + 1
+        self._running = number = self.known[key].id
+        self._append((at, "resume", number, step, q))
 
     def wait(
         self,
@@ -161,123 +186,137 @@ class Notes:
 
         After a WAIT of 0 seconds it is ready at once.
         """
-        with self._lock:
-            length = None if seconds is None else _nanoseconds(seconds)
-            self._waits[key] = op if op != "WAIT" else "PARKED" if length is None else "SLEEP"
-            fid, now = self._ids[key], self._now()
-            cpu = self._end_step(fid, now)
-            self._last = t = now - self._begun
-            self._append((t, "yield", fid, op, fileno, length, src, cpu))
-            if length == 0:
-                self._wake(key, "yield", key, t)
+        now, known = self._now(), self.known[key]
+        length = None if seconds is None else _nanoseconds(seconds)
+        known.waits = waits = op if op != "WAIT" else "PARKED" if length is None else "SLEEP"
+        if waits == "RECV" or waits == "SEND":
+            self._sockets += 1
+        elif waits == "SLEEP":
+            self._sleeping += 1
+        self._running, meter, cpu = 0, self._meter, None
+        if meter is not None:
+            cpu = now - (meter.began or now)
+            if cpu > SHORT or meter.seen:
+                cpu = self._end_long_step(meter, known.id, now)
+            else:
+                meter.began = now
+                if not meter.cpu:
+                    cpu = None
+        at = now - self._begun
+        self._append((at, "yield", known.id, op, fileno, length, src, cpu))
+        if length == 0:
+            self.wake(key, "yield", key, at)
 
     def end(self, key: Hashable, how: str, error: BaseException | None = None) -> None:
         """`key` has ended while it ran. how: return, error or cancel."""
-        with self._lock:
-            message = f"{type(error).__name__}: {error}" if error is not None else None
-            fid = self._ids.pop(key)
-            cpu = self._end_step(fid, self._now())
-            src = None if error is None else raised_at(error)
-            self._note("exit", fid, how, message, src, cpu)
+        message = f"{type(error).__name__}: {error}" if error is not None else None
+        number = self.known.pop(key).id
+        self._running, cpu = 0, None
+        if self._meter is not None:
+            cpu = self._end_long_step(self._meter, number, self._now())
+        src = None if error is None else raised_at(error)
+        self._note("exit", number, how, message, src, cpu)
 
     def poll(self, seconds: float | None) -> None:
         """The scheduler begins to poll, for `seconds` at most; None: as long as it takes."""
-        with self._lock:
-            self.rest()
-            timeout = None if seconds is None else _nanoseconds(seconds)
-            kinds = list(self._waits.values())
-            sleeping = kinds.count("SLEEP")
-            sockets = len(kinds) - sleeping - kinds.count("PARKED")
-            self._note("poll", 0, timeout, self._queued, sockets, sleeping)
-            if self._trace is not None:
-                self._trace.trim()
+        if (now := self._now()) > self._due:
+            now = self._end_between(now)
+        if self._meter is not None:
+            self._meter.rest(now)
+        timeout = None if seconds is None else _nanoseconds(seconds)
+        counts = self._queued, self._sockets, self._sleeping
+        self._append((now - self._begun, "poll", 0, timeout, *counts))
 
     def polled(self, ready: int | None) -> None:
         """The poll is over: `ready` fibers can go on; None: as many as will be seen."""
-        self._note("polled", 0, ready)
-        self.work()
+        now = self._now()
+        if self._meter is not None:
+            if now > self._due:
+                self._look(now)
+            self._meter.work(now)
+        self._append((now - self._begun, "polled", 0, ready))
 
     def stop(self, reason: str = "done") -> None:
-        """The run is over."""
+        """The run is over; what comes later is not recorded."""
         self.rest()
         if self._meter is not None:
             self._meter.stop()
             self._meter = None
-        if self._between in self._ids:
+        if self._between in self.known:
             self.leave(self._between)
         dropped = 0
         if self._trace is not None:
             self._trace.trim(slack=0)
             dropped = self._trace.dropped
         self._note("stop", 0, reason, dropped)
+        self._append = ignore
 
     def leave(self, key: Hashable) -> None:
         """`key`, which stands for something that has no end of its own, is watched no more."""
-        with self._lock:
-            # As if it had been called once more; it has not lost anyone who would wake it.
-            t = self._now() - self._begun
-            self._wake(key, "fiber", None, t)
-            self._resume(key, t)
-            self.end(key, "return")
+        # As if it had been called once more; it has not lost anyone who would wake it.
+        at = self._now() - self._begun
+        self.wake(key, "fiber", None, at)
+        self.resume(key, at)
+        self.end(key, "return")
 
     # -- What is measured of a step -----------------------------------------------------
 
-    def _end_step(self, fid: int, now: int) -> int | None:
+    def _end_long_step(self, meter: StepMeter, number: int, now: int) -> int | None:
         """Record what was seen in the step that has ended; return its processor time."""
-        self._running = 0  # the id of what runs
-        if self._meter is None:
-            return None
-        began = self._meter.began or 0
-        cpu, seen = self._meter.end(now)
-        for each in seen:
-            t, ran = each.seen - self._begun, each.seen - began
-            self._append((t, "stall", fid, each.src, each.func, ran))
+        cpu, seen = meter.end(now)
+        for each, ran in seen:
+            self._append((each.seen - self._begun, "stall", number, each.src, each.func, ran))
         return cpu
 
     def _begin_between(self, now: int) -> None:
         """Begin the step that stands for what is done between two, if it has taken long."""
-        if self._between is None or self._running or self._meter is None:
+        between, began = self._between, self._meter.began if self._meter is not None else None
+        if self._running or self._trace is None or between is None or began is None:
             return
-        between, began = self._between, self._meter.began
-        if began is None or now - began < self._shown:
+        if now - began < self._shown:
             return
-        at = max(began - self._begun, self._last)
-        if between not in self._ids:
-            self._count += 1
-            self._ids[between] = self._count
-            self._note("spawn", self._count, between, 0, None, at=at)
-        self._wake(between, "fiber" if between in self._waits else "spawn", None, at)
-        self._resume(between, at)
+        at = max(began - self._begun, self._trace.rows[-1][T])
+        if between in self.known:
+            self.wake(between, "fiber", at=at)
+        else:
+            self._spawn(between, between, None, None, at)
+        self.resume(between, at)
+        self._due = 0  # so that `_end_between` is called
 
-    def _end_between(self, now: int) -> None:
-        """End the step that stands for what is done between two; begin it, if that took long."""
-        if self._between is None:
-            return
+    def _end_between(self, now: int) -> int:
+        """End the step that stands for what is done between two; begin it, if that took long.
+
+        Returns the time. It is called once in a while only, and looks after all that can wait.
+        """
         self._begin_between(now)
-        if self._running and self._running == self._ids.get(self._between):
+        between = self.known.get(self._between)
+        if between is not None and self._running == between.id:
             self.wait(self._between, "WAIT")
+            now = self._now()
+        self._look(now)
+        return now
+
+    def _look(self, now: int) -> None:
+        """Do what is enough to be done once in a while, between two steps."""
+        if self._meter is not None:
+            self._due = now + self._every
+            self._meter.look(now)
+        if self._trace is not None:
+            self._trace.trim()
 
     # -- Rows -----------------------------------------------------------------------------
 
-    def _wake(self, key: Hashable, why: str, by: Hashable, t: int) -> None:
-        self._queued = q = self._queued + 1
-        self._waits.pop(key, None)
-        self._last = t
-        by_id = 0 if by is None else self._ids.get(by, 0)
-        self._append((t, "wake", self._ids[key], by_id, why, q, None, None))
-
-    def _resume(self, key: Hashable, t: int) -> None:
-        self._queued = q = self._queued - 1
-        self._steps = step = self._steps + 1
-        self._running = fid = self._ids[key]
-        self._last = t
-        self._append((t, "resume", fid, step, q))
+    def _spawn(self, key: Hashable, name: str, by: Hashable, src: Any, at: int) -> None:
+        self._count += 1
+        parent = self.known.get(by)
+        self.known[key] = Known(self._count)
+        self._note("spawn", self._count, name, 0 if parent is None else parent.id, src, at=at)
+        self.wake(key, "spawn", by, at)
 
     def _note(self, ev: str, fid: int, *values: Any, at: int | None = None) -> None:
         """Record an event, of this moment or of the one `at`."""
-        with self._lock:
-            t = self._last = self._now() - self._begun if at is None else at
-            self._append((t, ev, fid, *values))
+        t = self._now() - self._begun if at is None else at
+        self._append((t, ev, fid, *values))
 
     def _tell(self, row: Row) -> None:
         try:
@@ -285,6 +324,23 @@ class Notes:
         except Exception as error:
             self._append = ignore
             warn_of_removal(self._observer, error, "the program")
+
+
+class SharedNotes:
+    """Notes in which several threads may write: each method of Notes, one at a time."""
+
+    def __init__(self, observer: Observer, source: str) -> None:
+        self._notes = Notes(observer, source)
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._notes, name)
+
+        def locked(*args: Any, **options: Any) -> Any:
+            with self._lock:
+                return method(*args, **options)
+
+        return locked
 
 
 def _nanoseconds(seconds: float) -> int:

@@ -86,7 +86,7 @@ class Watch:
         elif not notes.knows(task):
             self._meet(task)
         elif running is not None:
-            interrupted = notes.waits_for(task) != "PARKED"
+            interrupted = notes.known[task].waits != "PARKED"
             notes.wake(task, "cancel" if interrupted else "fiber", running)
         else:
             self._found += self._polling

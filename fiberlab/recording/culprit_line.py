@@ -125,7 +125,7 @@ _BETWEEN = (
 _LOOPS = {
     ("_run_once", "base_events.py"),
     ("unrolled_run", "_run.py"),
-    ("run_callback", "asyncio_.py"),
+    ("run", "asyncio_hooks.py"),
 }
 # What the scheduler calls between two steps; all else that it calls belongs to a fiber.
 _MACHINERY = {

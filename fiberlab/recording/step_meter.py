@@ -9,8 +9,9 @@ for how long a thread waited for the processor (``schedstat``). If that is not w
 long, the thread slept in what the watchdog saw; this counts as a second look that saw the same.
 
 To ask for the processor time is a system call, which costs more than all else. A stretch of less
-than a tenth of a millisecond is taken to have run all the time. So is what came between two
-stretches, and the clock is asked once in a millisecond at least: no step is wrong by more.
+than a tenth of a millisecond is taken to have run all the time, and a poll to have slept. So is
+what came since it was asked for last. But whoever measures looks once in a millisecond: no step is
+wrong by more.
 
 What this module does not know: whose step it is.
 """
@@ -20,13 +21,17 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..trace.trace import Trace
 from .watchdog import Sighting, Watchdog
 
-_SHORT = 100_000  # nanoseconds
-_EXACT = 1_000_000
+SHORT = 100_000
+"""Nanoseconds up to which a stretch counts as run all the time, unless something was seen in it."""
+
+LOOK = 1_000_000
+"""Nanoseconds after which to look again, at the latest when a stretch begins; see StepMeter."""
+
 _DELAYS = 10_000_000
 
 
@@ -39,66 +44,68 @@ class StepMeter:
     def __init__(self, trace: Trace, otherwise: Callable[[], Sighting | None]) -> None:
         self.began: int | None = None
         """When the present stretch began, time.perf_counter_ns(); None while the thread polls."""
-        self._cpu = trace.cpu
+        self.cpu = trace.cpu
         self._asked = self._cpu_then = 0  # when the processor time was asked for, and what it was
         self._turn: int | None = None  # when the thread polled last
+        self._rested = 0  # when it began to
         self._delays = _Delays() if trace.cpu else None
         self._delay_began: int | None = None
         self._delays_asked = 0  # when
+        self.seen: Sequence[Sighting] = ()
+        """What the watchdog has seen since it was asked last."""
         self._watchdog: Watchdog | None = None
         if trace.stall_after is not None:
             self._watchdog = Watchdog(
                 lambda: self.began, trace.stall_after, turn=lambda: self._turn, otherwise=otherwise
             )
             self._watchdog.start()
+            self.seen = self._watchdog.seen
 
-    def begin(self, now: int) -> None:
+    def work(self, now: int) -> None:
         """The thread has polled, or is watched from now on: work begins."""
-        if self._watchdog is not None and self._watchdog.asleep:
-            self._watchdog.awaken()
-        if self._cpu:
-            self._asked, self._cpu_then = now, time.thread_time_ns()
-        if self._delays is not None and now - self._delays_asked > _DELAYS:
-            self._delays_asked, self._delay_began = now, self._delays.read()
+        if self.began is None:
+            self._asked += now - self._rested
         self.began = self._turn = now
 
-    def split(self, now: int) -> None:
-        """End the present stretch, of which nothing is to be known, and begin the next."""
-        self.began = now
-        if self._cpu and now - self._asked > _EXACT:
-            self._asked, self._cpu_then = now, time.thread_time_ns()
+    def rest(self, now: int) -> None:
+        """The thread begins to poll."""
+        self.began = self._turn = None
+        self._rested = now
 
-    def end(self, now: int) -> tuple[int | None, list[Sighting]]:
+    def look(self, now: int) -> None:
+        """Ask for what costs more, between two stretches of which nothing is to be known."""
+        if self._watchdog is not None and self._watchdog.asleep:
+            self._watchdog.awaken()
+        if self.cpu:
+            self._asked, self._cpu_then = now, time.thread_time_ns()
+            self._rested = now
+        if self._delays is not None and now - self._delays_asked > _DELAYS:
+            self._delays_asked, self._delay_began = now, self._delays.read()
+
+    def end(self, now: int) -> tuple[int | None, Sequence[tuple[Sighting, int]]]:
         """End the present stretch and begin the next; return the former's CPU and what was seen.
 
-        CPU: nanoseconds; None if it is not measured.
+        CPU: nanoseconds; None if it is not measured. With each sighting comes for how many
+        nanoseconds the stretch had lasted then.
         """
         began, self.began = self.began or now, now
-        length, cpu = now - began, None
-        if self._cpu:
-            cpu = length if length < _SHORT else self._used_since(began, now)
-        if self._watchdog is None:
-            return cpu, []
-        if self._watchdog.asleep:
-            self._watchdog.awaken()
-        seen = self._watchdog.seen_between(began, now) if self._watchdog.has_seen(length) else []
+        length, dog, cpu = now - began, self._watchdog, None
+        if self.cpu:
+            cpu = length if length < SHORT else self._used_since(began, now)
+        seen = [] if dog is None else dog.seen_between(began, now)
         if len(seen) == 1 and cpu is not None and self._slept(length, cpu):
             seen.append(seen[0]._replace(seen=now))
-        return cpu, seen
+        return cpu, [(each, each.seen - began) for each in seen]
 
     def _used_since(self, began: int, now: int) -> int:
         """Return the processor time of a stretch; what ran before it since it was asked counts."""
         before, then = began - self._asked, self._cpu_then
         self._asked, self._cpu_then = now, time.thread_time_ns()
-        return max(0, self._cpu_then - then - before)
-
-    def rest(self) -> None:
-        """The thread begins to poll."""
-        self.began = self._turn = None
+        return max(0, min(now - began, self._cpu_then - then - before))
 
     def stop(self) -> None:
         """Measure nothing from now on."""
-        self.rest()
+        self.began = self._turn = None
         if self._watchdog is not None:
             self._watchdog.stop()
             self._watchdog = None

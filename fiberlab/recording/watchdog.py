@@ -49,7 +49,8 @@ class Watchdog:
     lasted for `stall_after`, each step that is met in it is looked into at once: many short steps
     may hold the loop together. otherwise: asked for the Sighting of a step in which no line is the
     user's own; only its line and its call count.
-    asleep: whether the loop must call `awaken` when a step begins.
+    asleep: whether the loop must call `awaken` when a step begins. seen: what was seen and not
+    asked for yet; only whether that is empty can be told without `seen_between`.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Watchdog:
         self.asleep = False
         self.stall_after = round(stall_after * 1e9)  # from here on in nanoseconds
         self._running, self._turn, self._otherwise = running, turn, otherwise
-        self._sightings: list[Sighting] = []
+        self.seen: list[Sighting] = []
         self._lock = threading.Lock()  # for the sightings
         self._ending = False
         self._call = threading.Event()
@@ -90,22 +91,17 @@ class Watchdog:
         self.asleep = False
         self._call.set()
 
-    def has_seen(self, length: int) -> bool:
-        """Whether there is something to ask for at the end of a step of `length` nanoseconds."""
-        # A look that is under way holds the lock; `seen_between` waits for it.
-        return bool(self._sightings) or length >= self.stall_after
-
     def seen_between(self, began: int, ended: int) -> list[Sighting]:
         """Return what was seen between two moments, and forget all sightings."""
         with self._lock:
-            seen = [each for each in self._sightings if began <= each.seen <= ended]
-            self._sightings.clear()
+            seen = [each for each in self.seen if began <= each.seen <= ended]
+            self.seen.clear()
         return seen
 
     def sightings(self) -> list[Sighting]:
         """Return what was seen and not asked for yet; from any thread."""
         with self._lock:
-            return list(self._sightings)
+            return list(self.seen)
 
     # -- The thread -----------------------------------------------------------
 
@@ -145,7 +141,7 @@ class Watchdog:
             line = own_line(stack)
             seen = Sighting(now, *described(line)) if line is not None else self._otherwise()
             if seen is not None:
-                self._sightings.append(seen._replace(seen=now))
+                self.seen.append(seen._replace(seen=now))
                 self._due = began + 10 * max(self._due - began, self.stall_after)
 
     def _sleep(self) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ....elsewhere.asyncio_ import run as run_asyncio
-from ....elsewhere.notes import Notes
+from ....elsewhere.notes import Notes, SharedNotes
 from ....fiber import FiberGenerator, start
 from ....scheduler import Scheduler
 from ....sockets import accept
@@ -35,7 +35,7 @@ def in_threads(function: Callable[[Any], None]) -> Server:
     """Return a server with a thread for each client, which calls ``function(sock)``."""
 
     def serve(listener: socket.socket, clients: int, trace: Trace) -> None:
-        notes = Notes(trace, "threads")
+        notes = SharedNotes(trace, "threads")
         threads = []
         for number in range(clients):
             sock, _ = listener.accept()
@@ -59,7 +59,7 @@ def in_threads(function: Callable[[Any], None]) -> Server:
 class NotedSocket:
     """A socket that notes when its thread begins and ends to wait: the system does not tell."""
 
-    def __init__(self, sock: socket.socket, notes: Notes, key: int) -> None:
+    def __init__(self, sock: socket.socket, notes: SharedNotes, key: int) -> None:
         self.sock, self.notes, self.key = sock, notes, key
 
     def recv(self, size: int) -> bytes:
