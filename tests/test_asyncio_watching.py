@@ -11,6 +11,7 @@ import pytest
 
 from fiberlab import assert_no_stall, diagnose, elsewhere
 from fiberlab.elsewhere import run, watch, watching
+from fiberlab.elsewhere.notes import Notes
 from fiberlab.spans.check import check_story
 from fiberlab.trace import Trace
 
@@ -176,3 +177,41 @@ def test_two_recordings_that_end_in_the_order_they_began_leave_no_mark():
     assert [name for name in names(ended) if name.startswith("sleep")] == ["sleep-1"]
     assert [name for name in names(whole) if name.startswith("sleep")] == ["sleep-1", "sleep-2"]
     events.Handle._run, events._set_running_loop = replaced
+
+
+@pytest.mark.parametrize(
+    "broken", ["spawn", "wake", "resume", "wait", "end", "poll", "polled", "rest", "work", "stop"]
+)
+def test_an_error_of_the_recorder_never_reaches_the_program(monkeypatch, broken):
+    def fails(*_args, **_options):
+        raise ZeroDivisionError("in the recorder")
+
+    async def echo(reader, writer):
+        writer.write(await reader.read(1))
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        monkeypatch.setattr(Notes, broken, fails)
+        done = []
+        for n in range(3):
+            asyncio.get_running_loop().call_soon(done.append, n)
+            await asyncio.create_task(asyncio.sleep(0.001))
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"x")
+        done.append(await reader.read(1))
+        writer.close()
+        server.close()
+        return done
+
+    trace = Trace(cpu=True)
+    with pytest.warns(RuntimeWarning) as warned:
+        result = run(main(), trace)
+
+    assert result == [0, 1, 2, b"x"]
+    assert [str(each.message) for each in warned] == [
+        "fiberlab's recorder raised ZeroDivisionError('in the recorder') and was taken out; "
+        "the program goes on, and its trace ends here"
+    ]
+    assert events.Handle._run.__module__ == "asyncio.events"
+    check_story(trace)

@@ -30,6 +30,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Coroutine
+from contextlib import suppress
 from threading import get_ident
 from types import MethodType
 from typing import Any, TypeVar
@@ -174,7 +175,7 @@ class _Watch:
         self._kinds: dict[Any, Called | None] = {}  # what each code and each protocol is
         self._places: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
         self._others: set[int] = set()  # the loops of other threads
-        self._over = False
+        self._over = self._failed = False
         self._in_c: set[str] = set()
         self._process_hooks = ProcessHooks(self)
         running = asyncio._get_running_loop()
@@ -185,24 +186,27 @@ class _Watch:
         """Record nothing from now on."""
         if self._over:
             return
-        if self._stepping:  # it ends in the middle of a step
-            self.end()
-        if self.loop is not None and reason == "done":
-            reason = "left"  # the loop runs on, and its tasks with it
-        self.leave()
-        for called in {each for each in self._kinds.values() if each is not None}:
-            if self._notes.knows(called.key):
-                self._notes.leave(called.key)
-        self._notes.stop(reason)
+        try:
+            if self._stepping:  # it ends in the middle of a step
+                self.end()
+            if self.loop is not None and reason == "done":
+                reason = "left"  # the loop runs on, and its tasks with it
+            self._take_out()
+            for called in {each for each in self._kinds.values() if each is not None}:
+                if self._notes.knows(called.key):
+                    self._notes.leave(called.key)
+            self._notes.stop(reason)
+        except Exception as error:
+            self.failed(error)
 
-    def leave(self) -> None:
+    def _take_out(self) -> None:
         """Put everything back."""
         self._over = True
         self._process_hooks.remove()
         for hooks in self._watched.values():
             hooks.remove()
         self._watched.clear()
-        self.loop_ended()
+        self.loop = self._hooks = None
 
     def unseen(self) -> list[str]:
         """Return a sentence for each thing that could not be seen."""
@@ -323,10 +327,15 @@ class _Watch:
 
     def failed(self, error: Exception) -> None:
         """The recorder itself has failed: record nothing from now on, and say so once."""
-        if not self._over:
-            self.leave()
+        if self._failed:
+            return
+        self._failed = True
+        self._take_out()
+        with suppress(Exception):
+            self._notes.stop(type(error).__name__)
+        with suppress(RuntimeWarning):  # a filter may make an error of it
             warnings.warn(
-                f"fiberlab's recorder failed with {error!r} and was taken out; the program goes on "
+                f"fiberlab's recorder raised {error!r} and was taken out; the program goes on, "
                 "and its trace ends here",
                 RuntimeWarning,
                 stacklevel=2,
