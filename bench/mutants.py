@@ -60,7 +60,7 @@ LIVE += ["watchdog", "blame"]
 
 NAMED = {
     "WAIT(None) never wakes": (
-        "scheduler", 'self._make_ready(fiber, runner.id, "fiber")', "pass",
+        "scheduler", 'self._make_ready(woken, runner.id, "fiber")', "pass",
     ),
     "WAIT(0) goes first": ("scheduler", "queue.append(fiber)", "queue.appendleft(fiber)"),
     "time-outs ignored": (

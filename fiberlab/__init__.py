@@ -24,7 +24,8 @@ Then a folder for each noun:
                    trouble.py
     recording/     from the scheduler to a trace: reporter.py, stall_recorder.py, step_meter.py,
                    prometheus.py, watchdog.py, culprit_line.py, data_age.py
-    trace/         what happened: events.py, trace.py, file.py, line.py, packed.py
+    trace/         what happened: events.py, trace.py, dense.py, file.py, line.py,
+                   packed.py
     spans/         from events to stretches of time: spans.py, build.py, check.py, wakes.py,
                    stalls.py, numbers.py
     report/        from spans to numbers and files: summary.py, comparison.py, tables.py,

@@ -150,7 +150,7 @@ def _make_all_ready(scheduler: Any) -> None:
                 report.spawn(fiber, 0)
             if was != "wake":
                 length += 1
-                report.wake(fiber, 0, "cancel" if was == "yield" else "spawn", length)
+                report.wake([fiber], 0, "cancel" if was == "yield" else "spawn", length)
 
 
 def _close(scheduler: Any, fiber: Fiber) -> None:

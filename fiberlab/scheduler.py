@@ -71,7 +71,7 @@ class Scheduler:
         """Resume each fiber that is ready now, once, in the order of the run queue."""
         queue, report = self._queue, self._report
         if report is not None:
-            report.begin_pass()
+            report.begin_pass(len(queue))
         # Only those ready now: two fibers yielding WAIT(0) would starve the poll.
         for _ in range(len(queue)):
             self.running = fiber = queue.popleft()
@@ -114,8 +114,8 @@ class Scheduler:
         ready = poller.poll(timeout)
         if report is not None:
             report.polled(len(ready))
-        for fiber in ready:
-            self._make_ready(fiber, 0, "io")
+        if ready:
+            self._make_ready(ready, 0, "io")
 
     def expire(self) -> None:
         """End sleeps that are over; throw FiberTimeout where data came too late."""
@@ -127,7 +127,7 @@ class Scheduler:
                     fiber.pending = FiberTimeout.of(fiber)
                     if self._poller.disarm(fiber):  # what came before that `now` wins
                         fiber.pending = late = None
-                self._make_ready(fiber, 0, "io" if late is None else "timer", late)
+                self._make_ready([fiber], 0, "io" if late is None else "timer", late)
 
     def _park(self, fiber: Fiber, wait: Any) -> None:
         """Let `fiber` wait for what it has yielded, unless it can go on at once."""
@@ -160,23 +160,22 @@ class Scheduler:
 
     def _go_on(self, fiber: Fiber, wait: Any, why: str) -> None:
         """Put `fiber` back into the run queue: it does not wait for what it yielded."""
-        queue, report = self._queue, self._report
-        if report is not None:
-            report.yielded(fiber, wait)
         fiber._looked = False
-        queue.append(fiber)
-        if report is not None:
-            report.wake(fiber, 0 if why == "io" else fiber.id, why, len(queue))
-
-    def _make_ready(self, fiber: Fiber, by: int, why: str, late: Time = None) -> None:
-        """Put `fiber` at the end of the run queue; its wait, if it has one, is over."""
-        fiber.wait = None
-        fiber._looked = why == "fiber"
-        if fiber._alarm is not None:
-            self._alarms.clear(fiber)
         self._queue.append(fiber)
         if self._report is not None:
-            self._report.wake(fiber, by, why, len(self._queue), late)
+            self._report.yielded(fiber, wait, why, len(self._queue))
+
+    def _make_ready(self, woken: list[Any], by: int, why: str, late: Time = None) -> None:
+        """Put fibers at the end of the run queue; their waits, if any, are over."""
+        queue = self._queue
+        for fiber in woken:
+            fiber.wait = None
+            fiber._looked = why == "fiber"
+            if fiber._alarm is not None:
+                self._alarms.clear(fiber)
+            queue.append(fiber)
+        if self._report is not None:
+            self._report.wake(woken, by, why, len(queue), late)
 
     def _wake_parked(self, runner: Fiber) -> None:
         """Make ready the fibers that had parked before `runner` ran, in that order.
@@ -187,9 +186,9 @@ class Scheduler:
         if parks and runner._looked:
             return
         parked, self._parked = self._parked, {runner: None} if parks else {}
-        for fiber in parked:
-            if fiber is not runner:
-                self._make_ready(fiber, runner.id, "fiber")
+        woken = [fiber for fiber in parked if fiber is not runner]
+        if woken:
+            self._make_ready(woken, runner.id, "fiber")
 
     def add(self, generator: FiberGenerator, name: str | None = None) -> Fiber:
         """Make a fiber of `generator`, ready to run; before run() or in a running fiber.
@@ -236,7 +235,7 @@ class Scheduler:
         by = 0 if self.running is None else self.running.id
         if self._report is not None:
             self._report.spawn(fiber, by)
-        self._make_ready(fiber, by, "spawn")
+        self._make_ready([fiber], by, "spawn")
 
     def _throw(self, fiber: Fiber, error: BaseException) -> None:
         """Throw `error` into `fiber` at its yield; if it waits, its wait is over."""
@@ -247,4 +246,4 @@ class Scheduler:
             if fiber.wait.__class__ is not WAIT:
                 self._poller.disarm(fiber)
             self._parked.pop(fiber, None)
-            self._make_ready(fiber, self.running.id if self.running else 0, "cancel")
+            self._make_ready([fiber], self.running.id if self.running else 0, "cancel")

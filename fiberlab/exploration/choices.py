@@ -86,12 +86,13 @@ class ChosenQueue:
         self.last: Any = None
         self.steps = 0
         self.over = False  # the run is being left: no more questions
-        self.passing = False  # the next len() is the scheduler's, when a pass begins
+        self.passing = False  # a pass has begun, and its one step has not
         self._choices = choices
 
     def popleft(self) -> Any:
         """Take out the fiber that was chosen."""
         ready, place = self.ready, 0
+        self.passing = False
         if len(ready) > 1 and not self.over:
             place = self._choices.choose(len(ready), ready)
             if place and self._choices.telling:
@@ -106,10 +107,7 @@ class ChosenQueue:
 
     def __len__(self) -> int:
         # A pass is one step, so that a fiber that becomes ready may be the next one to run.
-        if self.passing:
-            self.passing = False
-            return 1 if self.ready else 0
-        return len(self.ready)
+        return min(1, len(self.ready)) if self.passing else len(self.ready)
 
     def __bool__(self) -> bool:
         return bool(self.ready)

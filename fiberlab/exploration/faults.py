@@ -59,7 +59,7 @@ def _timeouts(scheduler: Any, network: Any) -> Iterator[Fault]:
             network.clock.jump(max(deadline_of(fiber._alarm), network.clock.now_ns()))
             fiber.pending = FiberTimeout.of(fiber)
             network.disarm(fiber)
-            scheduler._make_ready(fiber, 0, "timer", 0)
+            scheduler._make_ready([fiber], 0, "timer", 0)
 
         yield f"{fiber.name!r} is timed out", happen
 

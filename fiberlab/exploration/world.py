@@ -173,6 +173,7 @@ class _Stepper(Scheduler):
             now = self._network.clock.now_ns()
             self.ready.passing = True
             self.run_ready()
+            self.ready.passing = False
             if self.footprints is not None:
                 self._note_what_was_touched(now)
             self._look()

@@ -212,7 +212,8 @@ class RealPoller:
         """Let `fiber` wait for `sock`; see Poller."""
         fileno = sock.fileno()
         watch = self._watches.get(fileno)
-        if watch is None or watch.socket() is not sock:
+        remembered = _unknown if watch is None else watch.socket
+        if watch is None or remembered() is not sock:
             watch = self._watch(fiber, sock, fileno)
         if direction == READABLE:
             if watch.receiver is not None:
@@ -222,7 +223,8 @@ class RealPoller:
                 raise SocketBusy.of(watch.sender, fiber, "send", fileno)
             # One look is cheaper than registering, hearing, and taking out again: there is
             # nearly always room.
-            if self._probe(fileno).poll(0):
+            probe = self._probe
+            if probe(fileno).poll(0):
                 return True
         if direction == READABLE:
             watch.receiver = fiber

@@ -190,14 +190,15 @@ class _Director(threading.Thread):
 
     def _all_done(self) -> bool:
         """Wait for the clients; False if their time is over, or if nothing will ever go on."""
-        moved, still = None, time.monotonic()
+        seen, still = 0, time.monotonic()
         while (left := self._until - time.monotonic()) > 0:
             if self._crowd.all_done(min(left, LOOK_SECONDS)) or self._crowd.leaving.is_set():
                 return True
             # The poller looks after closed sockets twice a second: that moves nothing.
-            moves = (row for row in reversed(self._trace.rows[-200:]) if row[FID])
-            if (latest := next(moves, None)) is not moved:
-                moved, still = latest, time.monotonic()
+            _, first, rows = self._trace.rows_since(seen)
+            seen = first + len(rows)
+            if any(row[FID] for row in rows):
+                still = time.monotonic()
             elif time.monotonic() - still > STILL_SECONDS and self._stands_still():
                 return False
         return False

@@ -4,28 +4,33 @@ The rule kept here: an event is recorded at the moment that its kind stands for,
 never changes what the scheduler does. An observer that raises is removed, with one warning, and
 the scheduler goes on.
 
-A Trace gets rows directly; any other callable gets TraceEvents. Without an observer the
-scheduler has no reporter at all: then each place that would report costs one test for None.
+What comes at each step and each poll is written as a record of a few cells (see `trace.dense`).
+A Trace keeps the records. Any other callable gets the TraceEvents made of them, at once. Without
+an observer the scheduler has no reporter at all: then each place that would report costs one
+test for None.
 """
 
 from __future__ import annotations
 
+import math
 import platform
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from types import SimpleNamespace
 from typing import Any, Protocol, runtime_checkable
 
 from ..alarms import nanoseconds
 from ..errors import Deadlock
 from ..io.clock import Clock, RealClock
-from ..io.descriptors import number_of
+from ..trace.dense import POLL, POLLED, STEP, WAKE, DenseRows
 from ..trace.events import EV, FID, SCHEMA, Row, TraceEvent
 from ..trace.line import plain
 from ..trace.trace import Trace, UnderWay
-from ..waits import RECV, SEND, WAIT, Wait
+from ..waits import RECV, SEND, WAIT
 from .data_age import waited_ns
 from .watchdog import Watchdog
 
@@ -56,11 +61,13 @@ class Reporter:
         self._clock = clock
         self.telling = False  # whether the observer is being called just now
         self._trace = observer if isinstance(observer, Trace) else None
-        self._record: Callable[[Row], Any] = self._call_observer
+        # Of a Trace all that is recorded, else what the observer was not told yet.
+        self._rows = DenseRows(self._now)
+        self._tell: Callable[[], None] | None = self._call_observer
+        self._untold: deque[Row] = deque()
         self._begun = 0  # the clock when run() was entered
-        self._steps = 0
         self._step_began: int | None = None
-        self._stepping = 0  # the id of the fiber whose step it is
+        self._long: float = math.inf  # nanoseconds after which the watchdog looks into a step
         self._cpu_began = 0
         self._cpu_clock: int | None = None  # that of the loop's thread, for other threads
         self._cpu = self._trace is not None and self._trace.cpu
@@ -95,13 +102,16 @@ class Reporter:
             if len(self._trace):
                 raise ValueError("this trace already holds a run; give each run its own Trace()")
             if type(self._trace).__call__ is Trace.__call__:
-                self._record = self._trace.rows.append
+                self._rows = DenseRows(self._now, self._trace.limit, self._trace.seconds)
+                self._trace.rows, self._tell = self._rows, None
         # The watchdog knows one clock only.
         watched = self._clock.name == RealClock.name
         if watched and self._trace is not None and self._trace.stall_after is not None:
             self._watchdog = Watchdog(self._running, self._trace.stall_after)
             self._watchdog.start()
-        self._begun, self._stopped = self._now(), False
+            self._long = self._watchdog.stall_after
+        self._begun = self._rows.begun = self._now()
+        self._stopped = False
         if self._cpu and hasattr(time, "pthread_getcpuclockid"):
             # Now, by the thread itself: of one that has ended it must not be asked.
             self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
@@ -129,19 +139,21 @@ class Reporter:
             self._trace.under_way = None
         if self._stopped:
             return
-        ended, record, dropped = self._t(), self._record, 0
+        ended, dropped = self._t(), 0
         if self._trace is not None:
             self._trace.trim(slack=0)
             dropped = self._trace.dropped
             if self._clock.name != "simulated":
                 self._trace.cost = self._estimated_cost(len(self._trace) + dropped)
         self._stopped = True  # right before the call, since ^C comes between calls
-        record((ended, "stop", 0, reason, dropped))
+        self._record((ended, "stop", 0, reason, dropped))
 
-    def begin_pass(self) -> None:
-        """A pass begins: the moment to drop what is too old."""
-        if self._trace is not None:
-            self._trace.trim()
+    def begin_pass(self, ready: int) -> None:
+        """A pass begins, with so many fibers in the run queue."""
+        if self._watchdog is not None and self._watchdog.asleep:
+            self._watchdog.awaken()
+        if self._tell is None:
+            self._rows.begin_pass(ready)
 
     # -- A fiber --------------------------------------------------------------
 
@@ -151,43 +163,71 @@ class Reporter:
         src = None if code is None else (code, -1)
         self._record((self._t(), "spawn", fiber.id, fiber.name, by, src))
 
-    def wake(self, fiber: Any, by: int, why: str, q: int, late: int | None = None) -> None:
-        """`fiber` was appended to the run queue, which now holds `q`."""
-        hidden = None
+    def wake(
+        self, fibers: Sequence[Any], by: int, why: str, q: int, late: int | None = None
+    ) -> None:
+        """`fibers` were appended to the run queue, one after the other; it now holds `q`."""
+        rows, clock = self._rows, self._now
+        if rows.began is not None:
+            rows.add_resume()
         if self._waits is not None:
-            hidden = self._hidden(self._waits.pop(fiber.id, None), why)
-        self._record((self._t(), "wake", fiber.id, by, why, q, late, hidden))
+            self._wake_each(fibers, by, why, q, late)
+        else:
+            ids = [fiber.id for fiber in fibers]
+            rows.cells += WAKE, clock(), by, why, q, late, len(ids), *ids
+        if self._tell is not None:
+            self._tell()
 
     def resume(self, fiber: Any, q: int) -> None:
         """`fiber` was taken from the run queue, which still holds `q`, and is about to run."""
-        self._steps = step = self._steps + 1
         if self._cpu:
             self._cpu_began = time.thread_time_ns()
-        if self._watchdog is not None and self._watchdog.asleep:
-            self._watchdog.awaken()
-        self._stepping = fiber.id
-        self._step_began = now = self._now()
-        self._record((now - self._begun, "resume", fiber.id, step, q))
+        rows, clock = self._rows, self._now
+        rows.fiber, rows.q = fiber.id, q
+        self._step_began = rows.began = clock()
+        if self._tell is not None:
+            rows.add_resume()
+            self._tell()
 
-    def yielded(self, fiber: Any, wait: Any) -> None:
-        """`fiber` has yielded `wait`; None if its wait was refused with an error."""
-        now = self._now()
-        cpu = self._end_of_step(fiber, now)
-        fileno = duration = None
+    def yielded(self, fiber: Any, wait: Any, why: str | None = None, q: int = 0) -> None:
+        """`fiber` has yielded `wait`; None if its wait was refused with an error.
+
+        why: it need not wait, so it is in the run queue again, which holds `q`; None: it waits.
+        """
+        rows, clock = self._rows, self._now
+        now = clock()
+        cpu = time.thread_time_ns() - self._cpu_began if self._cpu else None
+        if now - (self._step_began or now) >= self._long:
+            self._tell_stalls(fiber, now)
         kind = wait.__class__
+        number = code = offset = None
         if kind is RECV or kind is SEND:
-            if self._waits is not None:
+            op = "RECV" if kind is RECV else "SEND"
+            try:
+                number = wait._sock.fileno()
+            except Exception:
+                number = -1  # as number_of() has it, whose call is spared here
+            if self._waits is not None and why is None:
                 self._waits[fiber.id] = wait
-            op = kind.__name__
-            fileno = number_of(wait._sock)
         elif kind is WAIT:
-            op = "WAIT"
-            duration = nanoseconds(wait._seconds)
+            op, number = "WAIT", nanoseconds(wait._seconds)
         else:
-            op = kind.__name__ if isinstance(wait, Wait) else "invalid"
-        src = suspended_at(fiber.generator)
-        t = now - self._begun
-        self._record((t, "yield", fiber.id, op, fileno, duration, src, cpu))
+            op = "invalid"
+        try:  # as suspended_at()
+            generator = fiber.generator
+            while (inner := generator.gi_yieldfrom) is not None and hasattr(inner, "gi_yieldfrom"):
+                generator = inner
+            frame = generator.gi_frame
+            code, offset = frame.f_code, frame.f_lasti
+        except AttributeError:
+            pass  # an object that has only the methods of a generator
+        # Taken first: if ^C comes now, the trace lacks a step, which does no harm.
+        began, rows.began, self._step_began = rows.began, None, None
+        rows.cells += (
+            STEP, began, rows.q, now, fiber.id, op, number, code, offset, cpu, why, q,
+        )  # fmt: skip
+        if self._tell is not None:
+            self._tell()
 
     def exit(self, fiber: Any, how: str) -> None:
         """`fiber` has ended; `how` is return, error or cancel."""
@@ -219,15 +259,22 @@ class Reporter:
 
     def poll(self, timeout: int | None, q: int, nfd: int, ntimer: int) -> None:
         """The poller is about to be asked; `nfd` fibers wait on sockets, `ntimer` for a time."""
-        self._record((self._t(), "poll", 0, timeout, q, nfd, ntimer))
+        rows, clock = self._rows, self._now
+        rows.cells += POLL, clock(), timeout, q, nfd, ntimer
+        rows.polls += 1
+        if self._tell is not None:
+            self._tell()
 
     def polled(self, n: int) -> None:
         """The poller has answered: `n` fibers can go on."""
-        self._record((self._t(), "polled", 0, n))
+        clock = self._now
+        self._rows.cells += POLLED, clock(), n
+        if self._tell is not None:
+            self._tell()
 
     def under_way(self) -> UnderWay:
         """Tell what is not recorded yet, as `Trace.under_way` promises; from any thread."""
-        step, began, dog = self._stepping, self._step_began, self._watchdog
+        step, began, dog = self._rows.fiber, self._step_began, self._watchdog
         if self._stopped or began is None or dog is None:
             return UnderWay(0 if self._stopped else self._now() - self._begun, [], None)
         stalls: list[Row] = [
@@ -272,10 +319,8 @@ class Reporter:
             self.polled(0)
 
     def _newest_first(self) -> Iterable[Row]:
-        """Return the recorded rows, the newest first; without a Trace, the last of each fiber."""
-        if self._trace is None:
-            return self._last.values()
-        return self._trace.rows_from_the_end()
+        """Return what was recorded, the newest first; of what was told, the last of each fiber."""
+        return chain(reversed(self._rows), reversed(self._untold), self._last.values())
 
     # -- How it is recorded ---------------------------------------------------
 
@@ -305,20 +350,19 @@ class Reporter:
         longer. Left out are the watchdog, and the slower paths of a scheduler that reports.
         """
         stand_in = SimpleNamespace(id=0, generator=(_ for _ in ()))
-        dropped: list[Row] = []
-        record, self._record = self._record, dropped.append
+        kept = self._rows, self._tell
+        self._rows, self._tell = DenseRows(self._now), None
         try:
             best = min(self._time_of_a_step(stand_in) for _ in range(50))
         finally:
-            self._record = record
+            self._rows, self._tell = kept
         return events * best // 3 + self._asking
 
     def _time_of_a_step(self, stand_in: Any) -> int:
         """Record the three events of a step, and return how long that took."""
         began = time.perf_counter_ns()
         self.resume(stand_in, 0)
-        self.yielded(stand_in, _PAUSE)
-        self.wake(stand_in, 0, "yield", 0)
+        self.yielded(stand_in, _PAUSE, "yield", 0)
         return time.perf_counter_ns() - began
 
     def _running(self) -> int | None:
@@ -328,25 +372,54 @@ class Reporter:
     def _end_of_step(self, fiber: Any, now: int) -> int | None:
         """Record what the watchdog saw in the step that has ended; return its processor time."""
         cpu = time.thread_time_ns() - self._cpu_began if self._cpu else None
-        began, self._step_began = self._step_began, None
-        dog = self._watchdog
-        if dog is not None and began is not None and now - began >= dog.stall_after:
-            for seen, src, func in dog.seen_between(began, now):
-                self._record((seen - self._begun, "stall", fiber.id, src, func, seen - began))
+        if self._step_began is not None and now - self._step_began >= self._long:
+            self._tell_stalls(fiber, now)
+        self._step_began = None
         return cpu
 
-    def _call_observer(self, row: Row) -> None:
-        """Call the observer with `row` as an event, unless it is a Trace that takes rows."""
-        if row[EV] in MOVES or row[EV] in ("poll", "polled"):
-            self._last[row[FID]] = row
-        before, self.telling = self.telling, True
-        try:
-            self._observer(TraceEvent.from_row(row))
-        except Exception as error:
-            self._record = ignore
-            warn_of_removal(self._observer, error, "the scheduler")
-        finally:
-            self.telling = before
+    def _tell_stalls(self, fiber: Any, ended: int) -> None:
+        """Record what the watchdog saw in a long step of `fiber`."""
+        began = self._step_began
+        if self._watchdog is not None and began is not None:
+            for seen, src, func in self._watchdog.seen_between(began, ended):
+                self._record((seen - self._begun, "stall", fiber.id, src, func, seen - began))
+
+    def _wake_each(
+        self, fibers: Sequence[Any], by: int, why: str, q: int, late: int | None
+    ) -> None:
+        """Record the wake of each, with the age of what it waited for."""
+        place = q - len(fibers)
+        for fiber in fibers:
+            place += 1
+            hidden = self._hidden(self._waits.pop(fiber.id, None), why) if self._waits else None
+            self._rows.append((self._t(), "wake", fiber.id, by, why, place, late, hidden))
+
+    def _record(self, row: Row) -> None:
+        """Record an event."""
+        self._rows.append(row)
+        if self._tell is not None:
+            self._tell()
+
+    def _call_observer(self) -> None:
+        """Call the observer with each event that it was not told yet.
+
+        What it makes the scheduler do meanwhile is told after that.
+        """
+        untold = self._untold
+        untold += self._rows.take()
+        while untold and not self.telling:
+            row = untold.popleft()
+            if row[EV] in MOVES or row[EV] in ("poll", "polled"):
+                self._last[row[FID]] = row
+            self.telling = True
+            try:
+                self._observer(TraceEvent.from_row(row))
+            except Exception as error:
+                self._tell = self._rows.cells.clear
+                untold.clear()
+                warn_of_removal(self._observer, error, "the scheduler")
+            finally:
+                self.telling = False
 
 
 def warn_of_removal(observer: Observer, error: Exception, what: str) -> None:

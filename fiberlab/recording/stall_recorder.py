@@ -18,7 +18,7 @@ import math
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -181,7 +181,7 @@ class StallReporter(Reporter):
 
     def __init__(self, recorder: StallRecorder, clock: Clock) -> None:
         super().__init__(ignore, clock)
-        self._record = ignore
+        self._tell = self._take_rows
         self._recorder = recorder
         self._scheduler: Any = None
         self._turns: Any = None
@@ -195,7 +195,8 @@ class StallReporter(Reporter):
         # What fibers waited for during the stall, by id; so it is asked how old their data was.
         self._waits: dict[int, Any] = {}
         self._before: list[Row] = []  # how they stood when it began
-        self._rows: list[Row] = []  # what happened since
+        self._noted: list[Row] = []  # what happened since
+        self._noting = False  # whether what is reported belongs to it
         self._fibers: dict[int, tuple[str, Any]] = {}
         self._taken: Any = None  # the fiber that a blind pass has resumed last
         self._late = False  # whether the last pass was so long that the stalls are to be written
@@ -205,7 +206,8 @@ class StallReporter(Reporter):
     def begin(self, scheduler: Any) -> Reporter | None:
         """run() was entered; return what the scheduler reports to for now: nothing."""
         self._recorder.begin(self.header("stalls"), self._window_under_way)
-        self._scheduler, self._begun, self._stopped = scheduler, self._now(), False
+        self._scheduler, self._stopped = scheduler, False
+        self._begun = self._rows.begun = self._now()
         kind = _Turns if type(scheduler._queue) is deque else _TurnsOf
         self._turns = scheduler._queue = kind(scheduler._queue, self, self._clock)
         self._run_ready, scheduler.run_ready = scheduler.run_ready, self._run_pass
@@ -213,6 +215,7 @@ class StallReporter(Reporter):
         if self._clock.name == RealClock.name:
             self._watchdog = Watchdog(self._running, self._recorder.limit)
             self._watchdog.start()
+            self._long = self._watchdog.stall_after
         return None
 
     def _run_pass(self) -> None:
@@ -268,7 +271,7 @@ class StallReporter(Reporter):
 
     def last_events(self, fibers: Any) -> dict[int, str]:
         """run() is being left: what closing does is no stall, and is not reported."""
-        self._record = ignore
+        self._noting = False
         return {fiber.id: "yield" for fiber in fibers}
 
     def end_poll(self) -> None:
@@ -312,11 +315,11 @@ class StallReporter(Reporter):
             return
         self._open, self._turns.take = True, self._take
         self._from = round(began * 1e9) - self._begun
-        self._before, self._rows, self._fibers, self._last = [], [], {}, {}
+        self._before, self._noted, self._fibers, self._last = [], [], {}, {}
         alive = self._scheduler._alive.values()
         self._waits = {each.id: each.wait for each in alive if each.wait is not None}
         self._waits.pop(fiber.id, None)
-        self._record, self._scheduler._report = self._note, self
+        self._noting, self._scheduler._report = True, self
         self._tell_stall(fiber, round(began * 1e9), round(ended * 1e9))
 
     def _tell_stall(self, fiber: Any, began: int, ended: int) -> None:
@@ -360,7 +363,7 @@ class StallReporter(Reporter):
     def _go_on(self) -> None:
         """A pass begins: it belongs to the window, or the window is closed and may be written."""
         age = self._now() - self._begun - self._from
-        if self._open and self._more and age < LONGEST_WINDOW and len(self._rows) < MOST_IN_WINDOW:
+        if self._open and self._more and age < LONGEST_WINDOW and len(self._noted) < MOST_IN_WINDOW:
             self._turns.take = self._turns.first_in
             self._more -= 1
             return
@@ -380,10 +383,10 @@ class StallReporter(Reporter):
     def _close(self) -> None:
         """Keep the window; what its fibers do afterwards is not known."""
         self._open, self._turns.take = False, self._turns.first_in
-        self._scheduler._report, self._record = None, ignore
+        self._scheduler._report, self._noting = None, False
         self._step_began, self._taken = None, None
         kept, settled = list[Row](), set[int]()
-        for row in reversed(self._before + sorted(self._rows, key=_time_of)):
+        for row in reversed(self._before + sorted(self._noted, key=_time_of)):
             ev, fid = row[EV], row[FID]
             if ev in MOVES and fid not in settled:
                 if ev == "wake":
@@ -406,16 +409,19 @@ class StallReporter(Reporter):
         self._fibers[fiber.id] = _named(fiber)
         super().resume(fiber, q)
 
-    def wake(self, fiber: Any, by: int, why: str, q: int, late: int | None = None) -> None:
-        """`fiber` was appended to the run queue; tell first how it stood during the stall."""
-        wait = self._waits.get(fiber.id)
-        if wait is not None and fiber.id not in self._last:
-            on_socket = wait.__class__ is not WAIT
-            fileno = number_of(wait._sock) if on_socket else None
-            duration = None if on_socket else nanoseconds(wait._seconds)
-            src = suspended_at(fiber.generator)
-            self._stood(fiber, wait.__class__.__name__, fileno, duration, src)
-        super().wake(fiber, by, why, q, late)
+    def wake(
+        self, fibers: Sequence[Any], by: int, why: str, q: int, late: int | None = None
+    ) -> None:
+        """`fibers` were appended to the run queue; tell first how they stood during the stall."""
+        for fiber in fibers:
+            wait = self._waits.get(fiber.id)
+            if wait is not None and fiber.id not in self._last:
+                on_socket = wait.__class__ is not WAIT
+                fileno = number_of(wait._sock) if on_socket else None
+                duration = None if on_socket else nanoseconds(wait._seconds)
+                src = suspended_at(fiber.generator)
+                self._stood(fiber, wait.__class__.__name__, fileno, duration, src)
+        super().wake(fibers, by, why, q, late)
 
     def _stood(self, fiber: Any, op: str = "unknown", *fields: Any) -> None:
         """Record for what `fiber` waited when the stall began, as far as that is known."""
@@ -426,6 +432,12 @@ class StallReporter(Reporter):
             (self._from, "resume", fiber.id, None, None),
             (self._from, "yield", fiber.id, op, fileno, duration, src, None),
         ]
+
+    def _take_rows(self) -> None:
+        """Note what was reported, if a window is open."""
+        for row in self._rows.take():
+            if self._noting:
+                self._note(row)
 
     def _note(self, row: Row) -> None:
         """Record an event of the window; queue lengths and numbers of steps are not known."""
@@ -439,7 +451,7 @@ class StallReporter(Reporter):
         elif ev == "poll":
             row = (*row[: POLL.Q], None, *row[POLL.NFD :])
         if ev not in ("spawn", "mark", "output"):
-            self._rows.append(row)
+            self._noted.append(row)
 
 
 class _Turns(deque[Any]):

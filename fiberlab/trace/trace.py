@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from .dense import SURVIVE, DenseRows
 from .events import (
     EV,
     STOP,
@@ -75,14 +76,14 @@ class Trace:
         self.stall_after = stall_after
         self.cpu = cpu
         self.hidden = hidden
-        self.dropped = 0
+        self._dropped = 0
         self.unfinished = False
         self.cost: int | None = None
         """Nanoseconds that recording took, estimated at the end of the run; None: not known."""
         self.under_way: Callable[[], UnderWay] | None = None
         """From the making of a Scheduler in real time until its run has ended: tells what is not
         recorded yet; from any thread."""
-        self.rows: list[Row] | PackedRows = []
+        self.rows: list[Row] | DenseRows | PackedRows = []
         self._kept: list[Row] = []
 
     def __call__(self, event: TraceEvent) -> None:
@@ -91,12 +92,16 @@ class Trace:
         self.trim()
 
     def trim(self, slack: float = 0.25) -> None:
-        """Drop the oldest events if there are too many; the reporter calls it once a pass.
+        """Drop the oldest events if there are too many; an adapter calls it once a pass.
 
         slack: the share by which there may be too many before any are dropped. They are dropped
         many at a time, because each drop moves the whole rest of the list.
         """
         rows = self.rows
+        if isinstance(rows, DenseRows):
+            if not slack:
+                rows.end()
+            return  # while the run goes on, it does that by itself
         excess = len(rows) - self.limit
         excess = excess if excess > slack * self.limit else 0
         if self.seconds is not None and rows:
@@ -104,24 +109,41 @@ class Trace:
             if rows[0][T] < oldest - slack * self.seconds * 1e9:
                 excess = max(excess, bisect_left(rows, oldest, key=_time_of))
         if excess:
-            named = [row for row in rows[:excess] if row[EV] in ("start", "spawn")]
+            named = [row for row in rows[:excess] if row[EV] in SURVIVE]
             kept = self._kept + named
             forgotten = max(0, len(kept) - 1 - self.limit)
             del kept[1 : 1 + forgotten]
-            dropped = self.dropped + excess - len(named) + forgotten
+            dropped = self._dropped + excess - len(named) + forgotten
             if not isinstance(rows, list):  # a trace that was loaded, and goes on
                 rows = self.rows = list(rows)
             # All at once, without a call: ^C comes between calls.
-            rows[:excess], self._kept, self.dropped = (), kept, dropped
+            rows[:excess], self._kept, self._dropped = (), kept, dropped
+
+    @property
+    def dropped(self) -> int:
+        """How many events were dropped."""
+        return self.rows.dropped if isinstance(self.rows, DenseRows) else self._dropped
 
     def all_rows(self) -> Sequence[Row]:
         """Return every event kept, as rows in order; the stage `build_spans` starts from."""
+        if isinstance(dense := self.rows, DenseRows):
+            rows = list(iter(dense.copy()))
+            if rows and rows[-1][EV] == "stop":  # the run is over: they are made once
+                self.rows, self._dropped = rows, dense.dropped
+            return rows[:]
         return self._kept + self.rows if isinstance(self.rows, list) else self.rows
 
-    def rows_from_the_end(self) -> Iterator[Row]:
-        """Go through every event kept, as a row, the last one first."""
-        yield from reversed(self.rows)
-        yield from reversed(self._kept)
+    def rows_since(self, number: int) -> tuple[list[Row], int, Sequence[Row]]:
+        """Return the rows of a run that goes on, from an event's number on; from any thread.
+
+        Events are counted from 0, dropped ones too. Before them come the rows that survived
+        when others were dropped, and the number of the first: if it is a later one than was
+        asked for, those between are dropped.
+        """
+        if isinstance(self.rows, DenseRows):
+            return self.rows.copy().since(number)
+        first = self._dropped + len(self._kept)
+        return self._kept, max(first, number), self.rows[max(0, number - first) :]
 
     def __iter__(self) -> Iterator[TraceEvent]:
         return map(TraceEvent.from_row, self.all_rows())
@@ -183,7 +205,7 @@ class Trace:
         trace.rows, trace.unfinished = read_rows(path, limits, progress)
         trace.limit = max(trace.limit, len(trace.rows))
         last = trace.rows[-1]
-        trace.dropped = (last[STOP.DROPPED] or 0) if last[EV] == "stop" else 0
+        trace._dropped = (last[STOP.DROPPED] or 0) if last[EV] == "stop" else 0
         return trace
 
 

@@ -29,6 +29,7 @@ class Feed:
         self._forget()
 
     def _forget(self) -> None:
+        self.seen = 0  # how many events were taken, or dropped before
         self.recent: deque[Row] = deque()
         self.began: Row | None = None
         self.named: dict[int, Row] = {}  # fiber -> its spawn, if that is not among the recent
@@ -53,14 +54,12 @@ class Feed:
 
     def _catch_up(self) -> None:
         """Take the events that are new."""
-        rows = self.trace.all_rows()
-        seen = self.recent[-1] if self.recent else None
-        at = len(rows)
-        while at and rows[at - 1] is not seen:
-            at -= 1
-        if not at:  # nothing was seen yet, or what was seen is dropped
+        kept, first, rows = self.trace.rows_since(self.seen)
+        if first > self.seen:  # what follows those that were seen is dropped
             self._forget()
-        self.recent.extend(rows[at:])
+            self.recent.extend(kept)
+        self.seen = first + len(rows)
+        self.recent.extend(rows)
         while len(self.recent) > self.most:
             self._settle(self.recent.popleft())
 
