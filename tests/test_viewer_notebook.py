@@ -9,6 +9,7 @@ import time
 from base64 import b64decode, b64encode
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from chromium import complaints, until
 from test_viewer import unpacked
@@ -16,6 +17,8 @@ from test_viewer import unpacked
 from fiberlab import RECV, Trace, plot_comparison, plot_queue, plot_timeline, show, step
 from fiberlab.figures.alternative import runs_drawn
 from fiberlab.lab import serving
+from fiberlab.lab.shared.rows import draw_rows
+from fiberlab.spans.build import build_spans
 from fiberlab.viewer.notebook import KEEP_RUNS, kept_runs
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -135,14 +138,23 @@ def test_a_picture_keeps_its_runs_only_if_the_environment_asks(monkeypatch):
 def test_a_figure_keeps_each_run_and_says_whether_it_shows_more(monkeypatch):
     monkeypatch.setenv(KEEP_RUNS, "1")
     trace = Trace.load(DATA / "blocker.fiber.jsonl")
+    spans, rows = build_spans(trace), plt.figure().subplots(2)
+    for ax in rows:
+        draw_rows(ax, spans, {"echo-3": "naps"})
     figures = [
         plot_timeline(trace, t0=0.1, t1=0.2).figure,
-        plot_comparison(trace, trace).figure,
+        plot_comparison(trace, trace, names=("old", "new")).figure,
+        rows[0].figure,
         plot_queue(trace).figure,
     ]
 
     told = [runs_drawn(figure) for figure in figures]
 
-    assert [(len(runs), alone) for runs, alone in told] == [(1, True), (2, False), (0, False)]
+    assert [([run.title for run in runs], alone) for runs, alone in told] == [
+        ([""], True),
+        (["old", "new"], False),
+        ([""], False),
+        ([], False),
+    ]
     assert kept_runs(told[0][0])["options"] == {"between": [100_000_000, 200_000_000]}
-    assert kept_runs(told[2][0]) == {}
+    assert kept_runs(told[3][0]) == {}

@@ -21,34 +21,44 @@ if TYPE_CHECKING:
 
 
 class Drawn(NamedTuple):
-    """A run, and the part of it that is shown, in nanoseconds."""
+    """A run that an Axes shows, and from when to when, in nanoseconds.
+
+    whole: whether a viewer of the run shows all that the Axes does. title: of the run.
+    """
 
     spans: Spans
     begin: int
     end: int
+    whole: bool = True
+    title: str = ""
 
 
 _WORDS: WeakKeyDictionary[Any, Callable[[], str]] = WeakKeyDictionary()
-_RUNS: WeakKeyDictionary[Any, Drawn] = WeakKeyDictionary()
+_RUNS: WeakKeyDictionary[Any, list[Drawn]] = WeakKeyDictionary()
 _MOST_POINTS = 12
 """Up to so many points of a line are told one by one."""
 
 
-def with_words(ax: Axes, words: Callable[[], str], run: Drawn | None = None) -> Axes:
-    """Let `words` say what `ax` shows, when they are asked for; return `ax`.
-
-    run: what is drawn, if it is a timeline.
-    """
+def with_words(ax: Axes, words: Callable[[], str]) -> Axes:
+    """Let `words` say what `ax` shows, when they are asked for; return `ax`."""
     _WORDS[ax] = words
-    if run is not None:
-        _RUNS[ax] = run
     return ax
 
 
+def with_run(ax: Axes, run: Drawn) -> None:
+    """Keep beside `ax` a run that it shows, for who asks for `runs_drawn`."""
+    _RUNS.setdefault(ax, []).append(run)
+
+
 def runs_drawn(figure: Figure) -> tuple[list[Drawn], bool]:
-    """Return the runs of which `figure` has timelines, and whether it has nothing else."""
-    found = [_RUNS[ax] for ax in figure.axes if ax in _RUNS]
-    return found, len(found) == len(figure.axes)
+    """Return the runs that `figure` shows, and whether viewers of them would show all of it.
+
+    A run that it shows twice is returned once; the title of the only one says nothing.
+    """
+    kept = [(ax, run) for ax in figure.axes for run in _RUNS.get(ax, ())]
+    runs = {id(run.spans): run._replace(title=run.title or _title(ax)) for ax, run in kept}
+    found = list(runs.values()) if len(runs) > 1 else [run for _, run in kept[:1]]
+    return found, all(ax in _RUNS for ax in figure.axes) and all(run.whole for _, run in kept)
 
 
 def alternative(figure: Figure) -> str:
@@ -63,8 +73,8 @@ def _seen(ax: Axes) -> str:
 
 
 def _parts(ax: Axes) -> Iterator[str]:
-    title = ax.get_title() or ax.get_title("left")
-    yield f"Chart: {_flat(title)}." if title else "Chart."
+    title = _title(ax)
+    yield f"Chart: {title}." if title else "Chart."
     if ax.axison:
         for name, axis in (("across", ax.xaxis), ("up", ax.yaxis)):
             label = _flat(axis.get_label_text())
@@ -83,6 +93,10 @@ def _parts(ax: Axes) -> Iterator[str]:
     texts = [_flat(text.get_text()) for text in ax.texts]
     texts = list(dict.fromkeys(filter(None, texts)))
     yield f"Written on it: {'; '.join(texts)}." if texts else ""
+
+
+def _title(ax: Axes) -> str:
+    return _flat(ax.get_title() or ax.get_title("left"))
 
 
 def _points(across: Any, up: Any) -> str:

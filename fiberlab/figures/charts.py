@@ -19,7 +19,7 @@ from ..spans.numbers import Quantiles, lengths, queue_in_time, starved_by
 from ..spans.spans import Spans, readable
 from ..states import READY, RUNNING
 from ..trace.events import printable
-from .alternative import Drawn, with_words
+from .alternative import Drawn, with_run, with_words
 from .timeline import describe_timeline
 
 if TYPE_CHECKING:
@@ -213,8 +213,8 @@ def plot_comparison(
     drawn = two_runs((first, second), comparison, begin, end)
     upper, lower, table = drawn.figure.axes
     for each, spans in ((upper, first), (lower, second)):
-        words = partial(_described_as, each.get_title("left"), spans)
-        with_words(each, words, Drawn(spans, begin, end))
+        with_words(each, partial(_described_as, each.get_title("left"), spans))
+        with_run(each, Drawn(spans, begin, end))
     with_words(table, partial(str, comparison))
     return drawn
 

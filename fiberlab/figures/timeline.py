@@ -20,7 +20,7 @@ from ..spans.build import Story, build_spans
 from ..spans.spans import Spans, readable
 from ..trace.events import printable
 from ..waits import check_seconds
-from .alternative import Drawn, with_words
+from .alternative import Drawn, with_run, with_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,8 +72,8 @@ def plot_timeline(
         spans, ax, begin, end, stalled, unwatched,
         order=rows, labels=labels, highlight=chosen, shares=shares,
     )  # fmt: skip
-    words = partial(describe_timeline, spans)
-    return with_words(drawing.ax, words, Drawn(spans, begin, end))
+    with_run(drawing.ax, Drawn(spans, begin, end))
+    return with_words(drawing.ax, partial(describe_timeline, spans))
 
 
 def timeline_png(trace: Story, *, dpi: int = 80) -> bytes:

@@ -128,7 +128,7 @@ def kept_runs(drawn: Sequence[Drawn], *, alone: bool = True, **options: bool) ->
     """
     if not drawn or KEEP_RUNS not in os.environ:
         return {}
-    pictures = [pack(each.spans, source=True, level=9) for each in drawn]
+    pictures = [pack(each.spans, title=each.title, source=True, level=9) for each in drawn]
     between = [min(each.begin for each in drawn), max(each.end for each in drawn)]
     held = [b64encode(each).decode() for each in pictures]
     return {"runs": held, "alone": alone, "options": {**options, "between": between}}

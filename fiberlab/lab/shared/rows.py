@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ...figures.alternative import Drawn, with_run
 from ...figures.canvas import Key, broaden, style, swatch
 from ...figures.palette import HIDDEN, LOOKS, UNWATCHED, Look
 from ...spans.spans import Spans
@@ -30,6 +31,7 @@ def draw_rows(ax: Axes, spans: Spans, labels: Mapping[str, str]) -> None:
         for code, look in sorted(LOOKS.items()):
             mine = [each for each in spans.of(life.id) if each.state is STATES[code]]
             draw_bars(ax, row, [(each.start, each.end) for each in mine], look)
+    with_run(ax, Drawn(spans, spans.begin, spans.finish, whole=False))
     ax.set_yticks(range(len(labels)), list(labels.values()), fontsize=FONT)
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.tick_params(labelsize=FONT, left=False)

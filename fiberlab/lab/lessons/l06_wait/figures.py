@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ....figures.alternative import Drawn, with_run
 from ....figures.palette import LOOKS
 from ....spans.build import build_spans
 from ....states import RUNNING, FiberState
@@ -26,8 +27,9 @@ def draw_waits(ax: Axes, traces: Mapping[str, Trace]) -> None:
     traces: simulated ones, by what the asker yielded; it steps when the walker does or later.
     """
     bottom = len(traces)
-    for row, trace in enumerate(traces.values()):
+    for row, (name, trace) in enumerate(traces.items()):
         spans = build_spans(trace)
+        with_run(ax, Drawn(spans, spans.begin, spans.finish, whole=False, title=name))
         [life] = [life for life in spans.lives if life.name == "asker"]
         for state in (FiberState.SLEEP, FiberState.PARKED):
             mine = [each for each in spans.of(life.id) if each.state is state]
