@@ -36,8 +36,8 @@ def draw_line(ax: Axes) -> None:
         middle = left + _WIDTH / 2
         ax.text(middle, 41, word, ha="center", va="center", size=15, weight="bold")
         ax.broken_barh([(left, _WIDTH)], (17, 20), facecolors="white", edgecolors="black")
-        ax.text(middle, 14, said, ha="center", va="top", size=12, linespacing=1.3)
-        ax.text(middle, 4, lessons, ha="center", va="center", size=12, color=BLUE)
+        ax.text(middle, 14, said, ha="center", va="top", size=13.5, linespacing=1.3)
+        ax.text(middle, 4, lessons, ha="center", va="center", size=13.5, color=BLUE)
         if column:
             ax.annotate(
                 "", (left - 0.2, 27), (left - 2.8, 27), arrowprops={"arrowstyle": "-|>", "lw": 2}
@@ -51,18 +51,18 @@ def draw_line(ax: Axes) -> None:
 def _draw_texts(ax: Axes) -> None:
     _write(ax, 0, "def echo(...):", "  yield RECV", "  yield SEND")
     _write(ax, _STEP, "echo-6", "waits: RECV")
-    _write(ax, 3 * _STEP, "41 resume echo-6", "43 yield  SEND", "44 wake   echo-2")
+    _write(ax, 3 * _STEP, "resume echo-6", "yield  SEND", "wake   echo-2")
 
 
 def _write(ax: Axes, left: float, *lines: str) -> None:
     for number, line in enumerate(lines):
         y = 27 + 5 * ((len(lines) - 1) / 2 - number)
-        ax.text(left + 0.9, y, line, family="monospace", size=11, va="center")
+        ax.text(left + 0.9, y, line, family="monospace", size=13.5, va="center")
 
 
 def _draw_loop(ax: Axes, left: float) -> None:
     for number, word in enumerate(("resume", "poll", "wake")):
-        ax.text(left + 7, 33 - 6 * number, word, ha="center", va="center", size=12)
+        ax.text(left + 7, 33 - 6 * number, word, ha="center", va="center", size=13.5)
     ax.annotate(
         "", (left + 11.5, 33), (left + 11.5, 21),
         arrowprops={"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.7", "lw": 1.5},
@@ -77,7 +77,7 @@ def _draw_spans(ax: Axes, left: float) -> None:
         ax.broken_barh(
             [(left + 1, 5)], (y - 2, 4), facecolors=colour, edgecolors=PALE_BLUE_EDGE, hatch=hatch
         )
-        ax.text(left + 7, y, word, va="center", size=12)
+        ax.text(left + 7, y, word, va="center", size=13.5)
 
 
 def _draw_bars(ax: Axes, left: float) -> None:

@@ -23,7 +23,7 @@ def draw_talk(ax: Axes) -> None:
         ax.text(-1, y, name, ha="right", va="center", size=13)
     ax.broken_barh([(0, 10)], (21, 6), facecolors=BLUE)
     ax.annotate("", (9, 9), (9, 21), arrowprops={"arrowstyle": "-|>", "lw": 1.5})
-    ax.text(8, 15, 'visit("ann")', ha="right", va="center", size=12)
+    ax.text(8, 15, 'visit("ann")', ha="right", va="center", size=13)
     for turn, (down, up) in enumerate(_TALK):
         left = 26 * turn
         _paused(ax, left + 9 if turn == 0 else left + 8, left + 22)
@@ -37,14 +37,14 @@ def draw_talk(ax: Axes) -> None:
         ax.annotate(
             "", (left + 34, 21), (left + 34, 8), arrowprops={"arrowstyle": "-|>", "lw": 1.5}
         )
-        ax.text(left + 21.3, 15, down, ha="right", va="center", size=12)
-        ax.text(left + 33.3, 15, up, ha="right", va="center", size=12, color=BLUE)
+        ax.text(left + 21.3, 15, down, ha="right", va="center", size=13)
+        ax.text(left + 33.3, 15, up, ha="right", va="center", size=13, color=BLUE)
 
 
 def _paused(ax: Axes, left: float, right: float) -> None:
     bar = [(left, right - left)]
     ax.broken_barh(bar, (4, 2), facecolors=GREY, edgecolors=GREY_EDGE, hatch="...", linewidth=0)
-    ax.text((left + right) / 2, 1.5, "paused", ha="center", va="top", size=12)
+    ax.text((left + right) / 2, 1.5, "paused", ha="center", va="top", size=13)
 
 
 def draw_steps(ax: Axes, names: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ def draw_steps(ax: Axes, names: Sequence[str]) -> None:
         )
     ax.set_yticks(range(len(rows)), rows, fontsize=13)
     ax.set_xticks(range(1, len(names) + 1))
-    ax.tick_params(axis="x", labelsize=12)
+    ax.tick_params(axis="x", labelsize=13)
     ax.set_xlabel("step", fontsize=13)
     ax.set_xlim(0.4, len(names) + 0.6)
     ax.set_ylim(len(rows) - 0.5, -0.5)

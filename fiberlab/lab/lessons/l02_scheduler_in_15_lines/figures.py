@@ -35,7 +35,7 @@ def draw_schedule(ax: Axes, steps: Sequence[Step], *, legend: bool = True) -> No
     ax.set_yticks(range(len(rows)), rows, fontsize=13)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.set_xticks(range(int(max(step.end for step in steps)) + 1))
-    ax.tick_params(axis="x", labelsize=12)
+    ax.tick_params(axis="x", labelsize=13)
     ax.set_xlabel("second", fontsize=13)
     if legend:
         _add_legend(ax)
@@ -57,7 +57,7 @@ def _add_legend(ax: Axes) -> None:
 
     words = {RUNNING: "running", READY: "ready", SLEEP: "sleeps"}
     patches = [swatch(LOOKS[state], word) for state, word in words.items()]
-    ax.figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=12)
+    ax.figure.legend(handles=patches, loc="outside lower center", ncols=3, fontsize=13)
 
 
 # -- The scheduler ------------------------------------------------------------

@@ -38,4 +38,4 @@ def _explain_marks(ax: Axes) -> None:
         ("X", RED, "write that changes nothing"),
     ):
         ax.plot([], [], marker, color=colour, ms=9, label=label)
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=12, frameon=False)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=13, frameon=False)
