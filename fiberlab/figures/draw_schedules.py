@@ -49,9 +49,9 @@ def draw(result: Result, tree: Branch, ax: Axes | None) -> Axes:
 def _draw_tree(ax: Axes, result: Result, tree: Branch, rows: Sequence[Branch]) -> Axes:
     ax.set_axis_off()
     depth = max(row.depth for row in rows)
-    # Inches, without those of the names of fibers below.
-    wide = float(ax.figure.figure.get_figwidth()) - NAME * 0.62 * letters(ax) / 72
-    _draw_branch(ax, tree, 0, int(wide / (max(1, depth) * WHOLE) / (0.66 * letters(ax) / 72)))
+    letter = 0.64 * letters(ax) / 72  # inches
+    wide = float(ax.figure.figure.get_figwidth()) - NAME * letter * (len(ax.figure.axes) > 1)
+    _draw_branch(ax, tree, 0, int(0.95 * wide / (max(1, depth) * WHOLE) / letter))
     for place, row in enumerate(rows):
         _draw_outcome(ax, row, place, max(1, depth))
     ax.set_xlim(0, max(1, depth) * WHOLE)
