@@ -412,7 +412,8 @@ def test_only_spawn_and_what_runs_a_program_install_signal_handlers():
 
 def test_nothing_that_runs_in_a_thread_prints():
     commands = {"commands/cli.py", "lab/notebooks.py", "lab/misconceptions.py"}
-    answers = {"lab/exercises.py", "lab/predictions.py"}  # the lines of check, predict and reveal
+    # The lines of check, of predict and reveal, and of keep and kept.
+    answers = {"lab/exercises.py", "lab/predictions.py", "lab/handed_on.py"}
     fibers = {"replicator/proxy.py"}  # a fiber's print is withheld
     said = {"server.py"}  # where it listens
 

@@ -83,7 +83,7 @@ def test_the_widget_shows_the_run_and_steps(chromium, tmp_path):
     assert said == "accept-1 was added to the scheduler."
     while not (question := chromium.find_element("css selector", ".fl-question").text):
         forward.click()
-    assert question.split("\n") == ["Who runs next?", "accept-1", "echo-2"]
+    assert question.split("\n") == ["Which fiber runs next?", "accept-1", "echo-2"]
     assert len(chromium.find_elements("css selector", ".fl-track")) == 2
     assert complaints(chromium) == []
 

@@ -409,7 +409,7 @@ def test_it_can_ask_which_fiber_runs_next_and_waits_for_a_click(page):
     browser.find_element("css selector", ".fl-question button").click()
 
     assert where.startswith("event 15 ")
-    assert asked == ["Who runs next?", "accept-1", "echo-2"]
+    assert asked == ["Which fiber runs next?", "accept-1", "echo-2"]
     assert text(browser, ".fl-question") == "No: echo-2 runs next, not accept-1."
     assert text(browser, ".fl-where").startswith("event 16 ")
 

@@ -7,6 +7,7 @@
     predict, reveal a prediction, and what the recording says to it
     show_predictions    all of them at the end; gather_predictions: those of a class
     check, examine  an exercise's answer, held to properties of a trace
+    keep, kept      the scheduler that a student builds, from lesson to lesson
     show_source     the source of what runs here
     play            a picture that is drawn anew when a slider is moved
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         examine,
     )
     from .facts import Step, culprits, longest_step, printed, stories, story
+    from .handed_on import keep, kept
     from .misconceptions import gather_predictions
     from .predictions import Predictions, predict, reveal, show_predictions
     from .source import Source, show_source
@@ -52,6 +54,7 @@ _HOMES = {
         "examine",
     ),
     "facts": ("Step", "culprits", "longest_step", "printed", "stories", "story"),
+    "handed_on": ("keep", "kept"),
     "misconceptions": ("gather_predictions",),
     "predictions": ("Predictions", "predict", "reveal", "show_predictions"),
     "source": ("Source", "show_source"),
@@ -74,6 +77,8 @@ __all__ = [
     "culprits",
     "examine",
     "gather_predictions",
+    "keep",
+    "kept",
     "load",
     "longest_step",
     "play",

@@ -45,7 +45,7 @@ export class Steps {
     for (const move of moves) this.buttons.append(button(...move));
     this.asks = element("input");
     this.asks.type = "checkbox";
-    this.buttons.append(element("label", "", "", this.asks, " ask me who runs next"));
+    this.buttons.append(element("label", "", "", this.asks, " ask me which fiber runs next"));
     this.where = element("div", "fl-where");
     this.says = element("p", "fl-sentence");
     this.says.setAttribute("aria-live", "polite");
@@ -114,7 +114,7 @@ export class Steps {
         this.question.replaceChildren(element("strong", "", said));
       });
     });
-    this.question.replaceChildren(element("strong", "", "Who runs next? "), ...answers);
+    this.question.replaceChildren(element("strong", "", "Which fiber runs next? "), ...answers);
     answers[0].focus();
     return true;
   }

@@ -9,7 +9,7 @@ import pytest
 from misconceptions import Wrong
 
 from fiberlab.lab import examine
-from fiberlab.lab.lessons.l01_paused_functions import draw_steps, draw_talk
+from fiberlab.lab.lessons.l01_paused_functions import draw_talk
 from fiberlab.lab.lessons.l01_paused_functions.question import what_ran_at_the_call
 
 # -- The question and the figures ------------------------------------------------------
@@ -44,15 +44,6 @@ def test_finally_runs_at_the_end_and_neither_at_a_send_nor_at_an_error_that_was_
     worker.close()
 
     assert (before, log) == (["caught"], ["caught", "cleaned up"])
-
-
-def test_steps_are_drawn_in_a_row_for_each_name():
-    fig, ax = plt.subplots()
-    draw_steps(ax, ["ann", "ben", "ann"])
-    rows = [label.get_text() for label in ax.get_yticklabels()]
-    plt.close(fig)
-
-    assert rows == ["ann", "ben"]
 
 
 def test_the_talk_names_what_goes_down_and_what_comes_up():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 
 import matplotlib.pyplot as plt
@@ -19,6 +20,7 @@ from fiberlab.lab.lessons.l02_scheduler_in_15_lines import (
 from fiberlab.lab.lessons.l02_scheduler_in_15_lines.exercises import longest_gap
 from fiberlab.lab.lessons.l02_scheduler_in_15_lines.experiment import Step
 from fiberlab.lab.lessons.l02_scheduler_in_15_lines.question import first_eight
+from fiberlab.lab.shared.grown import Turns
 
 # -- The question, the notes and the figures -------------------------------------------
 
@@ -124,56 +126,68 @@ def victim_at_the_end_of_the_queue(fibers):
     round_robin([*fibers[1:], fibers[0]])
 
 
-# -- Exercise 3: what they return ------------------------------------------------------
+# -- Exercise 3: the first step of a scheduler -----------------------------------------
 
 
-def results_of(fibers, leave=False):
-    queue, results = deque(fibers), []
-    while queue:
-        fiber = queue.popleft()
+class WithoutEnd(Turns):
+    def run_ready(self):
+        while self.queue:
+            self.turn(self.queue.popleft())
+
+
+class OneATime(Turns):
+    def run_ready(self):
+        self.turn(self.queue.popleft())
+
+
+class LastCome(Turns):
+    def run_ready(self):
+        for _ in range(len(self.queue)):
+            self.turn(self.queue.pop())
+
+
+class WithoutTurn(Turns):
+    def run_ready(self):
+        for _ in range(len(self.queue)):
+            fiber = self.queue.popleft()
+            with contextlib.suppress(StopIteration):
+                self.park(fiber, next(fiber))
+
+
+class DroppedAfterOneStep(Turns):
+    def turn(self, fiber):
+        next(fiber, None)
+
+
+class ParkedWithNothing(Turns):
+    def turn(self, fiber):
         try:
             next(fiber)
-        except StopIteration as end:
-            results.append(end.value)
-            if leave:
-                break
-        else:
-            queue.append(fiber)
-    return results
-
-
-def only_the_first(fibers):
-    return results_of(fibers, leave=True)
-
-
-def one_after_the_other(fibers):
-    results = []
-    for fiber in fibers:
-        results += results_of([fiber])
-    return results
-
-
-def what_was_yielded(fibers):
-    queue, results = deque(fibers), []
-    while queue:
-        fiber = queue.popleft()
-        try:
-            results.append(next(fiber))
         except StopIteration:
-            continue
-        queue.append(fiber)
-    return results
+            return
+        self.park(fiber, None)
 
 
-def results_by_last_come(fibers):
-    ended = {"ben": "BEN", "cat": "CAT", "ann": "ANN"}
-    last_come(fibers)
-    return [*ended.values()]
+class BackIntoTheQueue(Turns):
+    def turn(self, fiber):
+        with contextlib.suppress(StopIteration):
+            next(fiber)
+            self.queue.append(fiber)
+
+
+class NotCaught(Turns):
+    def turn(self, fiber):
+        self.park(fiber, next(fiber))
+
+
+class EndedComesAgain(Turns):
+    def turn(self, fiber):
+        self.park(fiber, next(fiber, None))
 
 
 @pytest.mark.parametrize(
     ("exercise", "answer"),
-    [("l02-e1", last_come), ("l02-e2", victim_last), ("l02-e2", last_come), ("l02-e3", results_of)],
+    [("l02-e1", last_come), ("l02-e2", victim_last), ("l02-e2", last_come), ("l02-e3", Turns)],
 )
 def test_a_right_answer_passes(exercise, answer):
     assert examine(exercise, answer).passed
@@ -187,9 +201,13 @@ WRONG = (
     Wrong("l02-e2", round_robin, "in round robin each of the others gets one step"),
     Wrong("l02-e2", victim_at_the_end_of_the_queue, "let them have more before ann's turn"),
     Wrong("l02-e2", without_the_victim, "a fiber that is dropped is not ready"),
-    Wrong("l02-e3", round_robin, "has to return the list, at its end"),
-    Wrong("l02-e3", only_the_first, "return only after the loop"),
-    Wrong("l02-e3", one_after_the_other, "append when a fiber ends"),
-    Wrong("l02-e3", what_was_yielded, "in end.value"),
-    Wrong("l02-e3", results_by_last_come, "keep round robin as it is"),
+    Wrong("l02-e3", WithoutEnd, "a pass has an end"),
+    Wrong("l02-e3", OneATime, "not the first alone"),
+    Wrong("l02-e3", LastCome, "the first that came is the first to run"),
+    Wrong("l02-e3", WithoutTurn, "a later lesson changes turn"),
+    Wrong("l02-e3", DroppedAfterOneStep, "wait is what next(fiber) gave"),
+    Wrong("l02-e3", ParkedWithNothing, "wait is what next(fiber) gave"),
+    Wrong("l02-e3", BackIntoTheQueue, "wait is what next(fiber) gave"),
+    Wrong("l02-e3", NotCaught, "catch it, with except StopIteration"),
+    Wrong("l02-e3", EndedComesAgain, "return at StopIteration"),
 )

@@ -19,7 +19,7 @@ from fiberlab.lab.lessons.l05_fibers_yield_waits import (
     unseen,
 )
 from fiberlab.lab.lessons.l05_fibers_yield_waits.question import colour_of_victims
-from fiberlab.lab.shared.toy import Toy
+from fiberlab.lab.shared.grown import Sockets
 
 # -- The question ----------------------------------------------------------------------
 
@@ -134,7 +134,85 @@ def test_the_three_accounts_are_of_the_same_fibers():
     assert rows == [["dan (naps)", "ann", "ben", "cat"]] * 3
 
 
-# -- Exercise 1: a handler -------------------------------------------------------------
+# -- Exercise 1: the second step of a scheduler ----------------------------------------
+
+
+def ask(scheduler, timeout, take=dict.pop):
+    readable, writable, _ = scheduler.select(scheduler.receivers, scheduler.senders, [], timeout)
+    scheduler.queue.extend(take(scheduler.receivers, sock) for sock in readable)
+    scheduler.queue.extend(take(scheduler.senders, sock) for sock in writable)
+
+
+class OnlyLooking(Sockets):
+    def poll(self, longest=None):
+        ask(self, 0)
+
+
+class WaitingAlways(Sockets):
+    def poll(self, longest=None):
+        if self.receivers or self.senders or longest:
+            ask(self, longest)
+
+
+class WithoutALimit(Sockets):
+    def poll(self, longest=None):
+        if self.receivers or self.senders or longest:
+            ask(self, 0 if self.queue else None)
+
+
+class NeverTakenOut(Sockets):
+    def poll(self, longest=None):
+        if self.receivers or self.senders or longest:
+            ask(self, 0 if self.queue else longest, dict.get)
+
+
+class OnlyWhenIdle(Sockets):
+    def poll(self, longest=None):
+        if not self.queue:
+            super().poll(longest)
+
+
+class OnlyReceivers(Sockets):
+    def poll(self, longest=None):
+        if self.receivers or self.senders or longest:
+            timeout = 0 if self.queue else longest
+            readable, _, _ = self.select(self.receivers, self.senders, [], timeout)
+            self.queue.extend(self.receivers.pop(sock) for sock in readable)
+
+
+class OtherWaitsLost(Sockets):
+    def park(self, fiber, wait):
+        if isinstance(wait, (RECV, SEND)):
+            super().park(fiber, wait)
+
+
+class NoWait(Sockets):
+    def park(self, fiber, wait):
+        self.queue.append(fiber)
+
+
+class TurnedRound(Sockets):
+    def park(self, fiber, wait):
+        if isinstance(wait, RECV):
+            self.senders[wait.sock] = fiber
+        elif isinstance(wait, SEND):
+            self.receivers[wait.sock] = fiber
+        else:
+            super().park(fiber, wait)
+
+
+class AskingTheSystem(Sockets):
+    def poll(self, longest=None):
+        if self.receivers or self.senders:
+            select.select(self.receivers, self.senders, [], 0 if self.queue else longest)
+
+
+class OnlyASocket(Sockets):
+    def park(self, fiber, wait):
+        self.receivers[wait.sock] = fiber
+
+
+# -- Exercise 2: a handler -------------------------------------------------------------
 
 
 def shout(sock, address):
@@ -193,12 +271,12 @@ def shout_as_a_function(sock, address):
 
 @pytest.mark.parametrize("handler", [shout, shout_by_helpers])
 def test_a_handler_that_waits_before_each_operation_passes(handler):
-    judgement = examine("l05-e1", handler)
+    judgement = examine("l05-e2", handler)
 
     assert str(judgement) == "passed: story recv send recv send recv return"
 
 
-# -- Exercise 2: lines -----------------------------------------------------------------
+# -- Exercise 3: lines -----------------------------------------------------------------
 
 
 def lines(sock, address):
@@ -255,48 +333,23 @@ def losing_the_rest(sock, address):
 
 @pytest.mark.parametrize("handler", [lines, lines_by_helpers])
 def test_a_handler_that_keeps_what_has_come_passes(handler):
-    assert str(examine("l05-e2", handler)) == "passed: 4 ways to cut lines, every answer right"
+    assert str(examine("l05-e3", handler)) == "passed: 4 ways to cut lines, every answer right"
 
 
-# -- Exercise 3: the overwritten waiter ------------------------------------------------
+# -- Exercise 4: the overwritten waiter ------------------------------------------------
 
 
-class SelectToy(Toy):
-    """The toy as lesson 05 has it after step 4."""
-
-    def __init__(self, clock):
-        super().__init__(clock)
-        self.receivers, self.senders = {}, {}
-
-    def park(self, fiber, wait):
-        match wait:
-            case RECV():
-                self.receivers[wait.sock.fileno()] = fiber
-            case SEND():
-                self.senders[wait.sock.fileno()] = fiber
-            case WAIT():
-                super().park(fiber, wait.seconds)
-
-    def poll(self):
-        timeout = None
-        if self.queue or self.sleepers:
-            deadline = 0 if self.queue else self.sleepers[0][0]
-            timeout = max(0, deadline - self.clock.now())
-        readable, writable, _ = select.select(self.receivers, self.senders, [], timeout)
-        self.queue.extend(self.receivers.pop(number) for number in readable)
-        self.queue.extend(self.senders.pop(number) for number in writable)
-
-    def first(self, wait):
-        return self.receivers.get(wait.sock.fileno()) if isinstance(wait, RECV) else None
+def first_of(scheduler, wait):
+    return scheduler.receivers.get(wait.sock) if isinstance(wait, RECV) else None
 
 
 def both(first, fiber):
     return RuntimeError(f"{first.__name__} and {fiber.__name__} both wait on one socket")
 
 
-class Mended(SelectToy):
+class Mended(Sockets):
     def park(self, fiber, wait):
-        first = self.first(wait)
+        first = first_of(self, wait)
         if first is None:
             super().park(fiber, wait)
             return
@@ -304,45 +357,45 @@ class Mended(SelectToy):
             fiber.throw(both(first, fiber))
 
 
-class Raising(SelectToy):
+class Raising(Sockets):
     def park(self, fiber, wait):
-        if first := self.first(wait):
+        if first := first_of(self, wait):
             raise both(first, fiber)
         super().park(fiber, wait)
 
 
-class NotCatching(SelectToy):
+class NotCatching(Sockets):
     def park(self, fiber, wait):
-        if first := self.first(wait):
+        if first := first_of(self, wait):
             fiber.throw(both(first, fiber))
         super().park(fiber, wait)
 
 
-class Ignoring(SelectToy):
+class Ignoring(Sockets):
     def park(self, fiber, wait):
-        if not self.first(wait):
+        if not first_of(self, wait):
             super().park(fiber, wait)
 
 
-class BlamingTheFirst(SelectToy):
+class BlamingTheFirst(Sockets):
     def park(self, fiber, wait):
-        if first := self.first(wait):
+        if first := first_of(self, wait):
             with contextlib.suppress(Exception):
                 first.throw(both(first, fiber))
         super().park(fiber, wait)
 
 
-class TryingAgain(SelectToy):
+class TryingAgain(Sockets):
     def park(self, fiber, wait):
-        if self.first(wait):
+        if first_of(self, wait):
             self.queue.append(fiber)
         else:
             super().park(fiber, wait)
 
 
-class Nameless(SelectToy):
+class Nameless(Sockets):
     def park(self, fiber, wait):
-        if not self.first(wait):
+        if not first_of(self, wait):
             super().park(fiber, wait)
             return
         with contextlib.suppress(RuntimeError):
@@ -350,28 +403,39 @@ class Nameless(SelectToy):
 
 
 @pytest.mark.live
-def test_a_toy_that_tells_the_second_waiter_passes():
-    judgement = examine("l05-e3", Mended)
+def test_a_scheduler_that_tells_the_second_waiter_passes():
+    judgement = examine("l05-e4", Mended)
 
     assert str(judgement).startswith("passed: ann received; ben was told: ann and ben both wait")
 
 
 WRONG = (
-    Wrong("l05-e1", shout_without_yield, "RECV(sock) only makes a value"),
-    Wrong("l05-e1", shout_once, "yield RECV(sock) again after each answer"),
-    Wrong("l05-e1", shout_for_ever, "recv returns b'': leave the loop"),
-    Wrong("l05-e1", shout_at_once, "yield SEND(sock): there may be no room"),
-    Wrong("l05-e1", repeat, "by .upper()"),
-    Wrong("l05-e1", shout_as_a_function, "a call cannot wait for its caller"),
-    Wrong("l05-e2", echo, "without the line break, reversed"),
-    Wrong("l05-e2", packets, "a packet is not a line"),
-    Wrong("l05-e2", one_line_a_packet, "not if"),
-    Wrong("l05-e2", losing_the_rest, "the beginning of the next line"),
-    Wrong("l05-e3", SelectToy, "look before you write"),
-    Wrong("l05-e3", Raising, "ends the loop for all fibers"),
-    Wrong("l05-e3", NotCatching, "comes out of throw(): catch it"),
-    Wrong("l05-e3", Ignoring, "waits nowhere"),
-    Wrong("l05-e3", BlamingTheFirst, "keeps its place"),
-    Wrong("l05-e3", TryingAgain, "the second is to get an error"),
-    Wrong("l05-e3", Nameless, "name both"),
+    Wrong("l05-e1", OnlyLooking, "if no fiber is ready, poll waits"),
+    Wrong("l05-e1", WaitingAlways, "poll only looks: timeout 0"),
+    Wrong("l05-e1", WithoutALimit, "and longest if not"),
+    Wrong("l05-e1", NeverTakenOut, "self.receivers.pop(sock)"),
+    Wrong("l05-e1", OnlyWhenIdle, "ask in every pass"),
+    Wrong("l05-e1", OnlyReceivers, "receivers and senders"),
+    Wrong("l05-e1", OtherWaitsLost, "is for super().park(fiber, wait)"),
+    Wrong("l05-e1", NoWait, "goes into self.receivers"),
+    Wrong("l05-e1", TurnedRound, "goes into self.receivers"),
+    Wrong("l05-e1", AskingTheSystem, "ask self.select"),
+    Wrong("l05-e1", OnlyASocket, "only RECV and SEND have a sock"),
+    Wrong("l05-e2", shout_without_yield, "RECV(sock) only makes a value"),
+    Wrong("l05-e2", shout_once, "yield RECV(sock) again after each answer"),
+    Wrong("l05-e2", shout_for_ever, "recv returns b'': leave the loop"),
+    Wrong("l05-e2", shout_at_once, "yield SEND(sock): there may be no room"),
+    Wrong("l05-e2", repeat, "by .upper()"),
+    Wrong("l05-e2", shout_as_a_function, "a call cannot wait for its caller"),
+    Wrong("l05-e3", echo, "without the line break, reversed"),
+    Wrong("l05-e3", packets, "a packet is not a line"),
+    Wrong("l05-e3", one_line_a_packet, "not if"),
+    Wrong("l05-e3", losing_the_rest, "the beginning of the next line"),
+    Wrong("l05-e4", Sockets, "look before you write"),
+    Wrong("l05-e4", Raising, "ends the loop for all fibers"),
+    Wrong("l05-e4", NotCatching, "comes out of throw(): catch it"),
+    Wrong("l05-e4", Ignoring, "waits nowhere"),
+    Wrong("l05-e4", BlamingTheFirst, "keeps its place"),
+    Wrong("l05-e4", TryingAgain, "the second is to get an error"),
+    Wrong("l05-e4", Nameless, "name both"),
 )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import heapq
 import time
 
 import pytest
-from cells import defined_in
 from matplotlib.figure import Figure
 from misconceptions import Wrong
 
-from fiberlab import WAIT, Deadlock, Scheduler, SimulatedNetwork, Trace, TraceEvent
+from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, TraceEvent
 from fiberlab.lab import examine
 from fiberlab.lab.lessons.l06_wait import (
     OldLoop,
@@ -25,6 +24,7 @@ from fiberlab.lab.lessons.l06_wait import (
 from fiberlab.lab.lessons.l06_wait.exercises import pausing
 from fiberlab.lab.lessons.l06_wait.experiment import Visit
 from fiberlab.lab.lessons.l06_wait.question import when_zero_returns
+from fiberlab.lab.shared.grown import Parks, Sleeps, Sockets
 from fiberlab.trace.events import EventKind
 
 
@@ -51,51 +51,6 @@ def test_an_asker_is_resumed_when_the_table_of_waits_says():
     assert returns(run(WAIT(None))) == [100]
     assert returns(run(WAIT(None), WAIT(None))) == [100, 200]
     assert returns(run(WAIT(0.25))) == [250]
-
-
-# -- The toy -------------------------------------------------------------------------
-
-
-def looking(name, looks, flag):
-    while not flag and len(looks) < 50:
-        looks.append(name)
-        yield WAIT(None)
-
-
-def setting(flag, pauses):
-    for _ in range(pauses):
-        yield WAIT(0)
-    flag.append("set")
-
-
-def looks_under(scheduler, waiters, pauses):
-    """Return who looked, in order, until the flag was set; pauses: None, it is never set."""
-    looks, flag = [], []
-    for number in range(waiters):
-        scheduler.add(looking(number, looks, flag))
-    if pauses is not None:
-        scheduler.add(setting(flag, pauses))
-    with contextlib.suppress(Deadlock):
-        scheduler.run()
-    return looks
-
-
-@pytest.mark.parametrize("waiters", [1, 2, 3])
-@pytest.mark.parametrize("pauses", [None, 0, 1, 3])
-def test_the_toy_of_step_6_wakes_parked_fibers_as_the_scheduler_does(waiters, pauses):
-    toy = defined_in("06", "ParkingToy").ParkingToy
-    network = SimulatedNetwork()
-    real = Scheduler(clock=network.clock, poller=network)
-    looks = looks_under(real, waiters, pauses)
-
-    assert looks_under(toy(SimulatedNetwork().clock), waiters, pauses) == looks
-    assert len(looks) < 50
-
-
-def test_without_the_exception_two_fibers_wake_each_other_for_ever():
-    toy = defined_in("06", "ParkingToy", "AnybodyWakes").AnybodyWakes
-
-    assert len(looks_under(toy(SimulatedNetwork().clock), 2, None)) == 50
 
 
 # -- The question ----------------------------------------------------------------------
@@ -184,7 +139,114 @@ def test_a_visit_ends_and_raises_what_ended_the_loop():
         visit_museum(Broken, pausing())
 
 
-# -- Exercise 1: a heartbeat -----------------------------------------------------------
+# -- Exercise 1: the third step of a scheduler -----------------------------------------
+
+
+def wake_those_due(scheduler):
+    while scheduler.sleepers and scheduler.sleepers[0][0] <= scheduler.clock.now():
+        scheduler.queue.append(heapq.heappop(scheduler.sleepers)[-1])
+
+
+class NotSleeping(Sleeps):
+    def park(self, fiber, wait):
+        Sockets.park(self, fiber, wait)
+
+
+class NotWaiting(Sleeps):
+    def poll(self, longest=None):
+        Sockets.poll(self, longest)
+        wake_those_due(self)
+
+
+class SleepingOnItsOwn(Sleeps):
+    def poll(self, longest=None):
+        if self.sleepers and not self.queue:
+            self.clock.burn(max(0, self.sleepers[0][0] - self.clock.now()))
+        super().poll(longest)
+
+
+class ComparingFibers(Sleeps):
+    def park(self, fiber, wait):
+        if isinstance(wait, WAIT) and wait.seconds:
+            deadline = round(self.clock.now() + wait.seconds, 9)
+            heapq.heappush(self.sleepers, (deadline, fiber))
+        else:
+            super().park(fiber, wait)
+
+    def poll(self, longest=None):
+        Sockets.poll(
+            self, max(0, self.sleepers[0][0] - self.clock.now()) if self.sleepers else None
+        )
+        wake_those_due(self)
+
+
+class NotRounded(Sleeps):
+    def park(self, fiber, wait):
+        if isinstance(wait, WAIT) and wait.seconds:
+            deadline = self.clock.now() + wait.seconds
+            heapq.heappush(self.sleepers, (deadline, next(self.turns), fiber))
+        else:
+            super().park(fiber, wait)
+
+
+class OnlyWhenIdle(Sleeps):
+    def poll(self, longest=None):
+        if not self.queue:
+            super().poll(longest)
+
+
+class ByLength(Sleeps):
+    def park(self, fiber, wait):
+        if isinstance(wait, WAIT) and wait.seconds:
+            heapq.heappush(self.sleepers, (wait.seconds, next(self.turns), fiber))
+        else:
+            super().park(fiber, wait)
+
+
+# -- Exercise 2: the fourth step of a scheduler ----------------------------------------
+
+
+class NeverWoken(Parks):
+    def turn(self, fiber):
+        Sleeps.turn(self, fiber)
+
+
+class WokenByItself(Parks):
+    def turn(self, fiber):
+        Sleeps.turn(self, fiber)
+        self.queue.extend(self.parked)
+        self.parked = []
+
+
+class WithoutTheException(Parks):
+    def turn(self, fiber):
+        self.looking.clear()
+        super().turn(fiber)
+
+
+class NoParkWakes(Parks):
+    def turn(self, fiber):
+        before, self.parked = self.parked, []
+        Sleeps.turn(self, fiber)
+        if self.parked:
+            self.parked = before + self.parked
+        else:
+            self.queue.extend(before)
+
+
+class OnlyATurn(Parks):
+    def park(self, fiber, wait):
+        Sleeps.park(self, fiber, wait)
+
+
+class OneOfThem(Parks):
+    def turn(self, fiber):
+        before, self.parked = self.parked[:1], self.parked[1:]
+        Sleeps.turn(self, fiber)
+        self.queue.extend(before)
+
+
+# -- Exercise 3: a heartbeat -----------------------------------------------------------
 
 
 def steady(clock, period, beat, times):
@@ -246,13 +308,13 @@ def no_fiber(*_given):
 
 
 def test_a_heart_that_waits_for_deadlines_passes():
-    judgement = examine("l06-e1", steady)
+    judgement = examine("l06-e3", steady)
 
     assert judgement.passed
     assert judgement.seen.startswith("beats at 500, 600, 700, 850, 900 ms")
 
 
-# -- Exercise 2: the stall -------------------------------------------------------------
+# -- Exercise 5: the stall -------------------------------------------------------------
 
 
 class Mended(OldLoop):
@@ -294,10 +356,10 @@ class Forgetting(Mended):
 
 @pytest.mark.live
 def test_a_loop_that_gives_zero_a_deadline_passes():
-    assert examine("l06-e2", Mended).passed
+    assert examine("l06-e5", Mended).passed
 
 
-# -- Exercise 3: wait until something is true ------------------------------------------
+# -- Exercise 4: wait until something is true ------------------------------------------
 
 
 def wait_until(done):
@@ -333,27 +395,40 @@ def yielding_between(done):
 
 
 def test_a_waiter_that_looks_in_a_loop_passes():
-    judgement = examine("l06-e3", wait_until)
+    judgement = examine("l06-e4", wait_until)
 
     assert str(judgement).startswith("passed: parked ")
 
 
 WRONG = (
-    Wrong("l06-e1", drifting, "not for a period"),
-    Wrong("l06-e1", from_the_last_beat, "not to the last beat"),
-    Wrong("l06-e1", into_the_past, "max(0, ...)"),
-    Wrong("l06-e1", asking_the_clock, "keeps the loop busy"),
-    Wrong("l06-e1", holding_the_loop, "keeps the loop busy"),
-    Wrong("l06-e1", from_zero, "once, before the loop"),
-    Wrong("l06-e1", no_fiber, "a call cannot wait for its caller"),
-    Wrong("l06-e2", OldLoop, "make of 0"),
-    Wrong("l06-e2", NoneIsZero, "None is no zero"),
-    Wrong("l06-e2", NeverSleeping, "only zero was treated wrongly"),
-    Wrong("l06-e2", Spinning, "keeps a processor busy"),
-    Wrong("l06-e2", Forgetting, "belongs into self.untimed"),
-    Wrong("l06-e3", looking_once, "while, not if"),
-    Wrong("l06-e3", waiting_first, "look before you wait"),
-    Wrong("l06-e3", spinning, "by the clock"),
-    Wrong("l06-e3", asking_by_the_clock, "by the clock"),
-    Wrong("l06-e3", yielding_between, "between the look and the wait"),
+    Wrong("l06-e1", NotSleeping, "goes to self.sleepers"),
+    Wrong("l06-e1", NotWaiting, "poll waits until the first deadline"),
+    Wrong("l06-e1", SleepingOnItsOwn, "wait in select, so that data ends the wait"),
+    Wrong("l06-e1", ComparingFibers, "put a number between"),
+    Wrong("l06-e1", NotRounded, "differ in the last digit"),
+    Wrong("l06-e1", OnlyWhenIdle, "look at the deadlines in every pass"),
+    Wrong("l06-e1", ByLength, "the heap gives the first deadline"),
+    Wrong("l06-e2", NeverWoken, "those that had parked before go into the queue"),
+    Wrong("l06-e2", WokenByItself, "a fiber's own step does not wake it"),
+    Wrong("l06-e2", WithoutTheException, "has only looked"),
+    Wrong("l06-e2", NoParkWakes, "only a fiber that was woken from WAIT(None)"),
+    Wrong("l06-e2", OnlyATurn, "WAIT(None) goes into self.parked"),
+    Wrong("l06-e2", OneOfThem, "wake"),
+    Wrong("l06-e3", drifting, "not for a period"),
+    Wrong("l06-e3", from_the_last_beat, "not to the last beat"),
+    Wrong("l06-e3", into_the_past, "max(0, ...)"),
+    Wrong("l06-e3", asking_the_clock, "keeps the loop busy"),
+    Wrong("l06-e3", holding_the_loop, "keeps the loop busy"),
+    Wrong("l06-e3", from_zero, "once, before the loop"),
+    Wrong("l06-e3", no_fiber, "a call cannot wait for its caller"),
+    Wrong("l06-e5", OldLoop, "make of 0"),
+    Wrong("l06-e5", NoneIsZero, "None is no zero"),
+    Wrong("l06-e5", NeverSleeping, "only zero was treated wrongly"),
+    Wrong("l06-e5", Spinning, "keeps a processor busy"),
+    Wrong("l06-e5", Forgetting, "belongs into self.untimed"),
+    Wrong("l06-e4", looking_once, "while, not if"),
+    Wrong("l06-e4", waiting_first, "look before you wait"),
+    Wrong("l06-e4", spinning, "by the clock"),
+    Wrong("l06-e4", asking_by_the_clock, "by the clock"),
+    Wrong("l06-e4", yielding_between, "between the look and the wait"),
 )

@@ -6,6 +6,7 @@ An exercise's third style is its solution, which test_course.py tries.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import math
@@ -22,7 +23,6 @@ import test_lesson_08
 import test_lesson_09
 import test_lesson_10
 import test_lesson_15
-from cells import defined_in
 from test_course import EXERCISES
 
 from fiberlab import (
@@ -50,6 +50,7 @@ from fiberlab.lab.lessons.l10_between_two_yields import price
 from fiberlab.lab.lessons.l11_endings import after
 from fiberlab.lab.lessons.l16_every_schedule import Semaphore
 from fiberlab.lab.lessons.l16_every_schedule.museum import Place
+from fiberlab.lab.shared.grown import Parks, Sleeps, Sockets, Turns
 
 pytestmark = pytest.mark.once
 
@@ -155,29 +156,30 @@ def unfair_by_counting(fibers):
                 queue.append(fiber)
 
 
-def results_by_a_deque(fibers):
-    queue, results = deque(fibers), []
-    while queue:
-        fiber = queue.popleft()
-        try:
-            next(fiber)
-            queue.append(fiber)
-        except StopIteration as end:
-            results += [end.value]
-    return results
+class TurnsByAList(Turns):
+    def run_ready(self):
+        ready = list(self.queue)
+        self.queue.clear()
+        for fiber in ready:
+            self.turn(fiber)
+
+    def turn(self, fiber):
+        end = object()
+        wait = next(fiber, end)
+        if wait is not end:
+            self.park(fiber, wait)
 
 
-def results_by_send(fibers):
-    results = []
-    alive = list(fibers)
-    while alive:
-        for fiber in list(alive):
-            try:
-                fiber.send(None)
-            except StopIteration as end:
-                results.append(end.value)
-                alive.remove(fiber)
-    return results
+class TurnsByCounting(Turns):
+    def run_ready(self):
+        left = len(self.queue)
+        while left > 0:
+            left -= 1
+            self.turn(self.queue.popleft())
+
+    def turn(self, fiber):
+        with contextlib.suppress(StopIteration):
+            self.park(fiber, fiber.send(None))
 
 
 # -- 03 One blocking server ----------------------------------------------------------------
@@ -314,13 +316,35 @@ def lines_by_split(sock, address):
         yield RECV(sock)
 
 
-SelectToy = defined_in("05", "SelectToy").SelectToy
-
-
-class MendedBySuper(SelectToy):
+class SocketsByNumber(Sockets):
     def park(self, fiber, wait):
-        if isinstance(wait, RECV) and wait.sock.fileno() in self.receivers:
-            first = self.receivers[wait.sock.fileno()]
+        match wait:
+            case RECV():
+                self.receivers[wait.sock.fileno()] = fiber
+            case SEND():
+                self.senders[wait.sock.fileno()] = fiber
+            case _:
+                self.queue.append(fiber)
+
+
+class SocketsByLists(Sockets):
+    def poll(self, longest=None):
+        readers, writers = list(self.receivers), list(self.senders)
+        if not readers and not writers and not longest:
+            return
+        if len(self.queue) > 0:
+            longest = 0
+        found = self.select(readers, writers, [], longest)
+        for sock in found[0]:
+            self.queue.append(self.receivers[sock])
+            del self.receivers[sock]
+        self.queue += [self.senders.pop(sock) for sock in found[1]]
+
+
+class MendedBySuper(Sockets):
+    def park(self, fiber, wait):
+        if isinstance(wait, RECV) and wait.sock in self.receivers:
+            first = self.receivers[wait.sock]
             try:
                 fiber.throw(OSError(f"{first.__name__} and {fiber.__name__} wait for one socket"))
             except (StopIteration, OSError):
@@ -328,20 +352,18 @@ class MendedBySuper(SelectToy):
         super().park(fiber, wait)
 
 
-class MendedInRunReady(SelectToy):
-    def run_ready(self):
-        for _ in range(len(self.queue)):
-            fiber = self.queue.popleft()
-            wait = next(fiber, None)
-            other = self.receivers.get(wait.sock.fileno()) if isinstance(wait, RECV) else None
-            if other:
-                text = f"both {other.__name__} and {fiber.__name__}"
-                try:
-                    wait = fiber.throw(RuntimeError(text))
-                except Exception:
-                    wait = None
-            if wait is not None:
-                self.park(fiber, wait)
+class MendedInTurn(Sockets):
+    def turn(self, fiber):
+        wait = next(fiber, None)
+        other = self.receivers.get(wait.sock) if isinstance(wait, RECV) else None
+        if other:
+            text = f"both {other.__name__} and {fiber.__name__}"
+            try:
+                wait = fiber.throw(RuntimeError(text))
+            except Exception:
+                wait = None
+        if wait is not None:
+            self.park(fiber, wait)
 
 
 # -- 06 WAIT -------------------------------------------------------------------------------
@@ -392,6 +414,71 @@ def wait_until_by_recursion(done):
     if not done():
         yield WAIT(None)
         yield from wait_until_by_recursion(done)
+
+
+class SleepsInAList(Sleeps):
+    def park(self, fiber, wait):
+        if isinstance(wait, WAIT) and wait.seconds:
+            deadline = round(self.clock.now() + wait.seconds, 9)
+            self.sleepers.append((deadline, len(self.sleepers), fiber))
+            self.sleepers.sort(key=lambda entry: entry[0])
+        else:
+            super().park(fiber, wait)
+
+    def poll(self, longest=None):
+        if self.sleepers:
+            first, _, _ = self.sleepers[0]
+            longest = first - self.clock.now() if first > self.clock.now() else 0
+        super(Sleeps, self).poll(longest)
+        due = [entry for entry in self.sleepers if entry[0] <= self.clock.now()]
+        self.sleepers = [entry for entry in self.sleepers if entry not in due]
+        self.queue.extend(fiber for _, _, fiber in due)
+
+
+class SleepsAfterTheLook(Sleeps):
+    def poll(self, longest=None):
+        due = self.sleepers[0][0] - self.clock.now() if self.sleepers else None
+        super(Sleeps, self).poll(None if due is None else max(due, 0))
+        now = self.clock.now()
+        while self.sleepers:
+            if self.sleepers[0][0] > now:
+                break
+            _, _, fiber = heapq.heappop(self.sleepers)
+            self.queue.append(fiber)
+
+
+class ParksByBefore(Parks):
+    def turn(self, fiber):
+        before, self.parked = self.parked, []
+        Sleeps.turn(self, fiber)
+        if self.parked and fiber in self.looking:
+            self.parked, before = before + self.parked, []
+        self.queue.extend(before)
+        self.looking = self.looking - {fiber} | set(before)
+
+
+class ParksByADict(Parks):
+    def __init__(self, select=select.select, clock=None):
+        super().__init__(select, clock)
+        self.parked, self.looked = {}, False
+
+    def park(self, fiber, wait):
+        if wait == WAIT(None):
+            self.parked[fiber] = True
+        else:
+            Sleeps.park(self, fiber, wait)
+
+    def turn(self, fiber):
+        looked = getattr(self, "woken", {}).pop(fiber, False)
+        super(Parks, self).turn(fiber)
+        parks = self.parked.pop(fiber, False)
+        if not (parks and looked):
+            self.woken = {**getattr(self, "woken", {}), **self.parked}
+            for each in self.parked:
+                self.queue.append(each)
+            self.parked = {}
+        if parks:
+            self.parked[fiber] = True
 
 
 # -- 07 Blocking pitfalls ------------------------------------------------------------------
@@ -1058,7 +1145,7 @@ RIGHT = {
     "l01-e3": (tidy_by_count, tidy_by_except),
     "l02-e1": (last_come_by_a_list, last_come_by_for),
     "l02-e2": (unfair_to_the_end, unfair_by_counting),
-    "l02-e3": (results_by_a_deque, results_by_send),
+    "l02-e3": (TurnsByAList, TurnsByCounting),
     "l03-e1": (last_wait_by_a_loop, last_wait_by_subtraction),
     "l03-e2": (echo_with_with, echo_by_select),
     "l03-e3": (waits_by_a_heap, waits_as_a_generator),
@@ -1068,12 +1155,15 @@ RIGHT = {
     ),
     "l04-e2": (send_by_select, send_with_pauses),
     "l04-e3": (pass_by_sets, pass_by_the_dict),
-    "l05-e1": (shout_in_small_pieces, shout_with_try),
-    "l05-e2": (lines_by_recv_until, lines_by_split),
-    "l05-e3": (MendedBySuper, MendedInRunReady),
-    "l06-e1": (heartbeat_by_number, heartbeat_by_while),
-    "l06-e2": (MendedByNow, MendedByATinySleep),
-    "l06-e3": (wait_until_by_return, wait_until_by_recursion),
+    "l05-e1": (SocketsByNumber, SocketsByLists),
+    "l05-e2": (shout_in_small_pieces, shout_with_try),
+    "l05-e3": (lines_by_recv_until, lines_by_split),
+    "l05-e4": (MendedBySuper, MendedInTurn),
+    "l06-e1": (SleepsInAList, SleepsAfterTheLook),
+    "l06-e2": (ParksByBefore, ParksByADict),
+    "l06-e3": (heartbeat_by_number, heartbeat_by_while),
+    "l06-e4": (wait_until_by_return, wait_until_by_recursion),
+    "l06-e5": (MendedByNow, MendedByATinySleep),
     "l07-e1": (["find-4", test_lesson_07.LINE], ("find-4", f"<cell>:{test_lesson_07.LINE}")),
     "l07-e2": (chain_in_a_thread, chain_by_pieces),
     "l08-e1": (["C", "ben"], ("C", "ben")),

@@ -1,6 +1,8 @@
-"""What several lessons use: a toy scheduler, runs that end, rows of bars, the twelve questions.
+"""What several lessons use: the scheduler that they build, runs that end, rows of bars.
 
-    toy                the scheduler of lesson 02 as a class, to which lessons 05 and 06 add
+    grown              the scheduler that lessons 02, 05 and 06 build, in four steps
+    watched            a trace of it, or of generators that are stepped by hand
+    simulated_select   what select.select is, for simulated sockets
     trial              a run of a learner's fibers that ends, whatever they do
     overloaded_server  a server in simulated time that gets more requests than it can answer
     own_thread         a call where no loop of asyncio runs yet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .exercises import EXERCISES
-from .figures import draw_steps, draw_talk
+from .figures import draw_talk
 from .question import QUESTIONS
 
-__all__ = ["EXERCISES", "QUESTIONS", "draw_steps", "draw_talk"]
+__all__ = ["EXERCISES", "QUESTIONS", "draw_talk"]

@@ -1,8 +1,7 @@
-"""The figures of lesson 01: a caller and a generator in turns, and steps by name."""
+"""The figure of lesson 01: a caller and a generator in turns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...shared.palette import BLUE, GREY, GREY_EDGE
@@ -45,23 +44,3 @@ def _paused(ax: Axes, left: float, right: float) -> None:
     bar = [(left, right - left)]
     ax.broken_barh(bar, (4, 2), facecolors=GREY, edgecolors=GREY_EDGE, hatch="...", linewidth=0)
     ax.text((left + right) / 2, 1.5, "paused", ha="center", va="top", size=13)
-
-
-def draw_steps(ax: Axes, names: Sequence[str]) -> None:
-    """Draw on `ax` the steps of each generator: a row for each name, time from left to right."""
-    rows = list(dict.fromkeys(names))
-    for row, name in enumerate(rows):
-        own = [number for number, each in enumerate(names, 1) if each == name]
-        life = [(own[0], own[-1] - own[0])]
-        ax.broken_barh(
-            life, (row - 0.1, 0.2), facecolors=GREY, edgecolors=GREY_EDGE, hatch="...", linewidth=0
-        )
-        ax.broken_barh(
-            [(number - 0.45, 0.9) for number in own], (row - 0.38, 0.76), facecolors=BLUE
-        )
-    ax.set_yticks(range(len(rows)), rows, fontsize=13)
-    ax.set_xticks(range(1, len(names) + 1))
-    ax.tick_params(axis="x", labelsize=13)
-    ax.set_xlabel("step", fontsize=13)
-    ax.set_xlim(0.4, len(names) + 0.6)
-    ax.set_ylim(len(rows) - 0.5, -0.5)

@@ -1,4 +1,4 @@
-"""The exercises of lesson 02, and what judges them: three changes of a scheduler.
+"""The exercises of lesson 02, and what judges them: two changed schedulers, and one's own.
 
 The rule kept here: a scheduler is judged by the order of the steps that it makes, and one that
 resumes for ever is stopped.
@@ -21,11 +21,12 @@ class _Enough(BaseException):
 
 
 class Logging(Generator[Any, None, Any]):
-    """A fiber that makes a number of steps, notes each, and returns its name in capitals."""
+    """A fiber that makes a number of steps, and notes each; yields: what it hands out."""
 
     def __init__(self, name: str, steps: int, log: list[str]) -> None:
         self._name, self._left, self._log = name, steps, log
         self._calls = 0
+        self.yields = f"the wait of {name}"
 
     def send(self, value: Any, /) -> Any:
         """Make a step; raises StopIteration when there are none left."""
@@ -33,10 +34,10 @@ class Logging(Generator[Any, None, Any]):
         if self._calls > 200:
             raise _Enough
         if not self._left:
-            raise StopIteration(self._name.upper())
+            raise StopIteration
         self._left -= 1
         self._log.append(self._name)
-        return None
+        return self.yields
 
     def throw(self, *error: Any) -> Any:
         """Let an error pass."""
@@ -46,21 +47,21 @@ class Logging(Generator[Any, None, Any]):
 Run = Callable[[list[Toy]], Any]
 
 
-def _try(run: Run, **steps: int) -> tuple[list[str], Any]:
-    """Return the names of those that made the steps, in order, and what `run` returned."""
+def _try(run: Run, **steps: int) -> list[str]:
+    """Return the names of those that made the steps, in order."""
     log: list[str] = []
     try:
-        result = run([Logging(name, number, log) for name, number in steps.items()])
+        run([Logging(name, number, log) for name, number in steps.items()])
     except _Enough:
         raise RuntimeError(
             "a fiber was resumed 200 times: one that has ended must not go into the queue again"
         ) from None
-    return log, result
+    return log
 
 
 def judge_last_come(run: Run) -> Judgement:
     """Judge the exact order of the steps if the fiber that came last is resumed first."""
-    log, _ = _try(run, ann=2, ben=2, cat=2)
+    log = _try(run, ann=2, ben=2, cat=2)
     expected = ["cat", "cat", "ben", "ben", "ann", "ann"]
     if log == expected:
         return Judgement(True, " ".join(log))
@@ -91,7 +92,7 @@ def longest_gap(log: Sequence[str], name: str) -> int:
 def judge_starving(run: Run) -> Judgement:
     """Judge how long the first of four fibers has to wait, and that it ends all the same."""
     others = dict.fromkeys(("ben", "cat", "dan"), OTHER_STEPS)
-    log, _ = _try(run, ann=VICTIM_STEPS, **others)
+    log = _try(run, ann=VICTIM_STEPS, **others)
     for name, steps in {"ann": VICTIM_STEPS, **others}.items():
         if log.count(name) < steps:
             return Judgement(
@@ -112,26 +113,59 @@ def judge_starving(run: Run) -> Judgement:
     return Judgement(True, f"ann was ready and waited for {gap} steps of others in a row")
 
 
-# -- Exercise 3: what they return ---------------------------------------------
+# -- Exercise 3: the first step of a scheduler --------------------------------
 
 
-def judge_results(run: Run) -> Judgement:
-    """Judge what `run` returns: the results of the fibers, in the order in which they ended."""
-    log, result = _try(run, ann=3, ben=1, cat=2)
-    expected = ["BEN", "CAT", "ANN"]
-    if result == expected:
-        if log == ["ann", "ben", "cat", "ann", "cat", "ann"]:
-            return Judgement(True, f"{result}, and the turns as before")
-        hint = "keep round robin as it is, and only note what a fiber returned"
-        return Judgement(False, f"the order of steps was {' '.join(log)}", "round robin", hint)
-    hint = "`except StopIteration as end` has what was returned, in end.value"
-    if result is None:
-        hint = "run itself has to return the list, at its end"
-    elif result == ["ANN", "BEN", "CAT"]:
-        hint = "append when a fiber ends; ann comes first in the queue, and ends last"
-    elif result in (["BEN"], "BEN"):
-        hint = "return only after the loop: at the first return the others are dropped"
-    return Judgement(False, f"run returned {result!r}", repr(expected), hint)
+def judge_turns(built: Callable[[], Any]) -> Judgement:
+    """Judge a class of which `run_ready` makes a pass, and `turn` a step."""
+    log: list[str] = []
+    turned: list[Any] = []
+    parked: list[tuple[Any, Any]] = []
+
+    class Watched(built):  # type: ignore[misc,valid-type]
+        def turn(self, fiber: Any) -> None:
+            turned.append(fiber)
+            super().turn(fiber)
+
+        def park(self, fiber: Any, wait: Any) -> None:
+            parked.append((fiber, wait))
+            super().park(fiber, wait)
+
+        def run_ready(self) -> None:
+            super().run_ready()
+            log.append("|")
+
+    scheduler = Watched()
+    fibers = [Logging(name, steps, log) for name, steps in (("ann", 3), ("ben", 1), ("cat", 2))]
+    for fiber in fibers:
+        scheduler.add(fiber)
+    try:
+        scheduler.run()
+    except _Enough:
+        hint = "a fiber that has ended goes into no queue: return at StopIteration"
+        return Judgement(False, "a fiber was resumed 200 times", "the end of the run", hint)
+    seen, expected = " ".join(log), "ann ben cat | ann cat | ann | |"
+    if len(turned) < len(log) - log.count("|"):
+        seen = f"the order is {seen}; turn was called {len(turned)} times"
+        hint = "run_ready takes a fiber out and calls self.turn(fiber): a later lesson changes turn"
+        return Judgement(False, seen, "a call of turn for each step", hint)
+    yielded = [(fiber, fiber.yields) for fiber in turned if fiber in dict(parked)]
+    if log.count("ann") and (not parked or any(pair not in yielded for pair in parked)):
+        seen = f"park got {parked[0][1]!r}" if parked else "park was never called"
+        hint = "self.park(fiber, wait): wait is what next(fiber) gave"
+        return Judgement(False, seen, "park gets the fiber, and what it has yielded", hint)
+    if seen == expected:
+        return Judgement(True, seen)
+    hint = "take out the fiber in front, by popleft: the first that came is the first to run"
+    if log.count("|") == 1:
+        hint = (
+            "a pass has an end: count the queue before it begins, for _ in range(len(self.queue))"
+        )
+    elif seen.startswith("ann |"):
+        hint = "a pass resumes all that are ready, not the first alone"
+    elif log.count("ann") + log.count("ben") + log.count("cat") < 6:
+        hint = "a fiber that has yielded is not done: self.park(fiber, wait)"
+    return Judgement(False, seen or "no step at all", expected, hint)
 
 
 EXERCISES = (
@@ -141,8 +175,8 @@ EXERCISES = (
     Exercise("l02-e2", "Starve a fiber on purpose.", judge_starving, Form("function", "fibers")),
     Exercise(
         "l02-e3",
-        "Return what the fibers return.",
-        judge_results,
-        Form("function", "fibers", "a list of what the fibers returned"),
+        "Build the first step of your scheduler.",
+        judge_turns,
+        Form("class", "", "run_ready() and turn() return nothing"),
     ),
 )

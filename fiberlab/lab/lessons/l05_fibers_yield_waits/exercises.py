@@ -1,7 +1,8 @@
 """The exercises of lesson 05, and what judges them.
 
 The rule kept here: a judge ends, whatever it is given. Handlers run in simulated time and are
-stopped after so many events; the toy is given a socket on which there is always something to read.
+stopped after so many events. A scheduler is given a `select` that jumps, or a socket on which there
+is always something to read.
 """
 
 from __future__ import annotations
@@ -15,20 +16,155 @@ from typing import Any
 
 from ....errors import Deadlock, one_line
 from ....fiber import FiberGenerator
-from ....io.clock import RealClock
 from ....scheduler import Scheduler
 from ....simulation.network import SimulatedNetwork
 from ....trace.events import TraceEvent
 from ....trace.trace import Trace
-from ....waits import RECV, WAIT
+from ....waits import RECV, SEND, WAIT
 from ...exercises import Exercise, Judgement
 from ...facts import story
 from ...mistakes import Form
+from ...shared.simulated_select import simulated_select
 
 MOST_EVENTS = 2_000
 MOST_EMPTY = 20
+MOST_POLLS = 200
 PAUSE = 0.1
 """Simulated seconds between two packets of a client."""
+
+
+class _Endless(RuntimeError):
+    """Raised in an answer that goes on for ever."""
+
+
+# -- Exercise 1: the second step of a scheduler -------------------------------
+
+TURNS, TURN = 6, 0.005
+"""How often dan takes a turn, and how long each takes, in simulated seconds."""
+
+
+def judge_sockets(built: Callable[..., Any]) -> Judgement:
+    """Judge a class whose fibers wait for sockets: beside a busy fiber, and when none is ready."""
+    waits = judge_longest(built)
+    world = _World(built)
+    try:
+        world.scheduler.run()
+    except Deadlock:
+        hint = "readers first, then writers: self.select(self.receivers, self.senders, [], timeout)"
+        return Judgement(
+            False, "poll waits, and nothing will ever come", "the sockets waited for", hint
+        )
+    except BlockingIOError:
+        hint = "a fiber that yields RECV goes into self.receivers, and not into the queue"
+        return Judgement(False, "a fiber was resumed before its data had come", "a wait", hint)
+    except _Endless:
+        hint = "a fiber that is woken waits no longer: take it out, self.receivers.pop(sock)"
+        return Judgement(False, "it never comes to its end", "each fiber is woken once", hint)
+    except ValueError as error:
+        if "descriptor" not in str(error):
+            raise
+        hint = "ask self.select and not select.select: a check gives you another one"
+        return Judgement(False, "the system was asked for simulated sockets", "self.select", hint)
+    return (
+        world.judge() or waits or Judgement(True, f"data at 10 ms seen at {world.seen['ann']} ms")
+    )
+
+
+def judge_longest(built: Callable[..., Any]) -> Judgement | None:
+    """Judge `poll(longest)`, which the next lesson needs; None: it is right."""
+    network = SimulatedNetwork()
+    scheduler = built(simulated_select(network))
+    with contextlib.suppress(Deadlock):
+        scheduler.poll(0.02)
+    if network.clock.now() == 0.02:
+        return None
+    seen = f"poll(0.02) with an empty queue took {network.clock.now() * 1000:g} ms"
+    hint = "the timeout is 0 if self.queue holds a fiber, and longest if not"
+    return Judgement(False, seen, "20 ms", hint)
+
+
+class _World:
+    """Four fibers under a student's scheduler, in simulated time, and what they noted."""
+
+    def __init__(self, built: Callable[..., Any]) -> None:
+        self.network, self.seen = SimulatedNetwork(), dict[str, int]()
+        self.turns: list[int] = []  # in ms, when each turn of dan's was over
+        self.twice = False
+        self.scheduler, self.asked = built(self.select), 0
+        self.kept = []
+        for name, latency in (("ann", 0.01), ("ben", 0.05), ("eve", 0.0)):
+            ours, theirs = self.network.socketpair(latency=latency)
+            theirs.send(b"12")
+            self.kept.append(theirs)
+            self.scheduler.add(self.receive(name, ours))
+        ours, theirs = self.network.socketpair()
+        self.kept.append(theirs)
+        self.scheduler.add(self.send(ours))
+        self.scheduler.add(self.busy())
+
+    def select(self, *given: Any) -> Any:
+        """Do what select does, a number of times."""
+        self.asked += 1
+        if self.asked > MOST_POLLS:
+            raise _Endless("poll was called for ever")
+        return simulated_select(self.network)(*given)
+
+    def now(self) -> int:
+        """Return the milliseconds since the beginning."""
+        return round(self.network.clock.now() * 1000)
+
+    def receive(self, name: str, sock: Any) -> FiberGenerator:
+        """Take one byte of two, so that the socket stays ready; then take turns."""
+        yield RECV(sock)
+        self.seen[name] = self.now()
+        sock.recv(1)
+        for _ in range(3):
+            resumed = len(self.turns)
+            yield WAIT(0)
+            # While dan is busy, it has a turn between any two of a fiber that is in once.
+            self.twice |= len(self.turns) == resumed < TURNS
+        self.seen[f"{name}'s end"] = self.now()
+
+    def send(self, sock: Any) -> FiberGenerator:
+        """Send when there is room, which is at once."""
+        yield SEND(sock)
+        self.seen["cat"] = self.now()
+        sock.send(b"word")
+
+    def busy(self) -> FiberGenerator:
+        """Take turns, each of which takes its time."""
+        for _ in range(TURNS):
+            self.network.clock.burn(TURN)
+            self.turns.append(self.now())
+            yield WAIT(0)
+
+    def judge(self) -> Judgement | None:
+        """Return what is wrong with the scheduler, or None."""
+        seen, turns = self.seen, self.turns
+        right = [round(TURN * 1000 * number) for number in range(1, TURNS + 1)]
+        if len(turns) < TURNS:
+            hint = "what is no RECV and no SEND is for super().park(fiber, wait)"
+            return Judgement(False, f"dan had {len(turns)} turns of {TURNS}", "all its turns", hint)
+        if turns != right:
+            hint = "while the queue holds a fiber, poll only looks: timeout 0"
+            return Judgement(False, f"dan's turns end at {turns} ms", f"{right} ms", hint)
+        if self.twice:
+            hint = "a fiber that is woken waits no longer: take it out, self.receivers.pop(sock)"
+            return Judgement(False, "a fiber had two turns in one pass", "one turn in a pass", hint)
+        if missing := [name for name in ("ann", "ben", "cat", "eve") if name not in seen]:
+            hint = "poll puts the fibers of all ready sockets into the queue, receivers and senders"
+            if missing == ["ben"]:
+                hint = (
+                    "if no fiber is ready, poll waits: the timeout is longest, which is None here"
+                )
+            what = f"{' and '.join(missing)} had data or room, and never went on"
+            return Judgement(False, what, "every fiber goes on", hint)
+        if seen["ann"] > 15 or seen["eve"] > 10:
+            late = "ann" if seen["ann"] > 15 else "eve"
+            hint = "ask in every pass, also while other fibers are ready"
+            return Judgement(False, f"{late} went on at {seen[late]} ms", "in the next pass", hint)
+        return None
+
 
 # -- A handler, and one client ------------------------------------------------
 
@@ -45,10 +181,6 @@ class Talk:
     error: BaseException | None
     endless: bool
     sends: int
-
-
-class _Endless(RuntimeError):
-    """Raised in a handler that goes on receiving from a client that has left."""
 
 
 class _Ear:
@@ -127,7 +259,7 @@ def _trouble(seen: Talk) -> Judgement | None:
     return None
 
 
-# -- Exercise 1: a handler ----------------------------------------------------
+# -- Exercise 2: a handler ----------------------------------------------------
 
 
 def judge_shout(function: Callable[[Any, Any], Any]) -> Judgement:
@@ -154,7 +286,7 @@ def judge_shout(function: Callable[[Any, Any], Any]) -> Judgement:
     return Judgement(True, f"story {story}")
 
 
-# -- Exercise 2: lines, however they are cut ----------------------------------
+# -- Exercise 3: lines, however they are cut ----------------------------------
 
 CUTS: tuple[tuple[list[bytes], list[bytes], str], ...] = (
     (
@@ -194,18 +326,18 @@ def judge_lines(function: Callable[[Any, Any], Any]) -> Judgement:
     return Judgement(True, f"{len(CUTS)} ways to cut lines, every answer right")
 
 
-# -- Exercise 3: the overwritten waiter ---------------------------------------
+# -- Exercise 4: the overwritten waiter ---------------------------------------
 
 
-def judge_mended(toy: Callable[[Any], Any]) -> Judgement:
-    """Judge a toy: two fibers wait to receive on one socket; the second must get an error."""
+def judge_mended(built: Callable[[], Any]) -> Judgement:
+    """Judge a scheduler: two fibers wait to receive on one socket; the second must get an error."""
     log: dict[str, Any] = {}
     left, right = socket.socketpair()
     with left, right:
         right.sendall(b"12")
         right.close()  # from here on the socket is readable for ever: no poll can hang
         try:
-            _run(toy(RealClock()), _readers(left, log))
+            _run(built(), _readers(left, log))
         except NotImplementedError:
             raise
         except Exception as error:
@@ -229,21 +361,20 @@ def _readers(sock: socket.socket, log: dict[str, Any]) -> list[FiberGenerator]:
         yield from noted("ben")
 
     def cat() -> FiberGenerator:
-        yield WAIT(0.001)
-        log["cat"] = b"slept"
+        yield WAIT(0)
+        log["cat"] = b"a turn"
 
     return [ann(), ben(), cat()]
 
 
-def _run(toy: Any, fibers: list[FiberGenerator]) -> None:
+def _run(scheduler: Any, fibers: list[FiberGenerator]) -> None:
     for fiber in fibers:
-        toy.add(fiber)
+        scheduler.add(fiber)
     for _ in range(300):
-        toy.run_ready()
-        if not (toy.queue or toy.sleepers or toy.receivers or toy.senders):
+        scheduler.run_ready()
+        if not (scheduler.queue or scheduler.receivers or scheduler.senders):
             break  # a poll would have nothing to wait for, and might wait for ever
-        toy.poll()
-        toy.expire()
+        scheduler.poll()
 
 
 def _judge_log(log: dict[str, Any]) -> Judgement:
@@ -281,20 +412,27 @@ def _told(value: Any) -> str:
 EXERCISES = (
     Exercise(
         "l05-e1",
+        "Let your scheduler wait for sockets.",
+        judge_sockets,
+        Form("class", "select", "park() and poll() return nothing"),
+        given=1,
+    ),
+    Exercise(
+        "l05-e2",
         "A handler that answers in upper case.",
         judge_shout,
         Form("fiber", "sock, address"),
     ),
     Exercise(
-        "l05-e2",
+        "l05-e3",
         "A handler of lines, however they are cut into packets.",
         judge_lines,
         Form("fiber", "sock, address"),
     ),
     Exercise(
-        "l05-e3",
+        "l05-e4",
         "Mend the overwritten waiter.",
         judge_mended,
-        Form("class", "clock", "park() notes the fiber and returns nothing"),
+        Form("class", "", "park() notes the fiber and returns nothing"),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .exercises import EXERCISES
-from .experiment import beats, returns, visit_museum, visit_ours
+from .experiment import beats, drifting, returns, steady, visit_museum, visit_ours
 from .figures import draw_drift, draw_visits, draw_waits
 from .old_loop import OldLoop
 from .question import QUESTIONS
@@ -16,7 +16,9 @@ __all__ = [
     "draw_drift",
     "draw_visits",
     "draw_waits",
+    "drifting",
     "returns",
+    "steady",
     "visit_museum",
     "visit_ours",
 ]

@@ -6,6 +6,7 @@ so many events, and the clock counts how often it is asked; the visit to a loop 
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from ....waits import RECV, SEND, WAIT, Wait
 from ...exercises import Exercise, Judgement
 from ...facts import story
 from ...mistakes import Form
+from ...shared.simulated_select import simulated_select
 from .experiment import PATIENCE, visit_museum
 
 MOST_EVENTS = 2_000
@@ -27,7 +29,7 @@ MOST_LOOKS = 10_000
 
 
 class _Endless(RuntimeError):
-    """Raised in an answer that asks for the time again and again."""
+    """Raised in an answer that asks for the time, or for sockets, again and again."""
 
 
 class _Run:
@@ -51,7 +53,186 @@ class _Run:
         return len(self.trace) > MOST_EVENTS
 
 
-# -- Exercise 1: a heartbeat --------------------------------------------------
+# -- Exercise 1: the third step of a scheduler --------------------------------
+
+
+class _World:
+    """A student's scheduler in simulated time, and what its fibers note: (name, milliseconds)."""
+
+    def __init__(self, built: Callable[..., Any]) -> None:
+        self.network = SimulatedNetwork()
+        self.log: list[tuple[str, int]] = []
+        self.asked = 0
+        self.scheduler = built(self.select, self.network.clock)
+
+    def select(self, *given: Any) -> Any:
+        """Do what select does, a number of times."""
+        self.asked += 1
+        if self.asked > MOST_EVENTS:
+            raise _Endless("poll was called for ever")
+        return simulated_select(self.network)(*given)
+
+    def add(self, name: str, *waits: Any, burn: float = 0) -> None:
+        """Add a fiber that notes when each of its waits is over. burn: seconds before each."""
+
+        def fiber() -> FiberGenerator:
+            for wait in waits:
+                self.network.clock.burn(burn)
+                yield wait
+                self.log.append((name, round(self.network.clock.now() * 1000)))
+
+        self.scheduler.add(fiber())
+
+
+SLEPT = [("ben", 100), ("dan", 200), ("ann", 300), ("cat", 300), ("ben", 300)]
+"""When the sleepers of exercise 1 go on, in ms."""
+
+
+def judge_sleeps(built: Callable[..., Any]) -> Judgement:
+    """Judge a class whose fibers sleep: when they go on, in which order, and beside what."""
+    for judge in (_judge_order, _judge_beside_data, _judge_beside_turns, _judge_equals):
+        try:
+            if (found := judge(_World(built))) is not None:
+                return found
+        except TypeError as error:
+            if "not supported between" not in str(error):
+                raise
+            hint = "equal deadlines: put a number between that is different each time, next(count)"
+            return Judgement(False, str(error), "a heap in which no fibers are compared", hint)
+        except _Endless:
+            hint = "poll is to wait until the first deadline: super().poll(longest)"
+            return Judgement(False, "poll was called again and again", "one wait", hint)
+    return Judgement(True, "sleepers go on at their deadlines, in order, and delay no other fiber")
+
+
+def _told_of(log: list[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} at {moment} ms" for name, moment in log) or "no fiber went on"
+
+
+def _judge_order(world: _World) -> Judgement | None:
+    world.add("ann", WAIT(0.3))
+    world.add("ben", WAIT(0.1), WAIT(0.2))
+    world.add("cat", WAIT(0.3))
+    world.add("dan", WAIT(0.2))
+    world.scheduler.run()
+    if world.log == SLEPT:
+        return None
+    hint = "the heap gives the first deadline; of equal ones the first that came"
+    if world.log and all(moment == 0 for _, moment in world.log):
+        hint = "a fiber that yields WAIT(seconds) goes to self.sleepers, and not into the queue"
+    elif len(world.log) < len(SLEPT):
+        hint = "poll waits until the first deadline, super().poll(longest), then wakes what is due"
+    return Judgement(False, _told_of(world.log), _told_of(SLEPT), hint)
+
+
+def _judge_beside_data(world: _World) -> Judgement | None:
+    ours, theirs = world.network.socketpair(latency=0.05)
+    theirs.send(b"word")
+    world.add("ann", WAIT(0.2))
+    world.add("eve", RECV(ours))
+    world.scheduler.run()
+    expected = [("eve", 50), ("ann", 200)]
+    if world.log == expected:
+        return None
+    hint = "wait in select, so that data ends the wait: longest is the time to the first deadline"
+    return Judgement(False, _told_of(world.log), _told_of(expected), hint)
+
+
+def _judge_beside_turns(world: _World) -> Judgement | None:
+    world.add("ann", WAIT(0.025))
+    world.add("dan", *[WAIT(0)] * 5, burn=0.01)
+    world.scheduler.run()
+    expected = [("dan", 10), ("dan", 20), ("ann", 30), ("dan", 30), ("dan", 40), ("dan", 50)]
+    # Whether ann is ahead of dan in that pass is not asked.
+    if sorted(world.log) == sorted(expected) or ("ann", 40) in world.log:
+        return None
+    hint = "look at the deadlines in every pass; WAIT(0) is for super().park(fiber, wait)"
+    return Judgement(False, _told_of(world.log), _told_of(expected), hint)
+
+
+def _judge_equals(world: _World) -> Judgement | None:
+    world.add("cat", WAIT(0.025), burn=0.01)
+    world.add("dan", WAIT(0.005), burn=0.02)
+    world.scheduler.run()
+    if [name for name, _ in world.log] == ["cat", "dan"]:
+        return None
+    hint = "0.01 + 0.025 and 0.03 + 0.005 differ in the last digit: round(..., 9), as in lesson 02"
+    return Judgement(False, _told_of(world.log), "cat, which came first, and then dan", hint)
+
+
+# -- Exercise 2: the fourth step of a scheduler -------------------------------
+
+MOST_PARKED_LOOKS = 50
+
+
+def looks_under(scheduler: Any, waiters: int, pauses: int | None) -> list[str]:
+    """Return which fiber looked for a flag, in order, until it was set.
+
+    scheduler: has `add` and `run`. pauses: after how many turns the flag is set; None: never.
+    """
+    looks: list[str] = []
+    flag: list[bool] = []
+
+    def look(name: str) -> FiberGenerator:
+        while not flag and len(looks) < MOST_PARKED_LOOKS:
+            looks.append(name)
+            yield WAIT(None)
+
+    def set_flag(turns: int) -> FiberGenerator:
+        for _ in range(turns):
+            yield WAIT(0)
+        flag.append(True)
+
+    for name in ("ann", "ben", "cat")[:waiters]:
+        scheduler.add(look(name))
+    if pauses is not None:
+        scheduler.add(set_flag(pauses))
+    with contextlib.suppress(Deadlock):
+        scheduler.run()
+    return looks
+
+
+def judge_parks(built: Callable[..., Any]) -> Judgement:
+    """Judge a class whose fibers park: which of them looks when, held against the real one."""
+    for waiters in (1, 2, 3):
+        for pauses in (0, 3, None):
+            world, network = _World(built), SimulatedNetwork()
+            right = looks_under(Scheduler(clock=network.clock, poller=network), waiters, pauses)
+            looks = looks_under(world.scheduler, waiters, pauses)
+            if looks != right:
+                others = (
+                    "no other fiber" if pauses is None else f"another that takes {pauses} turns"
+                )
+                return Judgement(
+                    False,
+                    f"{waiters} parked beside {others}: looks {' '.join(looks[:9])}",
+                    f"looks {' '.join(right)}",
+                    _hint_for_parks(looks, right, waiters),
+                )
+    world = _World(built)
+    world.add("asker", WAIT(None), WAIT(None))
+    world.add("walker", *[WAIT(0.1)] * 3)
+    world.scheduler.run()
+    back = [moment for name, moment in world.log if name == "asker"]
+    if back != [0, 100]:
+        hint = "every step of another fiber wakes what had parked before it"
+        return Judgement(False, f"WAIT(None) twice is back after {back} ms", "[0, 100] ms", hint)
+    return Judgement(True, "each fiber looks as often as under the real scheduler, and no more")
+
+
+def _hint_for_parks(looks: list[str], right: list[str], waiters: int) -> str:
+    if len(looks) > len(right) and waiters == 1:
+        return "WAIT(None) goes into self.parked; and a fiber's own step does not wake it"
+    if len(looks) >= MOST_PARKED_LOOKS:
+        return "they wake each other for ever: what was woken and parks again has only looked"
+    if len(looks) == waiters < len(right):
+        return "after each step of a fiber, those that had parked before go into the queue"
+    if len(looks) < len(right):
+        return "only a fiber that was woken from WAIT(None) and parks again has only looked"
+    return "wake after the step, at the end of the queue, in the order in which they parked"
+
+
+# -- Exercise 3: a heartbeat --------------------------------------------------
 
 START, PERIOD = 0.5, 0.1
 WORK = (0.02, 0.05, 0.15, 0.01, 0.03)
@@ -114,7 +295,7 @@ def _judge_beats(beats: tuple[int, ...], error: BaseException | None, endless: b
     return Judgement(False, seen, f"beats at {', '.join(map(str, DUE))} ms", hint)
 
 
-# -- Exercise 2: the stall ----------------------------------------------------
+# -- Exercise 5: the stall ----------------------------------------------------
 
 
 def pausing(*waits: Wait) -> Callable[[Any, Any], FiberGenerator]:
@@ -166,7 +347,7 @@ def judge_loop(loop: Callable[..., Any]) -> Judgement:
     return Judgement(True, "WAIT(0) comes back at once, WAIT(None) when another fiber has run")
 
 
-# -- Exercise 3: wait for something to be true --------------------------------
+# -- Exercise 4: wait for something to be true --------------------------------
 
 
 def judge_wait_until(function: Callable[[Callable[[], bool]], Any]) -> Judgement:
@@ -230,20 +411,32 @@ def _judge_waiter(run: _Run, moments: list[tuple[int, bool]], expected: str) -> 
 EXERCISES = (
     Exercise(
         "l06-e1",
+        "Let your scheduler wait for deadlines.",
+        judge_sleeps,
+        Form("class", "select, clock", "park() and poll() return nothing"),
+    ),
+    Exercise(
+        "l06-e2",
+        "Let your scheduler park fibers, and wake them.",
+        judge_parks,
+        Form("class", "select, clock", "park() and turn() return nothing"),
+    ),
+    Exercise(
+        "l06-e3",
         "A heartbeat without drift.",
         judge_heartbeat,
         Form("fiber", "clock, period, beat, times"),
     ),
     Exercise(
-        "l06-e2",
-        "Mend the stall of the old loop.",
-        judge_loop,
-        Form("class", "listener, handler", "park() notes the fiber and returns nothing"),
-    ),
-    Exercise(
-        "l06-e3",
+        "l06-e4",
         "Wait until something is true, and lose no wake-up.",
         judge_wait_until,
         Form("fiber", "done"),
+    ),
+    Exercise(
+        "l06-e5",
+        "Mend the stall of the old loop.",
+        judge_loop,
+        Form("class", "listener, handler", "park() notes the fiber and returns nothing"),
     ),
 )

@@ -44,13 +44,15 @@ PERIOD = 0.1
 BEATS = 7
 
 
-def _drifting(clock: SimulatedClock, work: float) -> FiberGenerator:
+def drifting(clock: SimulatedClock, work: float) -> FiberGenerator:
+    """Sleep for a period after each beat."""
     for _ in range(BEATS):
         clock.burn(work)
         yield WAIT(PERIOD)
 
 
-def _steady(clock: SimulatedClock, work: float) -> FiberGenerator:
+def steady(clock: SimulatedClock, work: float) -> FiberGenerator:
+    """Sleep until the deadline of the next beat."""
     due = clock.now()
     for _ in range(BEATS):
         clock.burn(work)
@@ -67,7 +69,7 @@ def heart(function: Any, work: float) -> Spans:
     return build_spans(trace)
 
 
-HEARTS = {"after the work": _drifting, "until the deadline": _steady}
+HEARTS = {"after the work": drifting, "until the deadline": steady}
 """The fibers of the two hearts, by when they sleep."""
 
 
