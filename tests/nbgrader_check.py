@@ -1,17 +1,21 @@
 """Grade a lesson with nbgrader: `make nbgrader`; ARGS= names lessons (07_blocking_pitfalls).
 
-In an environment of its own: the assignment is generated, handed in by three students, and
-graded. One has tried nothing, one has the solutions, and one has solved the first exercise only.
+In an environment of its own: the assignment is generated, handed in, received and graded. One
+student has tried nothing, one has solved the first exercise only, and one has solved all. Ten
+others have solved all, too, and their files are damaged in ten ways; what is refused is not graded.
 """
 
 from __future__ import annotations
 
+import copy
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from fiberlab.lab.assignment import last_check  # noqa: E402
 from fiberlab.lab.normal_form import Notebook, read_notebook, to_text  # noqa: E402
+from fiberlab.lab.submissions import receive_submissions  # noqa: E402
 
 SCORES = """
     select student.id, sum(grade.auto_score) from grade
@@ -48,17 +53,67 @@ def grade(python: Path, course: Path, name: str) -> None:
     solutions = read_notebook(ROOT / "notebooks" / "solutions" / f"{name}.ipynb")
     solved = {key: cell for cell in solutions["cells"] if (key := exercise(cell))}
     first = dict(list(solved.items())[:1])
+    whole = handed_in(released, solved)
+    texts = {
+        "nothing": to_text(handed_in(released, {})),
+        "first": to_text(handed_in(released, first)),
+        "solved": to_text(whole),
+    }
     expected = {"nothing": 0.0, "first": 1.0, "solved": float(len(solved))}
-    for student, known in (("nothing", {}), ("first", first), ("solved", solved)):
+    for student, (text, score) in damaged(whole, len(solved)).items():
+        texts[student] = text
+        if score is not None:
+            expected[student] = float(score)
+    for student, text in texts.items():
         place = course / "submitted" / student / name / f"{name}.ipynb"
         place.parent.mkdir(parents=True)
-        place.write_text(to_text(handed_in(released, known)), encoding="utf-8")
+        place.write_text(text, encoding="utf-8")
+    received = receive_submissions(course, name)
+    print(*received, sep="\n")
+    for each in received:
+        if each.refused:
+            shutil.rmtree(course / "submitted" / each.student)
     run(python, "-m", "nbgrader", "autograde", name, "--create", cwd=course)
     with sqlite3.connect(course / "gradebook.db") as gradebook:
         scores = dict(gradebook.execute(SCORES, [name]))
     if scores != expected:
         sys.exit(f"nbgrader check: {name} gave {scores}, expected {expected}")
     print(f"{name}: {scores}")
+
+
+def damaged(whole: Notebook, points: int) -> dict[str, tuple[str, int | None]]:
+    """Return ten damaged files with their scores; None for one that is refused."""
+    marks = [cell["metadata"].get("nbgrader", {}) for cell in whole["cells"]]
+    answers = [n for n, mark in enumerate(marks) if mark.get("solution")]
+    grading = [n for n, mark in enumerate(marks) if mark.get("grade")]
+
+    def changed(numbers: list[int], change: Callable[[dict], list[dict]]) -> Notebook:
+        cells = []
+        for number, cell in enumerate(copy.deepcopy(whole["cells"])):
+            cells += change(cell) if number in numbers else [cell]
+        return {**whole, "cells": cells}
+
+    every = list(range(len(marks)))
+    endless = {"source": "while True:\n    pass"}
+    empty = {"source": "", "metadata": {}}
+    other = {"cell_type": "code", "metadata": {}, "source": "check('l99-e1', 3)"}
+    kernel = {**whole, "metadata": {"kernelspec": {"name": "julia-1.10", "language": "julia"}}}
+    text = to_text(whole)
+    return {
+        "deleted": (to_text(changed(grading, lambda cell: [])), points),
+        "doubled": (to_text(changed(answers, lambda cell: [cell, cell])), points),
+        "unmarked": (to_text(changed(every, lambda cell: [{**cell, "metadata": {}}])), points),
+        "astext": (
+            to_text(changed(answers, lambda cell: [{**cell, "cell_type": "markdown"}])),
+            points,
+        ),
+        "kernel": (to_text(kernel), points),
+        "endless": (to_text(changed(answers[:1], lambda cell: [{**cell, **endless}])), points - 1),
+        "emptied": (to_text(changed(answers, lambda cell: [{**cell, "source": ""}])), 0),
+        "outputs": (to_text(changed(every, lambda cell: [{**cell, **empty}])), None),
+        "cut": (text[: len(text) // 2], None),
+        "other": (to_text({**whole, "cells": [other]}), None),
+    }
 
 
 def handed_in(released: Notebook, solved: dict[str, dict]) -> Notebook:

@@ -4,6 +4,7 @@
     python -m fiberlab.lab.notebooks check notebooks
     python -m fiberlab.lab.notebooks copy notebooks lessons
     python -m fiberlab.lab.notebooks assign notebooks course
+    python -m fiberlab.lab.notebooks receive course 07_blocking_pitfalls
     python -m fiberlab.lab.notebooks slides notebooks slides
 
 The rule kept here: a lesson is stored whole or not at all, in the one form of `normal_form`,
@@ -39,6 +40,7 @@ from fiberlab.lab.normal_form import (
     without_outputs,
 )
 from fiberlab.lab.slides import to_html
+from fiberlab.lab.submissions import receive_submissions
 from fiberlab.viewer.notebook import KEEP_RUNS
 
 CELL_SECONDS = 60
@@ -258,7 +260,7 @@ def main(arguments: list[str] | None = None) -> int:
         description="Record, check and copy the lessons, and make assignments and slides of them.",
     )
     commands = parser.add_subparsers(
-        required=True, metavar="record | check | copy | assign | slides"
+        required=True, metavar="record | check | copy | assign | receive | slides"
     )
     add = commands.add_parser("record", help="run lessons and store their normalised outputs")
     add.add_argument("paths", nargs="+", help="notebooks, or folders of them")
@@ -274,6 +276,10 @@ def main(arguments: list[str] | None = None) -> int:
     add.add_argument("source", help="the folder of the lessons, or one of them")
     add.add_argument("folder", help="the folder of the course")
     add.set_defaults(command=_assign_all)
+    add = commands.add_parser("receive", help="make what was handed in ready for nbgrader")
+    add.add_argument("course", help="the folder of the course")
+    add.add_argument("name", help="the assignment, as 07_blocking_pitfalls")
+    add.set_defaults(command=_receive_all)
     add = commands.add_parser("slides", help="make slides of the lessons, for a class")
     add.add_argument("source", help="the folder of the lessons, or one of them")
     add.add_argument("folder", help="where the pages go")
@@ -312,6 +318,12 @@ def _assign_all(chosen: argparse.Namespace) -> int:
         print(place)
     print(f"in {chosen.folder}: nbgrader generate_assignment NN_topic")
     return 0
+
+
+def _receive_all(chosen: argparse.Namespace) -> int:
+    received = receive_submissions(chosen.course, chosen.name)
+    print("\n".join(map(str, received)) or f"nobody has handed in {chosen.name}")
+    return 1 if any(each.refused for each in received) else 0
 
 
 def _show_all(chosen: argparse.Namespace) -> int:
