@@ -210,14 +210,19 @@ OUT_OF_SIGHT = {
     "09": {"percentile", "recorded"},  # the second exercise asks for one, the other loads a file
     "14": {"installed"},  # a list of names
 }
-JUDGES_AND_DRAWINGS = ("figures", "exercises", "question", "concepts", "stepper")
+# What judges, draws or watches a run, or stands in for the system in simulated time.
+OUT_OF_SIGHT_IN_ALL = (
+    *("figures", "exercises", "question", "concepts", "stepper", "watched", "simulated_select"),
+)
 
 
 def experiments(code: str) -> set[str]:
     """Return the functions and classes of experiments that the code of a lesson uses."""
     found = []
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fiberlab.lab.le"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            ("fiberlab.lab.lessons", "fiberlab.lab.shared")
+        ):
             module = importlib.import_module(node.module)
             for alias in node.names:
                 name = alias.asname or alias.name
@@ -229,7 +234,7 @@ def experiments(code: str) -> set[str]:
     return {
         name
         for thing, name in found
-        if callable(thing) and thing.__module__.rpartition(".")[2] not in JUDGES_AND_DRAWINGS
+        if callable(thing) and thing.__module__.rpartition(".")[2] not in OUT_OF_SIGHT_IN_ALL
     }
 
 

@@ -87,10 +87,10 @@ class _Watcher:
 
     def woken(self, fiber: Any) -> None:
         """Note that a fiber can go on, unless that is known: after its birth, or a WAIT(0)."""
-        waits_for = self.notes.waits_for(fiber)
-        if waits_for is not None:
-            by = self.ran if waits_for == "PARKED" else None
-            self.notes.wake(fiber, _WHY[waits_for], by)
+        known = self.notes.known.get(fiber)
+        if known is not None and known.waits:
+            by = self.ran if known.waits == "PARKED" else None
+            self.notes.wake(fiber, _WHY[known.waits], by)
 
     def yielded(self, fiber: _Told, wait: Any, src: Any) -> None:
         """Note what a fiber waits for; what is no wait is one for the next turn."""
