@@ -157,9 +157,10 @@ def _load(path: Path) -> ModuleType:
 
 
 def _classes_in(source: str) -> Iterator[tuple[str, str]]:
+    lines = source.splitlines()
     for node in ast.parse(source).body:
         if isinstance(node, ast.ClassDef):
-            yield node.name, ast.get_source_segment(source, node) or ""
+            yield node.name, "\n".join(lines[node.lineno - 1 : node.end_lineno])
 
 
 def _source_of(built: type[Any]) -> str | None:

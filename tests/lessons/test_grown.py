@@ -29,6 +29,18 @@ def moves(trace):
     return [(event.t, event.ev, event.fid, event.fields.get("why")) for event in trace if event.fid]
 
 
+def four_under(build):
+    network = SimulatedNetwork()
+    clock, (ours, theirs) = network.clock, network.socketpair(latency=0.015)
+    theirs.send(b"word")
+    mine = build(simulated_select(network), clock)
+    trace = watch(mine, clock)
+    for fiber in (fibers.ann(clock), fibers.ben(clock, ours), fibers.cat(clock), fibers.dan(clock)):
+        mine.add(fiber)
+    mine.run()
+    return trace
+
+
 def sleeper(clock, log, *waits):
     for wait in waits:
         yield wait
@@ -48,16 +60,7 @@ def slept(*waits_of_each):
 
 
 def test_the_last_step_makes_the_same_events_as_the_real_scheduler():
-    network = SimulatedNetwork()
-    clock, (ours, theirs) = network.clock, network.socketpair(latency=0.015)
-    theirs.send(b"word")
-    mine = Parks(simulated_select(network), clock)
-    trace = watch(mine, clock)
-    for fiber in (fibers.ann(clock), fibers.ben(clock, ours), fibers.cat(clock), fibers.dan(clock)):
-        mine.add(fiber)
-    mine.run()
-
-    assert moves(trace) == moves(four_fibers())
+    assert moves(four_under(Parks)) == moves(four_fibers())
 
 
 @pytest.mark.parametrize("waiters", [1, 2, 3])
@@ -192,6 +195,31 @@ class ByAnotherWay(Turns):
         self.queue += [fiber]
 
 
+class ByAList(Turns):
+    """Uses its queue as a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.queue = []
+
+    def run_ready(self):
+        ready, self.queue[:] = list(self.queue), []
+        for fiber in ready:
+            self.turn(fiber)
+
+    def park(self, fiber, wait):
+        self.queue.insert(len(self.queue), fiber)
+
+
+class ByAQueueEachPass(Turns):
+    """Makes a new queue in each pass, which tells nothing."""
+
+    def run_ready(self):
+        ready, self.queue = self.queue, []
+        while ready:
+            self.turn(ready.pop(0))
+
+
 class Stack(Turns):
     """Resumes the fiber that came last."""
 
@@ -200,7 +228,11 @@ class Stack(Turns):
 
 
 @pytest.mark.parametrize(
-    ("build", "order"), [(Turns, [1, 2, 1, 2]), (ByAnotherWay, [1, 2, 1, 2]), (Stack, [2, 2, 1, 1])]
+    ("build", "order"),
+    [
+        *((each, [1, 2, 1, 2]) for each in (Turns, ByAnotherWay, ByAList, ByAQueueEachPass)),
+        (Stack, [2, 2, 1, 1]),
+    ],
 )
 def test_a_scheduler_of_any_style_can_be_watched(build, order):
     mine = build()

@@ -11,9 +11,9 @@ in, the generators tell when they run and what they yield, and `select` tells wh
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 from ...elsewhere.notes import Notes
 from ...io.descriptors import number_of
@@ -30,7 +30,8 @@ _WHY = {"RECV": "io", "SEND": "io", "SLEEP": "timer", "PARKED": "fiber"}
 def watch(scheduler: Any, clock: SimulatedClock | None = None) -> Trace:
     """Return a Trace that fills with what a scheduler of the lessons does from now on.
 
-    scheduler: has `add`, `run`, and a deque `queue`, which is empty still; perhaps a `select`.
+    scheduler: has `add`, `run`, and a `queue`, a deque or a list that is empty still; perhaps a
+    `select`.
     clock: the one by which it runs; None: real time. Raises ValueError if fibers were added.
     """
     if scheduler.queue:
@@ -158,28 +159,35 @@ class _Told(Generator[Any, Any, Any]):
             self._watcher.clock.burn(_STEP)
 
 
-class _TellingQueue(deque[Any]):
-    """A run queue that tells its watcher what is put in."""
+class _TellingQueue(list[Any]):
+    """A run queue that tells its watcher what is put in; used as a deque or as a list."""
 
     def __init__(self, watcher: _Watcher) -> None:
         super().__init__()
         self._watcher = watcher
 
+    def popleft(self) -> Any:
+        """Take out the fiber in front."""
+        return self.pop(0)
+
     def append(self, fiber: Any, /) -> None:
         """Put a fiber in at the end."""
-        self._watcher.woken(fiber)
-        super().append(fiber)
+        self.insert(len(self), fiber)
 
     def appendleft(self, fiber: Any, /) -> None:
         """Put a fiber in at the front."""
+        self.insert(0, fiber)
+
+    def insert(self, place: SupportsIndex, fiber: Any, /) -> None:
+        """Put a fiber in at a place."""
         self._watcher.woken(fiber)
-        super().appendleft(fiber)
+        super().insert(place, fiber)
 
     def extend(self, fibers: Iterable[Any], /) -> None:
         """Put several in at the end."""
         for fiber in fibers:
             self.append(fiber)
 
-    def __iadd__(self, fibers: Iterable[Any], /) -> _TellingQueue:
+    def __iadd__(self, fibers: Iterable[Any], /) -> _TellingQueue:  # type: ignore[misc]
         self.extend(fibers)
         return self

@@ -7,8 +7,12 @@ import sys
 from collections import deque
 
 import pytest
+from cells import NOTEBOOKS, code_cells
+from test_grown import four_under, moves
 
 from fiberlab.lab import keep, kept, show_source
+from fiberlab.lab.handed_on import STEPS
+from fiberlab.lab.lessons.l08_scheduler_read_whole import four_fibers
 from fiberlab.lab.shared import grown
 
 GOOD = """\
@@ -61,6 +65,23 @@ def test_a_class_that_passes_is_kept_and_is_taken_up_by_a_later_lesson(tmp_path,
         "Turns: yours, of my_scheduler.py",
     ]
     assert GOOD.rstrip() in (tmp_path / "my_scheduler.py").read_text("utf-8")
+
+
+def test_the_solutions_are_handed_on_and_make_the_events_of_the_real_scheduler():
+    for lesson in ("02", "05", "06"):
+        space = {}
+        for cell in code_cells(lesson, NOTEBOOKS / "solutions"):
+            source = "".join(cell["source"])
+            file = f"<cell {hash(source)}>"
+            linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+            step = next((name for name in STEPS if f"class {name}" in source), None)
+            if "import" in source or step is not None:
+                exec(compile(source, file, "exec"), space)
+            if step is not None:
+                assert keep(space[step]) is space[step]
+
+    assert kept("Parks").__mro__[3].__module__ == "my_scheduler"
+    assert moves(four_under(kept("Parks"))) == moves(four_fibers())
 
 
 def test_the_source_of_a_class_that_was_kept_can_be_shown(capsys):
