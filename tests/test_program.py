@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 import pytest
+from test_viewer import unpacked
 
 from fiberlab.commands.cli import main
 from fiberlab.trace import Trace
@@ -118,6 +119,51 @@ def test_what_cannot_be_run_is_refused_in_one_line(program, capsys, arguments, w
     err = capsys.readouterr().err
     assert words in err
     assert err.count("\n") == 1
+
+
+BLOCKED = """\
+import asyncio, os, time
+
+def hold():
+    while not os.path.exists("seen"):
+        time.sleep(0.01)
+
+async def main():
+    await asyncio.sleep(0)
+    asyncio.get_running_loop().call_soon(hold) if CALLBACK else hold()
+    await asyncio.sleep(0)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("callback", "name", "still"),
+    [
+        pytest.param(False, "main-1", "so far, without yielding", id="task"),
+        pytest.param(True, "hold (app.py:3)", "and has not yielded once", id="callback"),
+    ],
+)
+def test_a_live_page_names_the_culprit_and_its_line_while_it_blocks(
+    tmp_path, callback, name, still
+):
+    (tmp_path / "app.py").write_text(BLOCKED.replace("CALLBACK", str(callback)))
+    process = started(tmp_path, "--live", "--stall", "0.02", "app.py")
+    url = process.stderr.readline().removeprefix("live: ").strip()
+    findings, given_up = [], time.monotonic() + 30
+    try:
+        while not findings and time.monotonic() < given_up:
+            header, columns = unpacked(urllib.request.urlopen(url + "run", timeout=20).read())
+            findings = [each["text"] for each in header["findings"]]
+            names = [fiber["name"] for fiber in header["fibers"]]
+    finally:
+        (tmp_path / "seen").touch()
+        _, err = process.communicate(timeout=60)
+
+    assert names[columns["row"][columns["heldSpan"][0]]] == name
+    assert re.search(rf" ran [\d.]+ m?s {still}", findings[0])
+    assert header["heldLabels"][0].split()[0] == "app.py:5"
+    assert "app.py:5 it was inside time.sleep(0.01)" in err
 
 
 # -- Programs of others, with a route that blocks ---------------------------------------------

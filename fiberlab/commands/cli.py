@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from .. import __version__
 from ..console import Parser, UserError, listening_at, port, run, seconds, writable
@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=up_to_a_day, help="interrupt it after so many, as by ^C; default: never"
     )
     program.add_argument(
+        "--live", action="store_true", help="serve a page beside it that shows what its loop does"
+    )
+    program.add_argument(
         "-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="as python -m does"
     )
     program.add_argument("program", metavar="FILE.py ...", nargs=argparse.REMAINDER)
@@ -164,7 +167,7 @@ def serve_command(options: argparse.Namespace) -> None:
     if options.trace is not None:
         writable(options.trace, *source_of(function))
     try:
-        with listening_at(options.port), _live(options, trace):
+        with listening_at(options.port), _live(options.live, trace, options.function):
             spawn(function, options.port, options.timeout, options.debug, trace=trace)
     finally:
         if trace and options.trace is not None:
@@ -187,15 +190,17 @@ def _serve_with_stalls(function: Any, options: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def _live(options: argparse.Namespace, trace: Trace | None) -> Iterator[None]:
-    """Serve the live page if that is asked for, and say where."""
-    if trace is None or not options.live:
+def _live(
+    asked: bool, trace: Trace | None, title: str, out: TextIO | None = None
+) -> Iterator[None]:
+    """Serve the live page if that is asked for, and say where; out: None is stdout."""
+    if trace is None or not asked:
         yield
         return
     from ..viewer.live import LivePage
 
-    with LivePage(trace, options.function) as page:
-        print(f"live: {page.url}", flush=True)
+    with LivePage(trace, title) as page:
+        print(f"live: {page.url}", file=out, flush=True)
         yield
 
 
@@ -231,7 +236,10 @@ def run_command(options: argparse.Namespace) -> None:
     writable(options.figure, *script)
     _check_figure(options.figure)
     trace, process = Trace(cpu=True, stall_after=options.stall / 2), os.getpid()
-    with watching(trace, any_thread=True) as watched:
+    with (
+        watching(trace, any_thread=True) as watched,
+        _live(options.live, trace, command[0], sys.stderr),
+    ):
         code = run_program(command, module=options.module is not None, seconds=options.seconds)
         unseen = watched.unseen
     if os.getpid() == process:  # not in a child that the program has forked

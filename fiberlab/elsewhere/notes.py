@@ -30,7 +30,7 @@ from ..recording.step_meter import LOOK, SHORT, StepMeter
 from ..recording.watchdog import Sighting
 from ..simulation import SimulatedClock
 from ..trace.events import SCHEMA, Row, T, TraceEvent
-from ..trace.trace import Trace
+from ..trace.trace import Trace, UnderWay
 
 _SHOWN = 0.2  # what is done between two steps has a row if it takes this share of `stall_after`
 
@@ -102,6 +102,7 @@ class Notes:
         if self._trace is None:
             return
         self._meter = StepMeter(self._trace, otherwise)
+        self._trace.under_way = self.under_way
         if between is not None and self._trace.stall_after is not None:
             self._between, self._shown = between, round(_SHOWN * 1e9 * self._trace.stall_after)
             self._every = min(LOOK, self._shown)
@@ -242,6 +243,8 @@ class Notes:
         if self._meter is not None:
             self._meter.stop()
             self._meter = None
+        if self._trace is not None:
+            self._trace.under_way = None
         if self._between in self.known:
             self.leave(self._between)
         dropped = 0
@@ -260,6 +263,34 @@ class Notes:
         self.end(key, "return")
 
     # -- What is measured of a step -----------------------------------------------------
+
+    def under_way(self) -> UnderWay:
+        """Tell what is not recorded yet, as `Trace.under_way` promises; from any thread."""
+        rows: list[Row] = []
+        number, meter = self._running, self._meter
+        now = self._now() - self._begun
+        if meter is None or (began := meter.began) is None:
+            return UnderWay(now, [], None)
+        cpu, seen = meter.so_far()
+        if not number and self._between is not None and seen:
+            number, rows = self._between_so_far(began - self._begun)
+        for each, ran in seen:
+            rows.append((each.seen - self._begun, "stall", number, each.src, each.func, ran))
+        if meter.began != began:  # another step has begun meanwhile
+            return UnderWay(now, [], None)
+        return UnderWay(now, rows, cpu)
+
+    def _between_so_far(self, at: int) -> tuple[int, list[Row]]:
+        """Return the rows by which what goes on between two steps is a step of its own."""
+        rows: list[Row] = []
+        known = self.known.get(self._between)
+        number = self._count + 1 if known is None else known.id
+        if known is None:
+            rows.append((at, "spawn", number, self._between, 0, None))
+        why = "spawn" if known is None else "fiber"
+        rows.append((at, "wake", number, 0, why, self._queued + 1, None, None))
+        rows.append((at, "resume", number, self._steps + 1, self._queued))
+        return number, rows
 
     def _end_long_step(self, meter: StepMeter, number: int, now: int) -> int | None:
         """Record what was seen in the step that has ended; return its processor time."""

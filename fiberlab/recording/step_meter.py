@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -51,6 +52,9 @@ class StepMeter:
         self._delays = _Delays() if trace.cpu else None
         self._delay_began: int | None = None
         self._delays_asked = 0  # when
+        self._cpu_clock: int | None = None  # for other threads
+        if trace.cpu and hasattr(time, "pthread_getcpuclockid"):
+            self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
         self.seen: Sequence[Sighting] = ()
         """What the watchdog has seen since it was asked last."""
         self._watchdog: Watchdog | None = None
@@ -96,6 +100,18 @@ class StepMeter:
         if len(seen) == 1 and cpu is not None and self._slept(length, cpu):
             seen.append(seen[0]._replace(seen=now))
         return cpu, [(each, each.seen - began) for each in seen]
+
+    def so_far(self) -> tuple[int | None, Sequence[tuple[Sighting, int]]]:
+        """Return what `end` would, of a stretch that goes on; from any thread."""
+        began, dog = self.began, self._watchdog
+        if began is None or dog is None:
+            return None, ()
+        cpu = None
+        if self._cpu_clock is not None:
+            with contextlib.suppress(OSError):  # the thread has ended meanwhile
+                used = time.clock_gettime_ns(self._cpu_clock) - self._cpu_then
+                cpu = max(0, used - (began - self._asked))
+        return cpu, [(each, each.seen - began) for each in dog.sightings() if each.seen >= began]
 
     def _used_since(self, began: int, now: int) -> int:
         """Return the processor time of a stretch; what ran before it since it was asked counts."""

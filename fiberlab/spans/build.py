@@ -52,6 +52,7 @@ def build_spans(trace: Story, *, until: int = 0, cpu: int | None = None) -> Span
         return trace
     builder = _Builder(rows_of(trace), until)
     builder.spans.cpu_so_far = cpu
+    builder.spans.goes_on = bool(until) or getattr(trace, "under_way", None) is not None
     builder.spans.dropped = trace.dropped if isinstance(trace, Trace) else 0
     try:
         return builder.build()

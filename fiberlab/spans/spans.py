@@ -105,7 +105,8 @@ class Spans:
     handed, annotated: the numbers of the rows in which a fiber woke another one, and of the marks
     and the output.
     begin, finish: the first and last time recorded. dropped: how many events are missing.
-    cpu_so_far: the processor time of the step that has not ended, None if it is not known.
+    cpu_so_far: the processor time of the step that has not ended, None if it is not known. goes_on:
+    the run has not ended.
     origin: the moment of the run, in nanoseconds, from which all these times count; events
     themselves count from the run's beginning.
     """
@@ -124,6 +125,7 @@ class Spans:
         self.handed, self.annotated = array("i"), array("i")
         self.begin = self.finish = self.dropped = self.origin = 0
         self.cpu_so_far: int | None = None
+        self.goes_on = False
         self.header: dict[str, Any] = {}
         self._of_row: list[array[int]] | None = None
 

@@ -65,7 +65,13 @@ def _certainty(unclear: bool, unmeasured: bool) -> str:
 
 def _ran(spans: Spans, step: int) -> str:
     span, life = spans[step], spans.lives[spans.row[step]]
-    still = " and had not yielded when the trace ended" if span.unfinished else " without yielding"
+    still = " without yielding"
+    if span.unfinished:
+        still = (
+            " so far, without yielding"
+            if spans.goes_on
+            else " and had not yielded when the trace ended"
+        )
     if only_step(spans, step):
         still = " and has not yielded once"
     return f"{shown(life.name)} ran {readable(span.length)}{still}"
