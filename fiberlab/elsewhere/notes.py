@@ -224,7 +224,7 @@ class Notes:
             now = self._end_between(now)
         if self._meter is not None:
             self._meter.rest(now)
-        timeout = None if seconds is None else _nanoseconds(seconds)
+        timeout = None if seconds is None else _nanoseconds(seconds) if seconds else 0
         counts = self._queued, self._sockets, self._sleeping
         self._append((now - self._begun, "poll", 0, timeout, *counts))
 
