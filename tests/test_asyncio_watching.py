@@ -9,7 +9,7 @@ from asyncio import events
 
 import pytest
 
-from fiberlab import assert_no_stall, diagnose, elsewhere
+from fiberlab import assert_no_stall, build_spans, diagnose, elsewhere
 from fiberlab.elsewhere import run, watch, watching
 from fiberlab.elsewhere.notes import Notes
 from fiberlab.spans.check import check_story
@@ -63,6 +63,44 @@ def test_watch_records_the_loop_that_runs_from_one_cell_to_another():
 
     assert found(trace) == BLOCKED
     assert "blocks-1" in names(trace)
+
+
+def test_tasks_that_run_already_are_there_with_their_names_and_waits():
+    async def asleep():
+        await asyncio.sleep(20)
+
+    async def fed(queue):
+        await queue.get()
+
+    async def ready():
+        await asyncio.sleep(0)
+
+    async def cell():
+        queue = asyncio.Queue()
+        tasks = [asyncio.create_task(asleep(), name="sleeper"), asyncio.create_task(fed(queue))]
+        await asyncio.sleep(0.001)
+        tasks.append(asyncio.create_task(ready()))
+        watched = watch(Trace(cpu=True, stall_after=0.01))
+        time.sleep(0.06)
+        queue.put_nowait("food")
+        await asyncio.gather(*tasks[1:])
+        trace = watched.stop()
+        tasks[0].cancel()
+        return trace, [task.get_name() for task in tasks]
+
+    trace, [sleeper, eater, last] = asyncio.run(cell())
+    spans = build_spans(trace)
+    here = f"test_asyncio_watching.py:{cell.__code__.co_firstlineno + 6}"
+    states = {
+        life.name: [spans[i].state.value for i in spans.indexes(life.id)] for life in spans.lives
+    }
+
+    check_story(trace)
+    assert states[sleeper] == ["ready", "running", "sleep"]
+    assert states[f"fed ({eater})"] == ["ready", "running", "parked", "ready", "running"]
+    assert states[f"ready ({last})"] == ["ready", "running", "ready", "running"]
+    assert found(trace) == [("blocking call", here)]
+    assert diagnose(trace)[0].name.startswith("cell (Task-")
 
 
 def test_a_function_can_be_decorated_also_an_async_def():

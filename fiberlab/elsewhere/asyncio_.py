@@ -52,7 +52,7 @@ from .asyncio_callbacks import (
 )
 from .asyncio_hooks import LoopHooks, ProcessHooks
 from .asyncio_schedules import assert_holds, explore, replay
-from .asyncio_tasks import TaskNotes, is_asyncio, task_of
+from .asyncio_tasks import TaskNotes, is_asyncio, is_internal, task_of
 from .notes import Notes
 
 __all__ = ["assert_holds", "explore", "record", "replay", "run", "watch", "watching"]
@@ -87,7 +87,7 @@ async def record(main: Coroutine[Any, Any, Any], trace: Trace | None = None) -> 
     for they compete with `main`. Raises what `main` raises.
     """
     trace = Trace(cpu=True) if trace is None else trace
-    with watching(trace):
+    with watching(trace, enter=False):
         await asyncio.create_task(main)
     return trace
 
@@ -106,17 +106,19 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
     The loops are those that begin to run in this thread inside the block, one after the other, and
     the one that runs already. It can also decorate a function, also an ``async def``; its first
     call is recorded. A trace holds one run: a second one raises ValueError.
-    any_thread: the loops of the first thread that runs one.
+    any_thread: the loops of the first thread that runs one. enter: whether the tasks that a loop
+    which runs already has are recorded from the beginning; False: from their next step on.
     """
 
-    def __init__(self, observer: Observer, *, any_thread: bool = False) -> None:
+    def __init__(self, observer: Observer, *, any_thread: bool = False, enter: bool = True) -> None:
         self.observer = observer
-        self._any_thread = any_thread
+        self._any_thread, self._enter = any_thread, enter
         self._watch: _Watch | None = None
 
     def start(self) -> watching:
         """Begin; in place of the ``with``."""
         self._watch = _Watch(self.observer, None if self._any_thread else get_ident())
+        self._watch.begin_here(enter=self._enter)
         return self
 
     def stop(self, reason: str = "done") -> Any:
@@ -170,6 +172,7 @@ class _Watch:
         self._watched: dict[Any, LoopHooks] = {}
         self._steps: dict[Any, Any] = {}  # the task whose step a handle is, until it runs
         self._stepping = False
+        self._within = False  # whether the step that runs had begun before
         self._called: tuple[Called, Any] | None = None  # the callback that runs, and its handle
         self._of_transports: set[Any] = set()  # the functions of transports that were met
         self._kinds: dict[Any, Called | None] = {}  # what each code and each protocol is
@@ -178,9 +181,30 @@ class _Watch:
         self._over = self._failed = False
         self._in_c: set[str] = set()
         self._process_hooks = ProcessHooks(self)
-        running = asyncio._get_running_loop()
-        if running is not None:
-            self.loop_began(running)
+
+    def begin_here(self, *, enter: bool) -> None:
+        """Watch the loop that runs already, if there is one; enter its tasks, if that is asked."""
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            return
+        try:
+            self.loop_began(loop)
+            if enter and self.loop is loop:
+                self._enter()
+        except Exception as error:
+            self.failed(error)
+
+    def _enter(self) -> None:
+        """Record the tasks that are there already, and that one of them runs."""
+        current = asyncio.current_task()
+        tasks = asyncio.all_tasks() - {current}
+        for task in sorted(tasks, key=lambda each: (len(each.get_name()), each.get_name())):
+            if not is_internal(task):
+                self._tasks.enter(task)
+        if current is not None:
+            self._tasks.enter(current)
+            self._tasks.begin(current)
+            self._stepping = self._within = True
 
     def stop(self, reason: str) -> None:
         """Record nothing from now on."""
@@ -271,8 +295,8 @@ class _Watch:
 
     def begin(self, handle: Any) -> bool:
         """Record that the step of a task or a callback begins."""
-        if self._stepping:  # a loop inside a step of another one is part of that step
-            return False
+        if self._stepping and not self._has_ended():
+            return False  # a loop inside a step of another one is part of that step
         task = self._steps.pop(handle, None)
         if task is not None:
             self._tasks.begin(task)
@@ -300,11 +324,20 @@ class _Watch:
         self._begin_callback(called, handle)
         return True
 
+    def _has_ended(self) -> bool:
+        """End the step in which the recording began, as the loop does something else now.
+
+        Returns whether it was that: nobody tells when such a step ends.
+        """
+        if self._within:
+            self.end()
+        return not self._stepping
+
     def end(self) -> None:
         """Record that the step of a task or of a callback has ended."""
         if self._over:
             return
-        self._stepping = False
+        self._stepping = self._within = False
         if self._called is None:
             self._tasks.end()
         else:
@@ -317,9 +350,10 @@ class _Watch:
 
     def poll(self, timeout: float | None) -> bool:
         """Record that the loop begins to poll, unless it is one inside a step."""
-        if not self._stepping:
-            self._notes.poll(timeout)
-        return not self._stepping
+        if self._stepping and not self._has_ended():
+            return False
+        self._notes.poll(timeout)
+        return True
 
     def polled(self, found: int) -> None:
         """Record that it has polled."""

@@ -9,7 +9,7 @@ used where there are any. These are private, and were tried with Python 3.10 to 
     loop._call_soon           what is to be called soon goes through it, whoever gives it
     loop._selector            what the loop polls; its `select` is public
     Task._exception           how a task ended, without telling asyncio that somebody asked
-    Task._fut_waiter          what a task awaits (Python 3.10 only)
+    Task._fut_waiter          what a task awaits, of one that was made before
 
 ``asyncio._set_running_loop`` is what each kind of loop calls when it begins and ends to run; it is
 meant for loops, and listed among asyncio's public names. A loop in C, such as uvloop's, has no

@@ -66,6 +66,20 @@ class TaskNotes:
             notes.wake(task, "timer")
         return True
 
+    def enter(self, task: Any) -> None:
+        """Note a task that was made before anything was recorded, with what it waits for now."""
+        name, coroutine = name_of(task), task.get_coro()
+        given = task.get_name()
+        # Its own number: those that count from one are for the tasks that are made from now on.
+        name = name if name == given else f"{name} ({given})"
+        code = getattr(coroutine, "cr_code", None)
+        src = None if code is None else (code, -1)
+        self._notes.spawn(task, name, src=src, numbered=False)
+        waited_for = task._fut_waiter
+        if waited_for is not None and not waited_for.done():
+            self._notes.resume(task)
+            self._notes.wait(task, *where(coroutine))
+
     def begin(self, task: Any) -> None:
         """Note that a step of `task` begins, which is ready."""
         self._notes.resume(task)
