@@ -6,6 +6,7 @@ import asyncio
 import functools
 import signal
 import socket
+import sys
 import threading
 import time
 
@@ -230,3 +231,49 @@ def test_whatever_calls_a_callback_the_line_is_that_of_what_blocks(caused):
     [worst, *_] = [finding for finding in diagnose(recorded(main())) if finding.blames]
 
     assert (worst.kind, worst.src) == ("blocking call", line_of(on_event))
+
+
+async def by_streams(server, answer):
+    async def serve(reader, writer):
+        answer.set_result(await reader.read(1))
+        writer.close()
+
+    return await asyncio.start_server(serve, sock=server)
+
+
+async def by_a_socket(server, answer):
+    async def serve():
+        sock, _ = await loop.sock_accept(server)
+        with sock:
+            answer.set_result(await loop.sock_recv(sock, 1))
+
+    loop = asyncio.get_running_loop()
+    server.setblocking(False)
+    return asyncio.create_task(serve())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells when data came")
+@pytest.mark.parametrize("serving", [by_streams, by_a_socket])
+@pytest.mark.parametrize("asked", [True, False])
+def test_data_that_lay_there_while_a_task_blocked_is_told_as_hidden(serving, asked):
+    async def main():
+        answer = asyncio.get_running_loop().create_future()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            served = await serving(server, answer)
+            with socket.create_connection(server.getsockname()) as client:
+                await asyncio.sleep(0.05)  # so that it waits for data
+                client.sendall(b"x")
+                time.sleep(0.3)
+                await answer
+                await asyncio.sleep(0.001)  # so that it closes
+            if serving is by_streams:
+                served.close()
+                await served.wait_closed()
+
+    trace = Trace(hidden=asked)
+    run(main(), trace)
+    check_story(trace)
+    told = [each.hidden for each in trace if each.ev == "wake" and each.hidden]
+
+    assert len(told) == asked
+    assert all(0.25e9 <= each <= 3e9 for each in told)

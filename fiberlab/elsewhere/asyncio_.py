@@ -36,6 +36,7 @@ from types import MethodType
 from typing import Any, TypeVar
 
 from ..recording.culprit_line import in_package
+from ..recording.data_age import waited_ns
 from ..recording.reporter import Observer
 from ..recording.watchdog import Sighting
 from ..trace.events import place
@@ -49,6 +50,7 @@ from .asyncio_callbacks import (
     in_words,
     is_of_asyncio,
     protocol_of,
+    socket_of,
 )
 from .asyncio_hooks import LoopHooks, ProcessHooks
 from .asyncio_schedules import assert_holds, explore, replay
@@ -171,6 +173,7 @@ class _Watch:
         self._hooks: LoopHooks | None = None  # those of that loop
         self._watched: dict[Any, LoopHooks] = {}
         self._steps: dict[Any, Any] = {}  # the task whose step a handle is, until it runs
+        self._hidden = isinstance(observer, Trace) and observer.hidden
         self._stepping = False
         self._within = False  # whether the step that runs had begun before
         self._called: tuple[Called, Any] | None = None  # the callback that runs, and its handle
@@ -308,6 +311,9 @@ class _Watch:
     def _begin_other(self, handle: Any) -> bool:
         """Begin a callback, or the step of a task that was given while its loop was not watched."""
         callback = handle._callback
+        if self._hidden:
+            sock = socket_of(handle)
+            self._tasks.hidden = None if sock is None else waited_ns(sock, 0)
         if type(callback) is MethodType and callback.__func__ in self._of_transports:
             transport: Any = callback.__self__
             called = self._called_by_protocol(transport.get_protocol())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable
+from socket import socket
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -54,6 +55,15 @@ def protocol_of(callback: Any) -> Any:
     """Return the protocol that a transport's own function calls; None if it is no such function."""
     get_protocol = getattr(getattr(callback, "__self__", None), "get_protocol", None)
     return None if get_protocol is None else get_protocol()
+
+
+def socket_of(handle: Any) -> Any:
+    """Return the socket on which a callback of asyncio's own acts; None if there is none."""
+    owner = getattr(handle._callback, "__self__", None)
+    of_transport = getattr(owner, "get_extra_info", None)
+    if of_transport is not None:
+        return of_transport("socket")
+    return next((each for each in handle._args or () if isinstance(each, socket)), None)
 
 
 def called_by_protocol(protocol: Any) -> Called | None:

@@ -33,12 +33,14 @@ class TaskNotes:
     """Notes what the tasks of a loop do; the loop says when a task is ready, begins and ends.
 
     running: the task that runs; caller: what runs while none does, such as a callback, which has
-    a row of its own.
+    a row of its own. hidden: for how many nanoseconds the data that asyncio receives just now had
+    been there; None: that is not known.
     """
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self.caller: Hashable = None
+        self.hidden: int | None = None
         self.running: Any = None
         self._again = False  # whether the running task is ready again at once
 
@@ -58,7 +60,9 @@ class TaskNotes:
             self._again = True  # its yield is recorded first
         elif is_cancelled(task) or (running is not None and waited not in ("", "PARKED")):
             notes.wake(task, "cancel", self.caller if running is None else running)
-        elif waited == "RECV" or waited == "SEND":
+        elif waited == "RECV":
+            notes.wake(task, "io", None, None, self.hidden)
+        elif waited == "SEND":
             notes.wake(task, "io")
         elif waited == "PARKED":
             notes.wake(task, "fiber", self.caller if running is None else running)

@@ -142,10 +142,18 @@ class Notes:
             name = f"{name}-{self._numbered}"
         self._spawn(key, name, by, src, now - self._begun)
 
-    def wake(self, key: Hashable, why: str, by: Hashable = None, at: int | None = None) -> None:
+    def wake(
+        self,
+        key: Hashable,
+        why: str,
+        by: Hashable = None,
+        at: int | None = None,
+        hidden: int | None = None,
+    ) -> None:
         """`key` can go on. why: io, timer, fiber, yield or cancel. by: the waking key, or None.
 
-        at: when, in nanoseconds since the trace began; None: now. So it is for `resume`.
+        at: when, in nanoseconds since the trace began; None: now. So it is for `resume`. hidden:
+        for how many nanoseconds what it has waited for had been there; None: that is not known.
         """
         if at is None:
             if (now := self._now()) > self._due:
@@ -160,7 +168,7 @@ class Notes:
         known.waits = ""
         self._queued = q = self._queued + 1
         by_id = 0 if by is None or by not in self.known else self.known[by].id
-        self._append((at, "wake", known.id, by_id, why, q, None, None))
+        self._append((at, "wake", known.id, by_id, why, q, None, hidden))
 
     def resume(self, key: Hashable, at: int | None = None) -> None:
         """`key` begins to run."""
