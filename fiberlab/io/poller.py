@@ -25,10 +25,10 @@ import contextlib
 import errno
 import ipaddress
 import socket
-import time
 import weakref
 from collections.abc import Callable
 from functools import lru_cache
+from time import monotonic
 from typing import Any, Protocol
 
 from ..errors import SocketBusy, SocketClosed
@@ -47,6 +47,8 @@ from .descriptors import (
 )
 
 SWEEP = 0.5  # seconds between two looks for sockets that were closed
+
+_SWEEP, _DAY = round(SWEEP * 1e9), round(DAY * 1e9)
 
 _SYSTEM_FILENO = socket.socket.fileno
 
@@ -252,29 +254,34 @@ class RealPoller:
 
     def poll(self, timeout: int | None) -> list[Any]:
         """Wait for events and return the fibers they wake; see Poller."""
-        seconds = DAY if timeout is None else min(timeout / 1e9, DAY)
-        if self.waiting and seconds > SWEEP:
-            seconds = SWEEP
-        if self._ended:
-            seconds = 0
-        ready: list[Any] = []
         watches = self._watches
-        for fileno, events in self._events(seconds):
+        if self._ended:
+            timeout = 0
+        elif timeout is None or timeout > _SWEEP:
+            timeout = _SWEEP if self.waiting else min(timeout or _DAY, _DAY)
+        try:
+            # All of them: epoll reports 1,023 if not asked, and a fiber left out may be timed out.
+            events = self._set.poll(timeout / 1e9, len(watches) + 1)
+        except (OSError, ValueError) as error:  # select() refuses a set with a closed descriptor
+            events = self._recover(error)
+        ready: list[Any] = []
+        for fileno, event in events:
             watch = watches.get(fileno)
             if watch is None:
                 self._hear(fileno)
-            elif events == READABLE and watch.receiver is not None and not watch.suspect:
+            elif event == READABLE and watch.receiver is not None and not watch.suspect:
                 # The commonest event is kept out of a call: an eighth of what an echo costs.
                 ready.append(watch.receiver)
                 watch.receiver = None
             else:
-                self._sort_out(watch, events, ready)
-        if time.monotonic() >= self._next_sweep:
+                self._sort_out(watch, event, ready)
+        if monotonic() >= self._next_sweep:
             self._sweep()
         if self._ended:
             ready += self._ended
             self._ended = []
-        self.waiting -= len(ready)
+        if ready:
+            self.waiting -= len(ready)
         return ready
 
     def wake(self) -> None:
@@ -311,18 +318,14 @@ class RealPoller:
         watch.remember(sock)
         return watch
 
-    def _events(self, seconds: float) -> Any:
-        """Return what the system reports: pairs of a number and its events."""
-        try:
-            # All of them: epoll reports 1,023 if not asked, and a fiber left out may be timed out.
-            return self._set.poll(seconds, len(self._watches) + 1)
-        except (OSError, ValueError) as error:  # select() refuses a set with a closed descriptor
-            before = len(self._watches)
-            self._sweep()
-            if isinstance(error, ValueError) and len(self._watches) == before and not self._ended:
-                raise  # none was closed: there are more, or higher ones, than select() can take
-            self._renew()
-            return ()
+    def _recover(self, error: Exception) -> tuple[()]:
+        """Go on after a poll that failed: without the descriptor that was closed."""
+        before = len(self._watches)
+        self._sweep()
+        if isinstance(error, ValueError) and len(self._watches) == before and not self._ended:
+            raise error  # none was closed: there are more, or higher ones, than select() can take
+        self._renew()
+        return ()
 
     def _is_registered(self, watch: Watch) -> bool:
         """Whether the number's descriptor is still the one that was registered."""
@@ -440,7 +443,7 @@ class RealPoller:
             self._haunted |= watch.suspect
         if self._haunted:
             self._renew()
-        self._next_sweep = time.monotonic() + SWEEP
+        self._next_sweep = monotonic() + SWEEP
 
     def _renew(self) -> None:
         """Make the set anew, of what is waited for."""
