@@ -113,6 +113,13 @@ def test_the_bars_have_the_colours_of_the_figures(page):
     assert "#" + "".join(f"{part:02X}" for part in pixel[:3]) == LOOKS[READY].colour
 
 
+def test_few_rows_do_not_scroll(page):
+    browser = page(recorded("blocker"))
+
+    rows = "document.querySelector('.fl-rows')"
+    assert browser.execute_script(f"return {rows}.scrollHeight - {rows}.clientHeight") == 0
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_what_a_trace_says_is_never_markup(page, tmp_path, hostile):
     (tmp_path / "own.py").write_bytes(f"before = 1\n# {hostile}\n".encode(errors="replace"))
