@@ -134,7 +134,7 @@ WORKLOADS: dict[str, Workload] = {
         "spans to a PNG",
         SECONDS,
         ("limit", "plain"),
-        _cases("{:,} spans", kinds.computed("draw"), 10_000, 100_000, 1_000_000),
+        _cases("{:,} spans", kinds.computed("draw"), 1_000, 10_000, 100_000, 1_000_000),
         _cases("{:,} spans", kinds.computed("draw"), 10_000),
     ),
     "file": Workload(
