@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.patches import FancyArrowPatch
 
 from fiberlab.diagnosis.diagnose import diagnose
-from fiberlab.figures.canvas import cut
+from fiberlab.figures.canvas import Pixels, cut
 from fiberlab.figures.palette import LOOKS, MARKED, STALLED, UNBLAMED, UNWATCHED
 from fiberlab.figures.timeline import describe_timeline, plot_timeline
 from fiberlab.figures.window import Columns, Window, highest, in_window, shares, split, stacks
@@ -230,6 +230,55 @@ def test_the_timeline_in_words():
 
 def test_words_escape_what_a_terminal_would_obey():
     assert "\x1b" not in describe_timeline(blocked_server("\x1b[2J"))
+
+
+# -- The picture of merged spans ------------------------------------------------------
+
+
+@pytest.mark.parametrize("dpi", [100, 73, 200])
+def test_pixels_show_what_imshow_shows(dpi):
+    picture = np.random.default_rng(1).integers(0, 256, (20, 300, 4), np.uint8)
+    picture[..., 3] = 255
+    drawn = []
+    for ours in (True, False):
+        figure, ax = plt.subplots(figsize=(5, 2))
+        ax.set(xlim=(2, 9), ylim=(6, -1))
+        if ours:
+            ax.add_artist(Pixels(picture, 1.0, 8.0, 0.5, 4.5))
+        else:
+            ax.imshow(picture, extent=(1, 8, 4.5, 0.5), aspect="auto", interpolation="nearest")
+            ax.set(xlim=(2, 9), ylim=(6, -1))
+        drawn.append(pixels_of(figure, dpi))
+
+    # At the edges of a pixel the two may round otherwise.
+    assert (drawn[0] == drawn[1]).all(axis=-1).mean() > 0.9
+
+
+def pixels_of(figure: plt.Figure, dpi: float) -> np.ndarray:
+    file = BytesIO()
+    figure.savefig(file, format="rgba", dpi=dpi)
+    return np.frombuffer(file.getvalue(), np.uint8).reshape(round(2 * dpi), -1, 4)
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_merged_spans_are_drawn_in_every_format(ending):
+    ax = plot_timeline(blocked_server(), t1=1000)
+    [merged] = [each for each in ax.get_children() if isinstance(each, Pixels)]
+    sizes = []
+    for shown in (True, False):
+        merged.set_visible(shown)
+        file = BytesIO()
+        ax.figure.savefig(file, format=ending)
+        sizes.append(len(file.getvalue()))
+
+    assert sizes[0] > sizes[1]
+
+
+@pytest.mark.parametrize("size", [(0.5, 0.5), (2, 1), (30, 2)])
+def test_a_figure_of_any_size_is_drawn_in(size):
+    _, ax = plt.subplots(figsize=size)
+
+    assert drawn(plot_timeline(blocked_server(), ax, t1=1000))
 
 
 # -- Arithmetic -----------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -170,13 +169,9 @@ def width_of(texts: Iterable[str], size: float, weight: str = "normal") -> float
     """Return how many inches the widest of `texts` takes at `size` points."""
     # Letters differ in width, so the text with the most of them need not be the widest.
     longest = sorted(texts, key=len)[-4:]
-    return max((_width(text, size, weight) for text in longest), default=0.0)
-
-
-@lru_cache(maxsize=1000)
-def _width(text: str, size: float, weight: str) -> float:
     font = FontProperties(size=size, weight=weight)
-    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
+    points = (text_to_path.get_text_width_height_descent(each, font, False)[0] for each in longest)
+    return float(max(points, default=0.0)) / 72
 
 
 def columns_that_fit(labels: Iterable[str], size: float, inches: float) -> int:
@@ -208,6 +203,8 @@ class Pixels(Artist):
 
     def draw(self, renderer: Any) -> None:
         """Draw it in the pixels of `renderer`; called by matplotlib."""
+        if not self.get_visible():
+            return
         axes: Any = self.axes
         box = axes.transData.transform_bbox(self.place)
         fine = renderer.get_image_magnification()

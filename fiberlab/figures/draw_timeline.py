@@ -122,6 +122,10 @@ class Drawing:
         self.unwatched = spans.unwatched(among=waits, steps=steps)
         self.entries = self._entries()
         self.margins = self._margins(labels, shares) if ax is None else None
+        # The legend of a figure of its own begins at the left of the names.
+        width = self._width() if self.margins is None else WIDTH - 0.2
+        words = (label for _, label in self.entries)
+        self.columns = columns_that_fit(words, self.canvas.letters, width)
         self._lay_out(1)
         self._frame(begin, end, labels)
         if shares:
@@ -183,7 +187,7 @@ class Drawing:
             return
         canvas, (left, right) = self.canvas, self.margins
         rows = max(1.4, min(MOST_HIGH, ROW * (canvas.rows + 3 * canvas.top)))
-        lines += math.ceil(len(self.entries) / self._columns())
+        lines += math.ceil(len(self.entries) / self.columns)
         below = (BELOW + LINE * (lines - 1)) * canvas.letters / 72 + 0.1
         height = 0.1 + rows + below
         figure: Any = canvas.ax.figure
@@ -227,7 +231,8 @@ class Drawing:
         """Write what the axis counts in, and what is not to be seen; in lines that fit."""
         size = self.canvas.letters
         text = f"time ({self.canvas.unit})" + (f"    ({note})" if note else "")
-        lines = wrap(text, int(self._width() / (0.58 * size / 72)), break_long_words=False)
+        most = max(10, int(self._width() / (0.58 * size / 72)))
+        lines = wrap(text, most, break_long_words=False)
         self.ax.set_xlabel("\n".join(lines), fontsize=size)
         self._lay_out(len(lines))
         below = -(BELOW + LINE * (len(lines) - 1)) * size / 72
@@ -288,12 +293,6 @@ class Drawing:
     def _together(self, steps: Iterable[int]) -> int:
         return sum(self.spans.end[step] - self.spans.start[step] for step in steps)
 
-    def _columns(self) -> int:
-        """Return how many columns of the legend have room beside each other."""
-        # The legend of a figure of its own begins at the left of the names.
-        width = self._width() if self.margins is None else WIDTH - 0.2
-        return columns_that_fit((label for _, label in self.entries), self.canvas.letters, width)
-
     def _legend(self) -> None:
         """Explain what is drawn, below the time axis."""
         self.legend = self.ax.legend(
@@ -303,7 +302,7 @@ class Drawing:
             loc="upper left",
             borderaxespad=0,
             borderpad=0,
-            ncols=self._columns(),
+            ncols=self.columns,
             columnspacing=GAP,
             fontsize=self.canvas.letters,
             frameon=False,
