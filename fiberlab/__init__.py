@@ -34,9 +34,9 @@ Then a folder for each noun:
                    words.py, and rules/ with long_steps.py, delays.py, conduct.py
     billing/       from spans to bills, what each latency consists of: bill.py, account.py
     figures/       from spans to pictures: timeline.py, charts.py, schedules.py; what needs
-                   matplotlib is in draw_timeline.py, draw_charts.py, draw_schedules.py, canvas.py
-                   and window.py; png.py makes small pictures of figures; palette.py has the
-                   colours, alternative.py the words for readers who do not see them
+                   matplotlib is in draw_timeline.py, draw_charts.py, draw_schedules.py, canvas.py,
+                   window.py, marks.py, page.py and png.py; palette.py has the colours,
+                   alternative.py the words for readers who do not see them
     viewer/        a run to zoom and step through: picture.py, sentences.py, source.py, feed.py;
                    shown by page.py, notebook.py or live.py; and in the browser by run.js,
                    paint.js, steps.js and viewer.js

@@ -80,7 +80,7 @@ NEVER = {"replicator.proxy": {"scheduler", "server"}}
 
 DRAWING = {
     *("figures.draw_timeline", "figures.draw_charts", "figures.draw_schedules"),
-    *("figures.canvas", "figures.window", "figures.png"),
+    *("figures.canvas", "figures.page", "figures.marks", "figures.window", "figures.png"),
 }
 
 # Each library has its rooms or modules; "inside functions" keeps `import fiberlab` free of it.

@@ -15,7 +15,8 @@ from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.patches import FancyArrowPatch
 
 from fiberlab.diagnosis.diagnose import diagnose
-from fiberlab.figures.canvas import Pixels, cut
+from fiberlab.figures.marks import Pixels
+from fiberlab.figures.page import cut
 from fiberlab.figures.palette import LOOKS, MARKED, STALLED, UNBLAMED, UNWATCHED
 from fiberlab.figures.timeline import describe_timeline, plot_timeline
 from fiberlab.figures.window import Columns, Window, highest, in_window, shares, split, stacks
@@ -235,19 +236,18 @@ def test_words_escape_what_a_terminal_would_obey():
 # -- The picture of merged spans ------------------------------------------------------
 
 
-@pytest.mark.parametrize("dpi", [100, 73, 200])
-def test_pixels_show_what_imshow_shows(dpi):
+@pytest.mark.parametrize(("dpi", "across"), [(100, (2, 9)), (73, (2, 9)), (200, (9, 2))])
+def test_pixels_show_what_imshow_shows(dpi, across):
     picture = np.random.default_rng(1).integers(0, 256, (20, 300, 4), np.uint8)
     picture[..., 3] = 255
     drawn = []
     for ours in (True, False):
         figure, ax = plt.subplots(figsize=(5, 2))
-        ax.set(xlim=(2, 9), ylim=(6, -1))
         if ours:
             ax.add_artist(Pixels(picture, 1.0, 8.0, 0.5, 4.5))
         else:
             ax.imshow(picture, extent=(1, 8, 4.5, 0.5), aspect="auto", interpolation="nearest")
-            ax.set(xlim=(2, 9), ylim=(6, -1))
+        ax.set(xlim=across, ylim=(6, -1))
         drawn.append(pixels_of(figure, dpi))
 
     # At the edges of a pixel the two may round otherwise.

@@ -2,7 +2,8 @@
 
 `timeline`, `charts` and `schedules` have the public functions; they load matplotlib when a figure
 is drawn.
-`palette` says how states look, `canvas` has the rows, and `window` finds what can be seen.
+`palette` says how states look, and `marks` draws them so. `canvas` has the rows, `window` finds
+what can be seen, and `page` says how large letters must be.
 `png` makes a small picture of a figure, and `alternative` says what it shows.
 
 This folder measures nothing of its own: numbers come from spans, reports and bills.

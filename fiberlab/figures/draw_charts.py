@@ -19,20 +19,10 @@ from ..report.comparison import Comparison, paired
 from ..spans.numbers import Quantiles, starved_by
 from ..spans.spans import Spans, readable
 from ..states import READY, STATES
-from .canvas import (
-    GAP,
-    PAD,
-    SWATCH,
-    WIDTH,
-    columns_that_fit,
-    cut,
-    cut_within,
-    in_order,
-    letters,
-    swatch,
-    width_of,
-)
+from .canvas import in_order
 from .draw_timeline import ROW, Drawing
+from .marks import swatch
+from .page import GAP, PAD, SWATCH, WIDTH, columns_that_fit, cut, cut_within, letters, width_of
 from .palette import BILLED, LOOKS, PLAIN
 from .window import Columns, totals_by_row
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from ..exploration.result import Result
-from .canvas import READABLE, WIDTH, cut_within, letters, width_of
+from .page import READABLE, WIDTH, cut_within, letters, width_of
 from .palette import FONT, LOOKS, PLAIN, STALLED
 from .schedules import Branch, Pair, Step
 

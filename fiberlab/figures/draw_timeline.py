@@ -28,22 +28,9 @@ from ..spans.spans import Life, Spans, Unwatched, readable
 from ..states import DONE, READY, RUNNING, STATES, UNKNOWN, UNTIL_POLLED
 from ..trace.events import EV, FID, MARK, WAKE, Row, T
 from ..trace.packed import Table
-from .canvas import (
-    GAP,
-    PAD,
-    SWATCH,
-    WIDTH,
-    Canvas,
-    Key,
-    Pixels,
-    bars,
-    broaden,
-    columns_that_fit,
-    cut,
-    solid,
-    style,
-    width_of,
-)
+from .canvas import Canvas
+from .marks import Key, Pixels, bars, broaden, solid, style
+from .page import GAP, PAD, SWATCH, WIDTH, columns_that_fit, cut, width_of
 from .palette import (
     HATCHED_FROM,
     HIDDEN,

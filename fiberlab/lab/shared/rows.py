@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...figures.alternative import Drawn, with_run
-from ...figures.canvas import Key, broaden, style, swatch
+from ...figures.marks import Key, broaden, style, swatch
 from ...figures.palette import HIDDEN, LOOKS, UNWATCHED, Look
 from ...spans.spans import Spans
 from ...states import STATES, FiberState

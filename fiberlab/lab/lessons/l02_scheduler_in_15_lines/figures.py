@@ -53,7 +53,7 @@ def _bar(ax: Axes, row: int, start: float, end: float, state: int) -> None:
 
 
 def _add_legend(ax: Axes) -> None:
-    from ....figures.canvas import swatch
+    from ....figures.marks import swatch
 
     words = {RUNNING: "running", READY: "ready", SLEEP: "sleeps"}
     patches = [swatch(LOOKS[state], word) for state, word in words.items()]
