@@ -227,6 +227,7 @@ def test_in_grey_an_unwatched_wait_differs_from_the_wait_before_it():
     (before, plain), (during, striped) = grey(3, 215, 250), grey(3, 30, 180)
     assert before - during > 30  # of 255
     assert striped > 2 * plain
+    assert striped > 60  # bars of ready and of running have one colour
 
 
 def test_the_legend_has_the_hatching_of_the_rows():

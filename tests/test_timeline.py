@@ -233,6 +233,16 @@ def test_words_escape_what_a_terminal_would_obey():
     assert "\x1b" not in describe_timeline(blocked_server("\x1b[2J"))
 
 
+def test_a_timeline_of_its_own_is_drawn_once():
+    """A layout engine would draw all of it first, to measure it: half of what a lesson waits for."""
+    ax = plot_timeline(blocked_server())
+    counted = []
+    ax.add_artist(plt.Line2D([1], [1])).draw = counted.append
+
+    assert drawn(ax)
+    assert len(counted) == 1
+
+
 # -- The picture of merged spans ------------------------------------------------------
 
 

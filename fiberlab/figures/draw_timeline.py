@@ -302,8 +302,8 @@ class Drawing:
 
 def _at_most(spans: Spans) -> str:
     """Say how long the run queue was at most; nothing if it was never used."""
-    lengths = spans.depth[1]
-    return f"at most {max(lengths):,}" if lengths else ""
+    lengths = np.asarray(spans.depth[1])
+    return f"at most {lengths.max():,}" if len(lengths) else ""
 
 
 # -- What the fibers and the scheduler did ---------------------------------------------
