@@ -234,7 +234,7 @@ def test_words_escape_what_a_terminal_would_obey():
 
 
 def test_a_timeline_of_its_own_is_drawn_once():
-    """A layout engine would draw all of it first, to measure it: half of what a lesson waits for."""
+    """A layout engine would draw all of it first, to measure it."""
     ax = plot_timeline(blocked_server())
     counted = []
     ax.add_artist(plt.Line2D([1], [1])).draw = counted.append
