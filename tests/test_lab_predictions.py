@@ -247,6 +247,7 @@ def test_where_nothing_can_be_written_a_sentence_says_so(
         "Read-only file system)"
     ]
     assert "predicted: (a) only the client that asked for the nap" in lines
+    assert list(notebook.iterdir()) == []
 
 
 DAMAGED = [

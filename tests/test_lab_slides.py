@@ -119,6 +119,11 @@ def test_a_page_loads_nothing_and_has_every_picture(tmp_path, capsys):
     assert [text for text in words if len(text) < 30] == []
 
 
+def test_a_folder_without_lessons_gives_no_slides_but_a_sentence(tmp_path, capsys):
+    assert main(["slides", str(tmp_path), str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"error: {tmp_path} holds no lessons\n"
+
+
 @pytest.mark.live
 @pytest.mark.once
 def test_in_a_browser_arrows_lead_from_slide_to_slide_and_n_shows_what_to_say(chromium, tmp_path):

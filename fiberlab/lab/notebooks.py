@@ -147,8 +147,14 @@ def find_notebooks(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _lessons(source: Path) -> list[Path]:
-    """Return the lessons in a folder, without sheets and solutions; or the one notebook."""
-    return sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
+    """Return the lessons in a folder, without sheets and solutions; or the one notebook.
+
+    Raises LessonError if there is none.
+    """
+    lessons = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
+    if not lessons:
+        raise LessonError(f"{source} holds no lessons")
+    return lessons
 
 
 def _run(notebook: Notebook, path: Path, asked: dict[str, str]) -> Notebook:

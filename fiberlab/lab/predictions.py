@@ -192,8 +192,11 @@ def _keep(question: str, predicted: str, recorded: str | None = None) -> str:
         kept[question] = Kept(predicted, recorded)
         held = {"about": ABOUT, "predictions": {name: vars(kept[name]) for name in sorted(kept)}}
         beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-        beside.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, path)
+        try:
+            beside.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
     except PredictionsError as error:
         return f"(not kept for the end of the course: {error})"
     except OSError as error:

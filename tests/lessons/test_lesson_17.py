@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from misconceptions import Wrong
@@ -76,6 +77,11 @@ async def the_quickest_first(words, fetch):
     return sorted([await each for each in asyncio.as_completed(calls)])
 
 
+async def in_a_pool_that_is_waited_for(words, fetch):
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(fetch, words))
+
+
 async def nothing_returned(words, fetch):
     await asyncio.gather(*(asyncio.to_thread(fetch, word) for word in words))
 
@@ -96,6 +102,14 @@ def runs_it_unwatched(main):
 
 def allows_too_much(main):
     assert_no_stall(lambda trace: run(main(), trace), 1000)
+
+
+async def an_async_test(main):
+    await main()
+
+
+def always_fails(main):
+    raise AssertionError
 
 
 def looks_for_a_sleep(main):
@@ -123,11 +137,14 @@ def test_a_test_without_an_end_is_interrupted_and_its_line_told():
 WRONG = (
     Wrong("l17-e1", in_the_loop, "asyncio.to_thread(fetch, word) does"),
     Wrong("l17-e1", a_turn_first, "async and await move nothing"),
+    Wrong("l17-e1", in_a_pool_that_is_waited_for, "waits for the thread without an await"),
     Wrong("l17-e1", not_awaited, "await what to_thread returns"),
     Wrong("l17-e1", the_quickest_first, "asyncio.gather returns its results in the order"),
     Wrong("l17-e1", nothing_returned, "asyncio.gather returns its results in the order"),
     Wrong("l17-e2", times_the_whole, "a step of the loop is what must be short"),
     Wrong("l17-e2", runs_it_unwatched, "run(main(), trace)"),
     Wrong("l17-e2", allows_too_much, "50 milliseconds"),
+    Wrong("l17-e2", an_async_test, "nothing awaits a test"),
+    Wrong("l17-e2", always_fails, "a step of the loop is what must be short"),
     Wrong("l17-e2", looks_for_a_sleep, "assert_no_stall"),
 )

@@ -16,31 +16,42 @@ from ...shared.own_thread import in_own_thread
 # -- Exercise 1: the cure -------------------------------------------------------
 
 WORDS = ("tea", "jam", "old", "salt")
+TURN_SECONDS = 1.0
+"""How long a call waits for a turn of the loop; a loop that is free takes microseconds."""
 
 
 class _Catalogue:
-    """A look-up that blocks, and notes from which thread it was called."""
+    """A look-up that blocks until the loop has had a turn, unless the loop itself calls it.
 
-    def __init__(self) -> None:
-        self.threads: list[int] = []
+    in_the_loop: how many calls came from the loop's thread. held: whether the loop had no turn.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.calls = self.in_the_loop = 0
+        self.held = False
+        self._loop, self._thread = loop, threading.get_ident()
 
     def fetch(self, word: str) -> str:
-        """Return what is known of a word; it blocks for a moment."""
-        self.threads.append(threading.get_ident())
-        time.sleep(0.01)
+        """Return what is known of a word."""
+        self.calls += 1
+        if threading.get_ident() == self._thread:
+            self.in_the_loop += 1
+        elif not self.held:
+            turn = threading.Event()
+            self._loop.call_soon_threadsafe(turn.set)
+            self.held = not turn.wait(TURN_SECONDS)
         return word.upper()
 
 
 def judge_cure(function: Callable[..., Coroutine[Any, Any, Any]]) -> Judgement:
     """Await ``function(WORDS, fetch)`` under asyncio; see where `fetch` ran, and what it gave."""
-    catalogue = _Catalogue()
 
-    async def main() -> tuple[int, Any]:
+    async def main() -> tuple[_Catalogue, Any]:
+        catalogue = _Catalogue(asyncio.get_running_loop())
         made = function(list(WORDS), catalogue.fetch)
-        answer = await made if inspect.isawaitable(made) else made
-        return threading.get_ident(), answer
+        return catalogue, await made if inspect.isawaitable(made) else made
 
-    loop_thread, answer = in_own_thread(lambda: asyncio.run(main()), CHECK_SECONDS / 2)
+    catalogue, answer = in_own_thread(lambda: asyncio.run(main()), CHECK_SECONDS / 2)
     expected = f"{[word.upper() for word in WORDS]}, in the order of the words"
     parts = answer if isinstance(answer, (list, tuple)) else [answer]
     if waiting := [each for each in parts if inspect.isawaitable(each)]:
@@ -48,13 +59,20 @@ def judge_cure(function: Callable[..., Coroutine[Any, Any, Any]]) -> Judgement:
             each.close()
         hint = "await what to_thread returns: without that it is only something that could be run"
         return Judgement(False, f"it returned {type(waiting[0]).__name__}s", expected, hint)
-    if loop_thread in catalogue.threads:
+    if catalogue.in_the_loop:
         return Judgement(
             False,
-            f"{catalogue.threads.count(loop_thread)} of {len(catalogue.threads)} calls of fetch "
-            "ran in the thread of the loop",
+            f"{catalogue.in_the_loop} of {catalogue.calls} calls of fetch ran in the thread of the "
+            "loop",
             "each call in another thread",
             "async and await move nothing: asyncio.to_thread(fetch, word) does, and is awaited",
+        )
+    if catalogue.held:
+        return Judgement(
+            False,
+            f"while fetch was at work in a thread, the loop had no turn for {TURN_SECONDS:g} s",
+            "a loop that goes on meanwhile",
+            "what waits for the thread without an await holds the loop, as pool.map does",
         )
     if list(parts) != [word.upper() for word in WORDS]:
         hint = "asyncio.gather returns its results in the order in which it was given them"
@@ -91,6 +109,9 @@ async def _calls_back() -> None:
 
 def judge_test(test: Callable[[Callable[[], Coroutine[Any, Any, None]]], Any]) -> Judgement:
     """Give a test programs with a stall, which it has to fail, and one without."""
+    if inspect.iscoroutinefunction(inspect.unwrap(test)):
+        hint = "nothing awaits a test: run(main(), trace) makes the loop for the program"
+        return Judgement(False, "a test that is an async def", "a def", hint)
     held = ((_sleeps, "time.sleep"), (_computes, "a computation"), (_calls_back, "a callback"))
     expected = f"an AssertionError where a step holds the loop for {STALL * 1000:g} ms, else none"
     for main, what in held:
