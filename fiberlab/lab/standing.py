@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ..diagnosis.finding import shown
 from ..recording.culprit_line import described
 from ..trace.events import EV, FID, POLL, SPAWN, YIELD, Row, T, place
-from ..trace.trace import Trace, rows_of
+from ..trace.trace import Trace
 from .limits import line_of_thread, suspended_at
 
 ACCEPTING = 1  # the fiber that accepts clients; `record` adds it first
@@ -24,10 +24,11 @@ _MOVES = ("wake", "resume", "yield", "exit")
 class Moment(NamedTuple):
     """A run at one moment: its events so far, and at which lines its fibers were.
 
+    rows: made when they are read, since a fiber that spins makes a million in a second.
     places: where the fibers of the clients had yielded. line: where the one was that ran.
     """
 
-    rows: list[Row]
+    rows: Sequence[Row]
     places: list[str | None]
     line: str | None
 
@@ -38,14 +39,14 @@ class Moment(NamedTuple):
         generators: of the clients' fibers, in their order. thread: the scheduler's.
         """
         line = line_of_thread(thread)
-        return cls(list(rows_of(trace)), [_own_place(each) for each in generators], line)
+        return cls(trace.rows_now(), [_own_place(each) for each in generators], line)
 
 
 class Standing:
     """Where the fibers stood at a moment."""
 
     def __init__(self, moment: Moment) -> None:
-        rows, places, self._line = moment
+        rows, places, self._line = list(moment.rows), moment.places, moment.line
         now = rows[-1][T] if rows else 0
         self._poll = next((row for row in rows[-1:] if row[EV] == "poll"), None)
         self._names: dict[int, str] = {}

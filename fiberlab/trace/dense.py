@@ -34,7 +34,10 @@ SURVIVE = ("start", "spawn")
 """The kinds of event that are kept when others are dropped: they tell what a fiber is called."""
 
 _PARTS = 8
-"""What is dropped together is this part of what is kept."""
+"""What is dropped together is at most this part of what is kept."""
+
+_MOST = 50_000
+"""A block has so many cells, or a few more: what came since is looked for in the newest ones."""
 
 
 class _Block(NamedTuple):
@@ -69,6 +72,7 @@ class DenseRows(Sequence[Row]):
         self.begun = self.q = self.fiber = self.polls = self.dropped = 0
         self.kept: list[Row] = []
         self._clock, self._limit = clock, limit
+        self._most = min(_MOST, limit * 4 // _PARTS)  # four cells an event, or so
         self._span = math.inf if seconds is None else seconds * 1e9
         self._steps = 0  # how many began before this pass
         self._others = 0  # how many events came that are no part of a step or a poll
@@ -95,7 +99,7 @@ class DenseRows(Sequence[Row]):
 
     def begin_pass(self, ready: int) -> None:
         """A pass begins with so many fibers ready: the moment to drop what is too old."""
-        full = len(self.cells) > self._limit * 4 // _PARTS  # four cells an event, or so
+        full = len(self.cells) > self._most
         if full or self._span < math.inf:
             now = self._clock()
             if full or now - self._newest.began > self._span / _PARTS:

@@ -133,6 +133,13 @@ class Trace:
             return rows[:]
         return self._kept + self.rows if isinstance(self.rows, list) else self.rows
 
+    def rows_now(self) -> Sequence[Row]:
+        """Return the rows as they are at this moment, to be made when they are read.
+
+        From any thread, and quickly: a run that goes on is not held up.
+        """
+        return self.rows.copy() if isinstance(self.rows, DenseRows) else list(self.all_rows())
+
     def rows_since(self, number: int) -> tuple[list[Row], int, Sequence[Row]]:
         """Return the rows of a run that goes on, from an event's number on; from any thread.
 
