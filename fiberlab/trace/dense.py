@@ -124,7 +124,11 @@ class DenseRows(Sequence[Row]):
         """The run is over: keep what is to be kept to the event, and no more."""
         blocks, kept = self._all_blocks(), self.kept
         start = blocks[0].events
-        first = start + len(self) - len(kept) - self._limit  # the first of the last `limit`
+        # Counting is work; a cell is one event at most.
+        few = self._newest.events + len(self.cells) - start <= self._limit
+        if few and self._span == math.inf:
+            return
+        first = self.dropped + len(self) - self._limit  # the number of the first to be kept
         oldest = self._clock() - self.begun - self._span
         while blocks:
             rows = list(self._rows_in(blocks[:1]))
