@@ -274,7 +274,7 @@ def told(error: BaseException, form: Form | None = None, made: Any = None) -> Mi
     line = _own_line_of(error)
     if line is None and form is not None and form.kind == "class":
         seen = f"its methods do not fit together: {type(error).__name__}, {what}"
-        return Mistake(seen, form.gives, "a method that ends without a `return` gives None")
+        return Mistake(seen, form.gives, _of_a_class(what))
     if line is None and form is not None and isinstance(error, _OF_ANOTHER_KIND):
         values = form.kind == "values"
         seen = f"the answer {_shown(made)}" if values else f"a call of it returned {_shown(made)}"
@@ -287,6 +287,15 @@ def told(error: BaseException, form: Form | None = None, made: Any = None) -> Mi
     )
     seen = f"your answer raised {type(error).__name__}: {what}{at}"
     return Mistake(seen, "an answer that runs to its end", hint)
+
+
+def _of_a_class(what: str) -> str:
+    """Return a hint for an error that came of no line of a class, but of how it is used."""
+    if "positional argument" in what:
+        return "compare its first line with the stub's: the first name of a method is self"
+    if "object has no attribute" in what and "NoneType" not in what:
+        return "an attribute is made in __init__: does yours call super().__init__(...)?"
+    return "a method that ends without a `return` gives None"
 
 
 _NO_RETURN = "print what it returns, in a cell; without a `return` that is None"

@@ -137,7 +137,13 @@ def test_a_simulated_select_that_nothing_can_end_is_a_deadlock():
         simulated_select(network)([ours], [], [])
 
 
-def test_a_simulated_select_waits_no_shorter_than_asked():
+def test_a_simulated_select_refuses_a_negative_timeout_as_the_real_one_does():
+    for ask in (simulated_select(SimulatedNetwork()), select.select):
+        with pytest.raises(ValueError, match="timeout must be non-negative"):
+            ask([], [], [], -1)
+
+
+def test_a_simulated_select_that_is_to_wait_waits():
     network = SimulatedNetwork()
     network.clock.burn(0.1)
     simulated_select(network)([], [], [], 1e-12)

@@ -135,6 +135,17 @@ class WithoutEnd(Turns):
             self.turn(self.queue.popleft())
 
 
+class RunToItsEnd(Turns):
+    def turn(self, fiber):
+        for wait in fiber:
+            self.park(fiber, wait)
+
+
+class WithoutSelf(Turns):
+    def turn(fiber):  # noqa: N805
+        next(fiber)
+
+
 class OneATime(Turns):
     def run_ready(self):
         self.turn(self.queue.popleft())
@@ -202,6 +213,8 @@ WRONG = (
     Wrong("l02-e2", victim_at_the_end_of_the_queue, "let them have more before ann's turn"),
     Wrong("l02-e2", without_the_victim, "a fiber that is dropped is not ready"),
     Wrong("l02-e3", WithoutEnd, "a pass has an end"),
+    Wrong("l02-e3", RunToItsEnd, "turn resumes a fiber once"),
+    Wrong("l02-e3", WithoutSelf, "the first name of a method is self"),
     Wrong("l02-e3", OneATime, "not the first alone"),
     Wrong("l02-e3", LastCome, "the first that came is the first to run"),
     Wrong("l02-e3", WithoutTurn, "a later lesson changes turn"),

@@ -207,6 +207,35 @@ class AskingTheSystem(Sockets):
             select.select(self.receivers, self.senders, [], 0 if self.queue else longest)
 
 
+class ResumingInPoll(Sockets):
+    def poll(self, longest=None):
+        if self.receivers or self.senders or longest:
+            timeout = 0 if self.queue else longest
+            readable, writable, _ = self.select(self.receivers, self.senders, [], timeout)
+            for sock in readable:
+                self.turn(self.receivers.pop(sock))
+            for sock in writable:
+                self.turn(self.senders.pop(sock))
+
+
+class ByFiber(Sockets):
+    def park(self, fiber, wait):
+        if isinstance(wait, RECV):
+            self.receivers[fiber] = wait.sock
+        else:
+            super().park(fiber, wait)
+
+
+class AlwaysAsking(Sockets):
+    def poll(self, longest=None):
+        ask(self, 0 if self.queue else longest)
+
+
+class WithoutTheBase(Sockets):
+    def __init__(self, select):
+        self.select, self.receivers, self.senders = select, {}, {}
+
+
 class OnlyASocket(Sockets):
     def park(self, fiber, wait):
         self.receivers[wait.sock] = fiber
@@ -420,6 +449,10 @@ WRONG = (
     Wrong("l05-e1", NoWait, "goes into self.receivers"),
     Wrong("l05-e1", TurnedRound, "goes into self.receivers"),
     Wrong("l05-e1", AskingTheSystem, "ask self.select"),
+    Wrong("l05-e1", ResumingInPoll, "the next pass resumes it"),
+    Wrong("l05-e1", ByFiber, "the socket is the key"),
+    Wrong("l05-e1", AlwaysAsking, "leave its first lines in"),
+    Wrong("l05-e1", WithoutTheBase, "super().__init__(...)"),
     Wrong("l05-e1", OnlyASocket, "only RECV and SEND have a sock"),
     Wrong("l05-e2", shout_without_yield, "RECV(sock) only makes a value"),
     Wrong("l05-e2", shout_once, "yield RECV(sock) again after each answer"),

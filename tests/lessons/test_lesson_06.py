@@ -195,6 +195,21 @@ class OnlyWhenIdle(Sleeps):
             super().poll(longest)
 
 
+class WakingOne(Sleeps):
+    def poll(self, longest=None):
+        if self.sleepers:
+            longest = max(0, self.sleepers[0][0] - self.clock.now())
+        Sockets.poll(self, longest)
+        if self.sleepers and self.sleepers[0][0] <= self.clock.now():
+            self.queue.append(heapq.heappop(self.sleepers)[2])
+
+
+class WaitingForThePast(Sleeps):
+    def poll(self, longest=None):
+        Sockets.poll(self, self.sleepers[0][0] - self.clock.now() if self.sleepers else None)
+        wake_those_due(self)
+
+
 class ByLength(Sleeps):
     def park(self, fiber, wait):
         if isinstance(wait, WAIT) and wait.seconds:
@@ -407,6 +422,8 @@ WRONG = (
     Wrong("l06-e1", ComparingFibers, "put a number between"),
     Wrong("l06-e1", NotRounded, "differ in the last digit"),
     Wrong("l06-e1", OnlyWhenIdle, "look at the deadlines in every pass"),
+    Wrong("l06-e1", WakingOne, "while, not if"),
+    Wrong("l06-e1", WaitingForThePast, "max(0, seconds)"),
     Wrong("l06-e1", ByLength, "the heap gives the first deadline"),
     Wrong("l06-e2", NeverWoken, "those that had parked before go into the queue"),
     Wrong("l06-e2", WokenByItself, "a fiber's own step does not wake it"),

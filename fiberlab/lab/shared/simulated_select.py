@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,8 +57,9 @@ def simulated_select(network: SimulatedNetwork) -> Select:
 
 
 def _nanoseconds(seconds: float | None) -> int | None:
-    # Up, as the system does: a deadline a hair behind the clock's last digit must be reached. What
-    # the subtraction of two floats adds is no hair.
-    if seconds is None or seconds <= 0:
-        return None if seconds is None else 0
-    return max(1, math.ceil(seconds * 1e9 - 0.001))
+    if seconds is None:
+        return None
+    if seconds < 0:  # as select does
+        raise ValueError(f"timeout must be non-negative, got {seconds!r}")
+    # The nearest: what the subtraction of two times adds is no time. And some: a wait is no look.
+    return max(1, round(seconds * 1e9)) if seconds else 0

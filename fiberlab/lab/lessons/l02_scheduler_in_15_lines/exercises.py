@@ -161,6 +161,8 @@ def judge_turns(built: Callable[[], Any]) -> Judgement:
         hint = (
             "a pass has an end: count the queue before it begins, for _ in range(len(self.queue))"
         )
+    elif seen.startswith("ann ann"):
+        hint = "turn resumes a fiber once, by next(fiber), and leaves the rest to its next turns"
     elif seen.startswith("ann |"):
         hint = "a pass resumes all that are ready, not the first alone"
     elif log.count("ann") + log.count("ben") + log.count("cat") < 6:

@@ -51,12 +51,19 @@ def judge_sockets(built: Callable[..., Any]) -> Judgement:
         world.scheduler.run()
     except Deadlock:
         hint = "readers first, then writers: self.select(self.receivers, self.senders, [], timeout)"
+        if not (world.scheduler.receivers or world.scheduler.senders):
+            hint = "where there is nothing to ask for, poll returns: leave its first lines in"
         return Judgement(
             False, "poll waits, and nothing will ever come", "the sockets waited for", hint
         )
     except BlockingIOError:
         hint = "a fiber that yields RECV goes into self.receivers, and not into the queue"
         return Judgement(False, "a fiber was resumed before its data had come", "a wait", hint)
+    except AttributeError as error:
+        if "fileno" not in str(error):
+            raise
+        hint = "the socket is the key, and the fiber the value: self.receivers[wait.sock] = fiber"
+        return Judgement(False, f"select was given what is no socket: {error}", "sockets", hint)
     except _Endless:
         hint = "a fiber that is woken waits no longer: take it out, self.receivers.pop(sock)"
         return Judgement(False, "it never comes to its end", "each fiber is woken once", hint)
@@ -159,6 +166,9 @@ class _World:
                 )
             what = f"{' and '.join(missing)} had data or room, and never went on"
             return Judgement(False, what, "every fiber goes on", hint)
+        if seen["ann"] < 15:
+            hint = "poll puts a fiber into the queue; the next pass resumes it"
+            return Judgement(False, f"ann went on at {seen['ann']} ms", "in the next pass", hint)
         if seen["ann"] > 15 or seen["eve"] > 10:
             late = "ann" if seen["ann"] > 15 else "eve"
             hint = "ask in every pass, also while other fibers are ready"

@@ -21,6 +21,7 @@ from ....waits import RECV, SEND, WAIT, Wait
 from ...exercises import Exercise, Judgement
 from ...facts import story
 from ...mistakes import Form
+from ...shared.grown import Sleeps
 from ...shared.simulated_select import simulated_select
 from .experiment import PATIENCE, visit_museum
 
@@ -90,7 +91,13 @@ SLEPT = [("ben", 100), ("dan", 200), ("ann", 300), ("cat", 300), ("ben", 300)]
 
 def judge_sleeps(built: Callable[..., Any]) -> Judgement:
     """Judge a class whose fibers sleep: when they go on, in which order, and beside what."""
-    for judge in (_judge_order, _judge_beside_data, _judge_beside_turns, _judge_equals):
+    for judge in (
+        _judge_order,
+        _judge_beside_data,
+        _judge_beside_turns,
+        _judge_equals,
+        _judge_past,
+    ):
         try:
             if (found := judge(_World(built))) is not None:
                 return found
@@ -139,14 +146,28 @@ def _judge_beside_data(world: _World) -> Judgement | None:
 
 
 def _judge_beside_turns(world: _World) -> Judgement | None:
-    world.add("ann", WAIT(0.025))
-    world.add("dan", *[WAIT(0)] * 5, burn=0.01)
-    world.scheduler.run()
-    expected = [("dan", 10), ("dan", 20), ("ann", 30), ("dan", 30), ("dan", 40), ("dan", 50)]
-    # Whether ann is ahead of dan in that pass is not asked.
-    if sorted(world.log) == sorted(expected) or ("ann", 40) in world.log:
+    reference = _World(Sleeps)
+    for each in (world, reference):
+        for name in ("ann", "cat"):
+            each.add(name, WAIT(0.025))
+        each.add("dan", *[WAIT(0)] * 5, burn=0.01)
+        each.scheduler.run()
+    if world.log == reference.log:
         return None
     hint = "look at the deadlines in every pass; WAIT(0) is for super().park(fiber, wait)"
+    if dict(world.log)["ann"] < dict(world.log)["cat"]:
+        hint = "wake every fiber whose deadline has come: while, not if"
+    return Judgement(False, _told_of(world.log), _told_of(reference.log), hint)
+
+
+def _judge_past(world: _World) -> Judgement | None:
+    world.add("ann", WAIT(0.005))
+    world.add("dan", WAIT(0.1), burn=0.02)
+    world.scheduler.run()
+    expected = [("ann", 20), ("dan", 120)]
+    if world.log == expected:
+        return None
+    hint = "a deadline may have passed when poll looks: wait for max(0, ...)"
     return Judgement(False, _told_of(world.log), _told_of(expected), hint)
 
 
