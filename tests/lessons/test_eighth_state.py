@@ -57,7 +57,7 @@ for each in (
 _, axes = plt.subplots(2)
 print(story(trace, "ann"))
 print(l08.at_event(trace, 4).states["ann"].value, l08.at_event(trace, 4).waiting)
-print(l08.draw_moment(axes, trace, 5).moved[0].value)
+l08.draw_states(axes[0])
 draw_rows(axes[1], build_spans(trace), {"ann": "ann"})
 explain(axes[1], ["join"])
 boxes = axes[0].texts
@@ -89,6 +89,5 @@ def test_a_state_more_is_told_and_drawn_without_a_change_in_the_lessons(tmp_path
     assert run.stdout.splitlines() == [
         "['join', 'return']",
         "join {'ann': 'another fiber to run'}",
-        "join",
         "recv join parked",
     ]

@@ -99,7 +99,6 @@ def test_a_moment_tells_the_run_queue_and_who_waits_for_what():
         "  waiting:   cat for 35 ms to come\n"
         "  done:      -"
     )
-    assert moment.moved == (FiberState.RECV, FiberState.READY)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +124,6 @@ def test_every_moment_agrees_with_the_events_and_with_the_spans():
         moment = l08.at_event(trace, number)
         if "q" in event.fields:
             assert len(moment.queue) == event.q
-        if moment.moved is not None:
-            assert moment.moved[1] in LEGAL_TRANSITIONS[moment.moved[0]]
         if number == len(events) or event.t < events[number].t:
             for life in spans.lives:
                 [state] = [s.state for s in spans.of(life.id) if s.start <= event.t < s.end] or [
@@ -207,15 +204,6 @@ def test_there_is_an_arrow_for_each_legal_transition(axes):
     assert len(arrows) == sum(after in OF_FIBERS for after in legal) == 11
     assert {state.value for state in OF_FIBERS} <= {each.get_text() for each in axes[0].texts}
     assert l08.transitions()[1] == "running -> ready, recv, send, sleep, parked, done"
-
-
-def test_a_moment_shows_the_run_queue_in_its_order(axes):
-    moment = l08.draw_moment(axes, l08.four_fibers(), 27)
-
-    assert moment.queue == ("ann", "dan", "ben")
-    assert "ann dan ben" in [each.get_text() for each in axes[0].texts]
-    assert axes[0].get_title(loc="left") == "event 27 at 20 ms: wake ben io"
-    assert [each.get_text() for each in axes[1].get_yticklabels()][-1] == "polls"
 
 
 # -- The exercises ---------------------------------------------------------------------

@@ -24,7 +24,7 @@ class Moment(NamedTuple):
 
     name: that of the event's fiber, "" if it is the scheduler's own. queue: the names in the run
     queue, the front first. states: of each fiber that has been made ready. waiting: what each that
-    waits is waiting for. moved: from which state to which the event took its fiber, or None.
+    waits is waiting for.
     """
 
     number: int
@@ -33,7 +33,6 @@ class Moment(NamedTuple):
     queue: tuple[str, ...]
     states: dict[str, FiberState]
     waiting: dict[str, str]
-    moved: tuple[FiberState, FiberState] | None
 
     @property
     def running(self) -> str | None:
@@ -77,9 +76,7 @@ def at_event(trace: Trace, number: int) -> Moment:
     event = TraceEvent.from_row(spans.rows[number - 1])
     name = spans.life(event.fid).name if event.fid else ""
     front_first = tuple(each for _, each in sorted(queue))
-    return Moment(
-        number, event, name, front_first, states, waiting, _moved(spans, event, number - 1)
-    )
+    return Moment(number, event, name, front_first, states, waiting)
 
 
 def _state_after(spans: Spans, fiber: int, event: int) -> tuple[FiberState, int] | None:
@@ -98,15 +95,6 @@ def _state_after(spans: Spans, fiber: int, event: int) -> tuple[FiberState, int]
     if at + 1 == len(mine):
         return FiberState.DONE, spans.last[i]
     return STATES[spans.state[mine[at + 1]]], spans.first[mine[at + 1]]
-
-
-def _moved(spans: Spans, event: TraceEvent, number: int) -> tuple[FiberState, FiberState] | None:
-    """Return which state the event's fiber left by it, and which it is in."""
-    before = _state_after(spans, event.fid, number - 1) if event.fid else None
-    after = _state_after(spans, event.fid, number) if event.fid else None
-    if before is None or after is None or before[0] is after[0]:
-        return None
-    return before[0], after[0]
 
 
 def _what_for(event: TraceEvent, state: FiberState) -> str:

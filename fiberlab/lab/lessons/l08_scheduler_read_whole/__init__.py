@@ -14,7 +14,7 @@ from .experiment import (
     three_recordings,
 )
 from .fibers import four_fibers
-from .figures import draw_moment, draw_picture, draw_states, transitions
+from .figures import draw_picture, draw_states, transitions
 from .question import QUESTIONS
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "ROWS",
     "at_event",
     "change_line",
-    "draw_moment",
     "draw_picture",
     "draw_states",
     "fibers",

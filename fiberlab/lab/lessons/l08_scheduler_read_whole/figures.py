@@ -1,4 +1,4 @@
-"""The figures of lesson 08: pictures of recordings, the states of a fiber, and one moment.
+"""The figures of lesson 08: pictures of recordings, and the states of a fiber.
 
 The rule kept here: the arrows between the states are those of LEGAL_TRANSITIONS, not a list of
 their own, and the looks are those of the timeline.
@@ -6,17 +6,15 @@ their own, and the looks are those of the timeline.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ....figures.palette import LOOKS, POLLING
 from ....spans.build import Story, build_spans
 from ....spans.spans import Span, Spans
 from ....states import LEGAL_TRANSITIONS, OF_FIBERS, RUNNING, STATES, WAITING, FiberState
-from ....trace.trace import Trace
-from ...shared.palette import BROWN, DARK_GREY
+from ...shared.palette import DARK_GREY
 from ...shared.rows import FONT, draw_bars, draw_rows
-from ...shared.stepper import Moment, at_event, sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,22 +86,15 @@ def transitions() -> list[str]:
     return lines
 
 
-def draw_states(
-    ax: Axes,
-    texts: Mapping[FiberState, str] = _TEXTS,
-    moved: tuple[FiberState, FiberState] | None = None,
-) -> None:
-    """Draw on `ax` the states of a fiber, and an arrow for each step it can legally make.
-
-    texts: what stands in each box below its word. moved: the arrow to be drawn thick.
-    """
+def draw_states(ax: Axes) -> None:
+    """Draw on `ax` the states of a fiber, and an arrow for each step it can legally make."""
     ax.set_xlim(-2, 119)
     ax.set_ylim(-3, _TOP + 26)
     ax.axis("off")
     for state in OF_FIBERS:
-        _box(ax, state, texts.get(state, ""))
+        _box(ax, state, _TEXTS.get(state, ""))
         for after in LEGAL_TRANSITIONS[state].intersection(OF_FIBERS):
-            _arrow(ax, state, after, (state, after) == moved)
+            _arrow(ax, state, after)
     ax.text(55, _TOP + 6.5, "resume", ha="center", size=FONT)
     ax.text(55, _TOP + 20, "yield WAIT(0)", ha="center", size=FONT)
     for x, word in ((14, "wake"), (89, "yield"), (105, "exit")):
@@ -124,13 +115,12 @@ def _box(ax: Axes, state: FiberState, below: str) -> None:
     ax.text(middle, y + 2.7, below, ha="center", va="center", size=FONT, color=ink, zorder=3)
 
 
-def _arrow(ax: Axes, before: FiberState, after: FiberState, thick: bool) -> None:
+def _arrow(ax: Axes, before: FiberState, after: FiberState) -> None:
     tail, head, style = _ends(before, after)
     ax.annotate(
-        "", head, tail, zorder=4 if thick else 1,
-        arrowprops={"arrowstyle": "-|>", "lw": 4.5 if thick else 1.5, "shrinkA": 0, "shrinkB": 0,
-                    "color": BROWN if thick else "black", "mutation_scale": 18,
-                    "connectionstyle": style},
+        "", head, tail, zorder=1,
+        arrowprops={"arrowstyle": "-|>", "lw": 1.5, "shrinkA": 0, "shrinkB": 0, "color": "black",
+                    "mutation_scale": 18, "connectionstyle": style},
     )  # fmt: skip
 
 
@@ -150,26 +140,3 @@ def _ends(
     if after is FiberState.DONE:
         return (to_x + half, y), (to_x + half, to_y + _HEIGHT), "arc3"
     return (x + 4, y), (to_x + _WIDTH, to_y + 5), "angle,angleA=-90,angleB=0"
-
-
-# -- One moment ---------------------------------------------------------------
-
-
-def draw_moment(axes: Sequence[Axes], trace: Trace, number: int) -> Moment:
-    """Draw on two Axes where every fiber was after event `number`, and when that was.
-
-    Returns the moment. The run queue stands in the box of the ready ones, the front first.
-    """
-    moment = at_event(trace, number)
-    texts: dict[FiberState, str] = {
-        state: " ".join(name for name, its in moment.states.items() if its is state)
-        for state in OF_FIBERS
-    }
-    texts[FiberState.READY] = " ".join(moment.queue)
-    draw_states(axes[0], texts, moment.moved)
-    axes[0].set_title(sentence(moment), loc="left", fontsize=FONT + 1, fontweight="bold")
-    names = [life.name for life in build_spans(trace).lives]
-    draw_picture(axes[1], trace, {name: name for name in names})
-    axes[1].axvline(moment.event.t / 1e6, color="black", linewidth=2, zorder=5)
-    axes[1].set_xlabel("time (ms)", fontsize=FONT)
-    return moment
