@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from ...io.descriptors import READABLE, WRITABLE
@@ -30,16 +32,24 @@ class _Asked:
         return int(self.thing)
 
 
-def simulated_select(network: SimulatedNetwork) -> Select:
+class AskedTooOften(RuntimeError):
+    """Raised where a simulated select is called without an end."""
+
+
+def simulated_select(network: SimulatedNetwork, at_most: float = math.inf) -> Select:
     """Return a function that is called as ``select.select``, for the sockets of `network`.
 
     Where that would wait, the network's clock jumps. What is ready comes in the order in which it
-    became so. The function raises Deadlock if it would wait for ever.
+    became so. The function raises Deadlock if it would wait for ever, and AskedTooOften if it is
+    called more than `at_most` times.
     """
+    calls = count(1)
 
     def select(
         readers: Iterable[Any], writers: Iterable[Any], _: Iterable[Any], timeout: Any = None
     ) -> tuple[list[Any], list[Any], list[Any]]:
+        if next(calls) > at_most:
+            raise AskedTooOften(f"select was called more than {at_most:g} times")
         receiving, sending = [_Asked(each) for each in readers], [_Asked(each) for each in writers]
         asked = [(each, READABLE) for each in receiving] + [(each, WRITABLE) for each in sending]
         try:

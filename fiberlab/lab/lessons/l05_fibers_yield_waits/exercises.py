@@ -24,17 +24,13 @@ from ....waits import RECV, SEND, WAIT
 from ...exercises import Exercise, Judgement
 from ...facts import story
 from ...mistakes import Form
-from ...shared.simulated_select import simulated_select
+from ...shared.simulated_select import AskedTooOften, simulated_select
 
 MOST_EVENTS = 2_000
 MOST_EMPTY = 20
 MOST_POLLS = 200
 PAUSE = 0.1
 """Simulated seconds between two packets of a client."""
-
-
-class _Endless(RuntimeError):
-    """Raised in an answer that goes on for ever."""
 
 
 # -- Exercise 1: the second step of a scheduler -------------------------------
@@ -64,7 +60,7 @@ def judge_sockets(built: Callable[..., Any]) -> Judgement:
             raise
         hint = "the socket is the key, and the fiber the value: self.receivers[wait.sock] = fiber"
         return Judgement(False, f"select was given what is no socket: {error}", "sockets", hint)
-    except _Endless:
+    except AskedTooOften:
         hint = "a fiber that is woken waits no longer: take it out, self.receivers.pop(sock)"
         return Judgement(False, "it never comes to its end", "each fiber is woken once", hint)
     except ValueError as error:
@@ -97,7 +93,7 @@ class _World:
         self.network, self.seen = SimulatedNetwork(), dict[str, int]()
         self.turns: list[int] = []  # in ms, when each turn of dan's was over
         self.twice = False
-        self.scheduler, self.asked = built(self.select), 0
+        self.scheduler = built(simulated_select(self.network, MOST_POLLS))
         self.kept = []
         for name, latency in (("ann", 0.01), ("ben", 0.05), ("eve", 0.0)):
             ours, theirs = self.network.socketpair(latency=latency)
@@ -108,13 +104,6 @@ class _World:
         self.kept.append(theirs)
         self.scheduler.add(self.send(ours))
         self.scheduler.add(self.busy())
-
-    def select(self, *given: Any) -> Any:
-        """Do what select does, a number of times."""
-        self.asked += 1
-        if self.asked > MOST_POLLS:
-            raise _Endless("poll was called for ever")
-        return simulated_select(self.network)(*given)
 
     def now(self) -> int:
         """Return the milliseconds since the beginning."""
@@ -191,6 +180,10 @@ class Talk:
     error: BaseException | None
     endless: bool
     sends: int
+
+
+class _Endless(RuntimeError):
+    """Raised in a handler that goes on receiving from a client that has left."""
 
 
 class _Ear:

@@ -22,7 +22,7 @@ from ...exercises import Exercise, Judgement
 from ...facts import story
 from ...mistakes import Form
 from ...shared.grown import Sleeps
-from ...shared.simulated_select import simulated_select
+from ...shared.simulated_select import AskedTooOften, simulated_select
 from .experiment import PATIENCE, visit_museum
 
 MOST_EVENTS = 2_000
@@ -30,7 +30,7 @@ MOST_LOOKS = 10_000
 
 
 class _Endless(RuntimeError):
-    """Raised in an answer that asks for the time, or for sockets, again and again."""
+    """Raised in an answer that asks for the time again and again."""
 
 
 class _Run:
@@ -63,15 +63,8 @@ class _World:
     def __init__(self, built: Callable[..., Any]) -> None:
         self.network = SimulatedNetwork()
         self.log: list[tuple[str, int]] = []
-        self.asked = 0
-        self.scheduler = built(self.select, self.network.clock)
-
-    def select(self, *given: Any) -> Any:
-        """Do what select does, a number of times."""
-        self.asked += 1
-        if self.asked > MOST_EVENTS:
-            raise _Endless("poll was called for ever")
-        return simulated_select(self.network)(*given)
+        ask = simulated_select(self.network, MOST_EVENTS)
+        self.scheduler = built(ask, self.network.clock)
 
     def add(self, name: str, *waits: Any, burn: float = 0) -> None:
         """Add a fiber that notes when each of its waits is over. burn: seconds before each."""
@@ -106,7 +99,7 @@ def judge_sleeps(built: Callable[..., Any]) -> Judgement:
                 raise
             hint = "equal deadlines: put a number between that is different each time, next(count)"
             return Judgement(False, str(error), "a heap in which no fibers are compared", hint)
-        except _Endless:
+        except AskedTooOften:
             hint = "poll is to wait until the first deadline: super().poll(longest)"
             return Judgement(False, "poll was called again and again", "one wait", hint)
     return Judgement(True, "sleepers go on at their deadlines, in order, and delay no other fiber")
