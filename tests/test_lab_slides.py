@@ -73,9 +73,21 @@ def test_what_comes_after_code_is_on_a_slide_of_its_own():
     ]
 
 
-@pytest.mark.parametrize("source", ["import math", "from a import b", 'predict("l07-q1", ...)'])
-def test_imports_and_the_predictions_cell_are_left_out(source):
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import math",
+        "from a import b",
+        'predict("l07-q1", ...)',
+        "show_source(one, two, folded=True)",
+    ],
+)
+def test_a_cell_that_shows_a_class_nothing_is_left_out(source):
     assert slides_of(cell(source, "code")) == [("skip", source)]
+
+
+def test_a_source_that_is_to_be_read_is_shown():
+    assert slides_of(cell("show_source(one)", "code")) == [("subslide", "show_source(one)")]
 
 
 def test_a_slider_is_left_out():

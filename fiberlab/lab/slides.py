@@ -5,8 +5,8 @@
 The rule kept here: a lesson stays the one source, and what is shown follows from its cells. A
 heading begins a slide, and so does what comes after a cell of code. Shown are lists, tables, what
 stands just before one, and paragraphs with a bold word; other prose, answers and hints are the
-speaker's notes. The imports, the prediction's cell and the slider are left out. A cell that has a
-slide type of its own (``slideshow``, as JupyterLab writes it) keeps it.
+speaker's notes. The imports, the prediction's cell, folded sources and the slider are left out. A
+cell that has a slide type of its own (``slideshow``, as JupyterLab writes it) keeps it.
 nbconvert makes the page, which loads nothing from anywhere.
 """
 
@@ -21,6 +21,7 @@ from .normal_form import Cell, Notebook, first_line, to_text
 
 _GOES_ON = "-"  # the type of what goes on with the slide before it
 _TEMPLATE = Path(__file__).with_name("slides.html.j2")
+_LEFT_OUT = re.compile(r"predict\(|show_source\([^()]*folded=True\)\s*\Z")
 _FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
 _SHOWN = re.compile(r"([-*|]|\d+\.) |\||    |```|.*?\*\*", re.DOTALL)
 _BLOCK = re.compile(r"([-*|]|\d+\.) |\||    |```")
@@ -64,7 +65,7 @@ def _parts(cell: Cell) -> list[tuple[Cell, str]]:
         return [(cell, chosen)]
     if cell["cell_type"] == "code":
         slider = "nbval-ignore-output" in cell["metadata"].get("tags", [])
-        left_out = slider or source.startswith("predict(") or _only_imports(source)
+        left_out = slider or bool(_LEFT_OUT.match(source)) or _only_imports(source)
         return [(cell, "skip" if left_out else _GOES_ON)]
     kinds = _kinds(source)
     return [
