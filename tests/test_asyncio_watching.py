@@ -173,7 +173,7 @@ def test_a_loop_that_another_thread_runs_at_the_same_time_is_told_to_be_unseen()
         unseen = watched.unseen
 
     assert run_here == "here"
-    assert unseen == ["1 loop was not recorded: another thread ran it at that time"]
+    assert unseen == ["1 loop was not recorded: another thread ran a loop at that time"]
 
 
 def test_a_protocol_has_a_row_named_by_its_class():

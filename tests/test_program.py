@@ -110,6 +110,7 @@ def test_a_program_without_a_loop_says_that_nothing_was_recorded(tmp_path, monke
         ([], "run needs a program"),
         (["missing.py"], "missing.py: there is no such file; a module is run with -m"),
         (["-m", "missing.module"], "no module named 'missing.module'"),
+        (["-m", "xml"], "'xml' is a package without __main__.py: it cannot be run"),
         (["--trace", "app.py", "app.py"], "app.py: is the same file as app.py"),
     ],
 )
@@ -150,20 +151,57 @@ def test_a_live_page_names_the_culprit_and_its_line_while_it_blocks(
     (tmp_path / "app.py").write_text(BLOCKED.replace("CALLBACK", str(callback)))
     process = started(tmp_path, "--live", "--stall", "0.02", "app.py")
     url = process.stderr.readline().removeprefix("live: ").strip()
-    findings, given_up = [], time.monotonic() + 30
+    found, given_up = [], time.monotonic() + 30
     try:
-        while not findings and time.monotonic() < given_up:
-            header, columns = unpacked(urllib.request.urlopen(url + "run", timeout=20).read())
-            findings = [each["text"] for each in header["findings"]]
+        while not found and time.monotonic() < given_up:
+            header, _ = unpacked(urllib.request.urlopen(url + "run", timeout=20).read())
+            found = [each for each in header["findings"] if "time.sleep(0.01)" in each["text"]]
             names = [fiber["name"] for fiber in header["fibers"]]
+            held = {label.split()[0] for label in header["heldLabels"]}
     finally:
         (tmp_path / "seen").touch()
         _, err = process.communicate(timeout=60)
 
-    assert names[columns["row"][columns["heldSpan"][0]]] == name
-    assert re.search(rf" ran [\d.]+ m?s {still}", findings[0])
-    assert header["heldLabels"][0].split()[0] == "app.py:5"
+    assert names[found[0]["row"]] == name
+    assert re.search(rf" ran [\d.]+ m?s {still}; at app.py:5", found[0]["text"])
+    assert "app.py:5" in held
     assert "app.py:5 it was inside time.sleep(0.01)" in err
+
+
+ENDINGS = """\
+import asyncio, os, signal, sys, threading, time
+
+async def main():
+    time.sleep(0.15)
+    await asyncio.sleep(0.001)
+    END
+
+ran = threading.Thread(target=asyncio.run, args=(asyncio.sleep(0),))
+ran.start()
+ran.join()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("os._exit(5)", 5),
+        ("threading.Thread(target=os._exit, args=(5,)).start(); await asyncio.sleep(20)", 5),
+        ("asyncio.get_running_loop().call_soon(sys.exit, 4); await asyncio.sleep(20)", 4),
+        pytest.param("os.kill(os.getpid(), signal.SIGTERM)", 143, marks=pytest.mark.posix),
+        pytest.param("os.kill(os.getpid(), signal.SIGHUP)", 129, marks=pytest.mark.posix),
+    ],
+)
+def test_however_a_program_ends_what_was_found_is_told(tmp_path, end, code):
+    (tmp_path / "app.py").write_text(ENDINGS.replace("END", end))
+    process = started(tmp_path, "--", "app.py")
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == code
+    assert "at app.py:4 it was inside time.sleep(0.15)" in err
+    assert "not seen" not in err
+    assert len(Trace.load(tmp_path / "fiberlab-run.fiber.jsonl")) > 5
 
 
 # -- Programs of others, with a route that blocks ---------------------------------------------

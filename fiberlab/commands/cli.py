@@ -226,9 +226,11 @@ def demo_command(options: argparse.Namespace) -> None:
 def run_command(options: argparse.Namespace) -> None:
     """Run a program and record its loops; say at its end what was found, and draw it."""
     from ..elsewhere.asyncio_ import watching
-    from .program import run_program
+    from .program import before_exit, run_program
 
     command = options.program if options.module is None else options.module
+    if options.module is None and command[:1] == ["--"]:
+        command = command[1:]
     if not command:
         raise UserError("run needs a program: fiberlab run FILE.py ..., or fiberlab run -m MODULE")
     script = [] if options.module is not None else [Path(command[0])]
@@ -236,16 +238,20 @@ def run_command(options: argparse.Namespace) -> None:
     writable(options.figure, *script)
     _check_figure(options.figure)
     trace, process = Trace(cpu=True, stall_after=options.stall / 2), os.getpid()
-    with (
-        watching(trace, any_thread=True) as watched,
-        _live(options.live, trace, command[0], sys.stderr),
-    ):
-        code = run_program(command, module=options.module is not None, seconds=options.seconds)
+    watched = watching(trace, any_thread=True)
+
+    def tell() -> None:
+        if os.getpid() != process:  # a child that the program has forked
+            return
         unseen = watched.unseen
-    if os.getpid() == process:  # not in a child that the program has forked
+        watched.stop()
         for sentence in unseen:
             _say(f"not seen: {sentence}", on_stdout=False)
         _tell_and_draw(trace, options)
+
+    with watched, _live(options.live, trace, command[0], sys.stderr), before_exit(tell):
+        code = run_program(command, module=options.module is not None, seconds=options.seconds)
+        tell()
     raise SystemExit(code)
 
 

@@ -7,15 +7,16 @@ without a line of ours.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import runpy
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from ..console import UserError
 from ..recording.culprit_line import in_package
@@ -35,11 +36,8 @@ def run_program(command: Sequence[str], *, module: bool, seconds: float | None =
     name, *arguments = command
     over = _interrupting(seconds)
     try:
-        with_term = _ending_at_sigterm()
-        try:
+        with _signals_leave():
             _run(name, arguments, module)
-        finally:
-            with_term()
     except SystemExit as leaving:
         return _code_of(leaving)
     except KeyboardInterrupt as error:
@@ -83,6 +81,13 @@ def _check_module(name: str) -> None:
         found = None
     if found is None:
         raise UserError(f"there is no module named {name!r} here or installed")
+    if found.submodule_search_locations is not None and not name.endswith(".__main__"):
+        try:
+            _check_module(f"{name}.__main__")
+        except UserError:
+            raise UserError(
+                f"{name!r} is a package without __main__.py: it cannot be run"
+            ) from None
 
 
 def _interrupting(seconds: float | None) -> Interrupt:
@@ -108,17 +113,44 @@ def _interrupting(seconds: float | None) -> Interrupt:
     return over
 
 
-def _ending_at_sigterm() -> Callable[[], Any]:
-    """Let SIGTERM end the program as an exit, so that what was recorded is told; undo it later."""
+@contextlib.contextmanager
+def _signals_leave() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the program as an exit, so that what was recorded is told."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    usual = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if not usual or threading.current_thread() is not threading.main_thread():
-        return lambda: None
-    signal.signal(signal.SIGTERM, leave)
-    return lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    usual = [each for each in numbers if signal.getsignal(each) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        usual = []
+    for each in usual:
+        signal.signal(each, leave)
+    try:
+        yield
+    finally:
+        for each in usual:
+            signal.signal(each, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def before_exit(tell: Callable[[], Any]) -> Iterator[None]:
+    """Call `tell` if ``os._exit``, which unwinds nothing, ends this process inside the block."""
+    exit_now, process = os._exit, os.getpid()
+
+    def leave(status: int) -> NoReturn:
+        os._exit = exit_now
+        try:
+            if os.getpid() == process:  # not a child that was forked
+                tell()
+        finally:
+            exit_now(status)
+
+    os._exit = leave
+    try:
+        yield
+    finally:
+        os._exit = exit_now
 
 
 def _code_of(leaving: SystemExit) -> int:

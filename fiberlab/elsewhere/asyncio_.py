@@ -31,7 +31,7 @@ import warnings
 import weakref
 from collections.abc import Coroutine
 from contextlib import suppress
-from threading import get_ident
+from threading import Lock, get_ident
 from types import MethodType
 from typing import Any, TypeVar
 
@@ -108,7 +108,7 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
     The loops are those that begin to run in this thread inside the block, one after the other, and
     the one that runs already. It can also decorate a function, also an ``async def``; its first
     call is recorded. A trace holds one run: a second one raises ValueError.
-    any_thread: the loops of the first thread that runs one. enter: whether the tasks that a loop
+    any_thread: loops of all threads, one at a time. enter: whether the tasks that a loop
     which runs already has are recorded from the beginning; False: from their next step on.
     """
 
@@ -166,7 +166,7 @@ class _Watch:
     def __init__(self, observer: Observer, thread: int | None) -> None:
         self._notes = Notes(observer, "asyncio")
         self._tasks = TaskNotes(self._notes)
-        self._thread = thread
+        self._thread, self._any_thread = thread, thread is None
         self._process = os.getpid()
         self._measured = False
         self.loop: Any = None
@@ -180,6 +180,7 @@ class _Watch:
         self._of_transports: set[Any] = set()  # the functions of transports that were met
         self._kinds: dict[Any, Called | None] = {}  # what each code and each protocol is
         self._places: weakref.WeakKeyDictionary[Any, Place] = weakref.WeakKeyDictionary()
+        self._beginning = Lock()
         self._others: set[int] = set()  # the loops of other threads
         self._over = self._failed = False
         self._in_c: set[str] = set()
@@ -244,7 +245,7 @@ class _Watch:
         ]
         if self._others:
             were = "1 loop was" if len(self._others) == 1 else f"{len(self._others)} loops were"
-            told.append(f"{were} not recorded: another thread ran it at that time")
+            told.append(f"{were} not recorded: another thread ran a loop at that time")
         return told
 
     # -- What the hooks call ------------------------------------------------------------
@@ -253,8 +254,12 @@ class _Watch:
         """A loop begins to run in this thread: watch it, if this thread is the one."""
         if self._over:
             return  # another has replaced our hooks since, and calls them still
-        thread = get_ident()
-        if self._thread is None:
+        with self._beginning:
+            self._begin_loop(loop, get_ident())
+
+    def _begin_loop(self, loop: Any, thread: int) -> None:
+        if self._thread is None or (self._any_thread and self.loop is None):
+            self._measured = self._measured and thread == self._thread
             self._thread = thread
         if thread != self._thread or os.getpid() != self._process:
             self._others.add(id(loop))

@@ -101,7 +101,9 @@ class Notes:
         """
         if self._trace is None:
             return
-        self._meter = StepMeter(self._trace, otherwise)
+        if self._meter is not None:  # of another thread, which was watched before
+            self._meter.stop()
+        self._meter, self._due = StepMeter(self._trace, otherwise), 0
         self._trace.under_way = self.under_way
         if between is not None and self._trace.stall_after is not None:
             self._between, self._shown = between, round(_SHOWN * 1e9 * self._trace.stall_after)
