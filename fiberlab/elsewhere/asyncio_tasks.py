@@ -17,7 +17,7 @@ from typing import Any
 
 from .notes import Notes
 
-_ASYNCIO = os.path.dirname(asyncio.__file__) + os.sep
+_ASYNCIO = (os.path.dirname(asyncio.__file__) + os.sep, "uvloop/")  # that is how Cython names it
 # The function of asyncio in which a task is suspended, and what it waits for.
 _OPS = {
     "RECV": {
@@ -111,8 +111,8 @@ class TaskNotes:
 def name_of(task: Any) -> str:
     """Return the name that `task` was given, else that of its coroutine."""
     given: str = task.get_name()
-    # asyncio's own numbers go on from one run to the next.
-    if re.fullmatch(r"Task-\d+", given):
+    # asyncio's own numbers go on from one run to the next; 3.13 names an eager task "None".
+    if re.fullmatch(r"Task-\d+|None", given):
         return getattr(task.get_coro(), "__name__", "task")
     return given
 
@@ -134,7 +134,7 @@ def is_internal(task: Any) -> bool:
 
 
 def is_asyncio(code: CodeType) -> bool:
-    """Whether `code` is part of asyncio."""
+    """Whether `code` is part of asyncio, or of uvloop in its place."""
     return code.co_filename.startswith(_ASYNCIO)
 
 
