@@ -86,7 +86,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text(text)
     ran = built(root / "site", "--root", root, *(["--pyodide", PYODIDE] if PYODIDE else []))
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    # Sphinx fails where it warns; a kernel may say on stderr that it was interrupted at its end.
+    assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
     return root / "site"
 
 
