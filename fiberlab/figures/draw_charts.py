@@ -22,7 +22,7 @@ from ..states import READY, STATES
 from .canvas import in_order
 from .draw_timeline import ROW, Drawing
 from .marks import swatch
-from .page import GAP, PAD, SWATCH, WIDTH, columns_that_fit, cut, cut_within, letters, width_of
+from .page import GAP, PAD, SWATCH, WIDTH, columns_that_fit, cut, fitted, letters, width_of
 from .palette import BILLED, LOOKS, PLAIN
 from .window import Columns, totals_by_row
 
@@ -248,18 +248,18 @@ def two_runs(runs: tuple[Spans, Spans], comparison: Comparison, begin: int, end:
     heights = {"height_ratios": [each, each, below]}
     upper, lower, table = figure.subplots(3, 1, gridspec_kw=heights)
     orders = [first for _, first, _ in pairs], [other for _, _, other in pairs]
+    size = letters(upper)
+    room = WIDTH - width_of((cut(name) for name, _, _ in pairs), size) - 0.5
     for ax, spans, order, name in zip((upper, lower), runs, orders, comparison.names, strict=True):
-        ax.set_title(
-            cut(name, 40), loc="left", fontsize=letters(ax) + 1, fontweight="bold", **PLAIN
-        )
+        title = fitted(name, room, size, "bold")
+        ax.set_title(title, loc="left", fontsize=size, fontweight="bold", **PLAIN)
         labels = [
             cut(pair[0]) if row is not None else f"({cut(pair[0])})"
             for pair, row in zip(pairs, order, strict=True)
         ]
         Drawing(spans, ax, begin, end, 0.05, 0.01, order=order, labels=labels)
     lower.sharex(upper)
-    rows = (cut(name) for name, _, _ in pairs)
-    _table(table, head, cells, WIDTH - width_of(rows, letters(table)) - 0.5)
+    _table(table, head, cells, room)
     drawn: Axes = upper
     return drawn
 
@@ -268,9 +268,11 @@ def _table(ax: Axes, head: Sequence[str], cells: Sequence[Sequence[Any]], inches
     """Write a table of differences that is so many inches wide."""
     ax.set_axis_off()
     shares, size = (0.37, 0.21, 0.21, 0.21), letters(ax)
-    most = [int(share * 0.9 * inches / (0.68 * size / 72)) for share in shares]
     text = [
-        [cut_within(str(cell), room) for cell, room in zip(row, most, strict=True)]
+        [
+            fitted(str(cell), 0.85 * share * inches, size, "bold")
+            for cell, share in zip(row, shares, strict=True)
+        ]
         for row in (head, *cells)
     ]
     table = ax.table(

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from ..exploration.result import Result
-from .page import READABLE, WIDTH, cut_within, letters, width_of
-from .palette import FONT, LOOKS, PLAIN, STALLED
+from .page import WIDTH, fitted, letters, letters_in, width_of
+from .palette import LOOKS, PLAIN, STALLED
 from .schedules import Branch, Pair, Step
 
 RAN = next(iter(LOOKS.values())).colour  # as a fiber that runs in the timeline
@@ -22,7 +22,7 @@ HOLDS = "#E8E8E8"
 EDGE = "#707070"
 ROW = 0.27  # inches
 WHOLE = 1.5  # the tree with what is told beside it, in widths of the tree
-NAME = 14  # letters of a fiber's name beside its steps
+NAME = 1.4  # inches for a fiber's name beside its steps
 
 
 def draw(result: Result, tree: Branch, ax: Axes | None) -> Axes:
@@ -49,9 +49,8 @@ def draw(result: Result, tree: Branch, ax: Axes | None) -> Axes:
 def _draw_tree(ax: Axes, result: Result, tree: Branch, rows: Sequence[Branch]) -> Axes:
     ax.set_axis_off()
     depth = max(row.depth for row in rows)
-    letter = 0.64 * letters(ax) / 72  # inches
-    wide = float(ax.figure.figure.get_figwidth()) - NAME * letter * (len(ax.figure.axes) > 1)
-    _draw_branch(ax, tree, 0, int(0.95 * wide / (max(1, depth) * WHOLE) / letter))
+    inches = float(ax.figure.figure.get_figwidth()) - NAME * (len(ax.figure.axes) > 1) - 0.2
+    _draw_branch(ax, tree, 0, 0.9 * inches / (max(1, depth) * WHOLE))
     for place, row in enumerate(rows):
         _draw_outcome(ax, row, place, max(1, depth))
     ax.set_xlim(0, max(1, depth) * WHOLE)
@@ -65,15 +64,15 @@ def _draw_tree(ax: Axes, result: Result, tree: Branch, rows: Sequence[Branch]) -
     return ax
 
 
-def _draw_branch(ax: Axes, branch: Branch, top: int, most: int) -> int:
+def _draw_branch(ax: Axes, branch: Branch, top: int, inches: float) -> int:
     """Draw a branch and all behind it, from the row `top` on; return how many rows it takes.
 
-    most: how many letters a box has room for.
+    inches: for a name in a box.
     """
     height = 0
     if branch.opened:
         for answer in sorted(branch.behind):
-            height += _draw_branch(ax, branch.behind[answer], top + height, most)
+            height += _draw_branch(ax, branch.behind[answer], top + height, inches)
     height = height or 1
     if branch.depth:
         share = branch.failures / branch.schedules
@@ -88,9 +87,10 @@ def _draw_branch(ax: Axes, branch: Branch, top: int, most: int) -> int:
             ax.add_patch(
                 Rectangle(corner, *size, fill=False, edgecolor="black", linewidth=2, zorder=3)
             )
+        name = fitted(branch.name, inches, letters(ax))
         ax.text(
-            branch.depth - 0.515, top + height / 2, cut_within(branch.name, most),
-            ha="center", va="center", fontsize=letters(ax), clip_on=True, **PLAIN,
+            branch.depth - 0.515, top + height / 2, name, ha="center", va="center",
+            fontsize=letters(ax), clip_on=True, **PLAIN,
         )  # fmt: skip
     return height
 
@@ -133,7 +133,7 @@ def _draw_steps(ax: Axes, pair: Pair, steps: Sequence[Step], title: str, *, fail
         title += f"; the first difference is step {pair.first + 1}"
     ax.set_xlim(begin - 0.6, begin + count + 0.4)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    names = [cut_within(name, NAME) for name in rows]
+    names = [fitted(name, NAME, letters(ax)) for name in rows]
     ax.set_yticks(list(rows.values()), names, fontsize=letters(ax), **PLAIN)
     ax.set_xticks(range(begin, begin + max(len(pair.failing), len(pair.passing or ()))))
     ax.tick_params(labelsize=letters(ax), length=0)
@@ -148,7 +148,7 @@ def _count(pair: Pair) -> int:
 
 def _upright(pair: Pair, inches: float) -> bool:
     """Whether what stands in the boxes has room only if it is turned."""
-    size = max(FONT, READABLE * inches)
+    size = letters_in(inches)
     words = [step.ending for step in (*pair.failing, *(pair.passing or ()))]
-    names = width_of((cut_within(name, NAME) for name in pair.fibers), size) + 0.3
+    names = width_of((fitted(name, NAME, size) for name in pair.fibers), size) + 0.3
     return width_of(words, size) > 0.9 * (inches - names) / (_count(pair) + 1)

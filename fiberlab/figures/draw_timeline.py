@@ -109,20 +109,20 @@ class Drawing:
         self.unwatched = spans.unwatched(among=waits, steps=steps)
         self.entries = self._entries()
         self.margins = self._margins(labels, shares) if ax is None else None
-        # The legend of a figure of its own begins at the left of the names.
-        width = self._width() if self.margins is None else WIDTH - 0.2
-        words = (label for _, label in self.entries)
-        self.columns = columns_that_fit(words, self.canvas.letters, width)
+        self.columns = self._columns(labels)
         self._lay_out(1)
-        self._frame(begin, end, labels)
-        if shares:
-            self._shares()
+        self._frame(begin, end)
+        self._name_rows(labels)
         self._legend()
+        self._label_time("")
         # The layout decides how wide a pixel is, and so where labels have room.
         figure: Any = self.ax.figure.figure  # the whole one, of a part of it too
         engine = figure.get_layout_engine()
         if engine is not None:
             engine.execute(figure)
+            self._name_rows(labels)
+        if shares:
+            self._shares()
         self.paint()
         self.ax.callbacks.connect("xlim_changed", lambda _: self.paint())
 
@@ -165,6 +165,15 @@ class Drawing:
         left = width_of([*labels, SCHEDULER, _at_most(self.spans)], size) + 0.2
         return left, width_of([SHARES, WHOLE], size) + 0.2 if shares else 0.3
 
+    def _columns(self, labels: Sequence[str]) -> int:
+        """Return how many columns of the legend have room beside each other."""
+        words, size = [label for _, label in self.entries], self.canvas.letters
+        if self.margins is not None:  # it begins at the left of the names
+            return columns_that_fit(words, size, WIDTH - 0.2)
+        # A layout engine will make room for the names.
+        width = float(self.ax.figure.figure.get_figwidth()) - width_of(labels, size) - 0.4
+        return columns_that_fit(words, size, min(width, self._width()))
+
     def _lay_out(self, lines: int) -> None:
         """Make a figure of its own as large as its texts need; lines: below the time axis.
 
@@ -183,20 +192,25 @@ class Drawing:
             (left / WIDTH, below / height, (WIDTH - left - right) / WIDTH, rows / height)
         )
 
-    def _frame(self, begin: int, end: int, labels: Sequence[str]) -> None:
-        canvas, ax, top, size = self.canvas, self.ax, self.canvas.top, self.canvas.letters
+    def _frame(self, begin: int, end: int) -> None:
+        ax, size = self.ax, self.canvas.letters
         ax.set_xlim(begin / self.canvas.scale, end / self.canvas.scale)
-        ax.set_ylim(self.canvas.rows + 0.5, 0.5 - 3 * top)
+        ax.set_ylim(self.canvas.rows + 0.5, 0.5 - 3 * self.canvas.top)
         ax.ticklabel_format(axis="x", style="plain", useOffset=False)
         ax.tick_params(labelsize=size, left=False)
         ax.spines[["top", "left", "right"]].set_visible(False)
         ax.set_axisbelow(True)
         ax.grid(axis="x", color="#E4E4E4", linewidth=0.6)
-        every = max(1, math.ceil(1.2 * canvas.points(size) / canvas.row_height()))
-        self.named = range(0, self.canvas.rows, every)
-        places = [0.5 - 2.5 * top, 0.5 - top / 2, *(row + 1 for row in self.named)]
-        ax.set_yticks(places, ["run queue", SCHEDULER, *labels[::every]], **PLAIN)
         self._births_and_deaths(begin)
+
+    def _name_rows(self, labels: Sequence[str]) -> None:
+        """Write beside the rows what they are, as many as have room."""
+        canvas, top = self.canvas, self.canvas.top
+        every = max(1, math.ceil(1.2 * canvas.points(canvas.letters) / canvas.row_height()))
+        self.named = range(0, canvas.rows, every)
+        places = [0.5 - 2.5 * top, 0.5 - top / 2, *(row + 1 for row in self.named)]
+        scheduler = SCHEDULER if every <= top else ""
+        self.ax.set_yticks(places, ["run queue", scheduler, *labels[::every]], **PLAIN)
 
     def _shares(self) -> None:
         """Write at the right of each row which shares of its life it ran, was ready and waited."""
@@ -443,7 +457,7 @@ def _label(canvas: Canvas, i: int, text: str, window: Window, colour: str) -> bo
     left = _place_beside(start, end, width, 8 * window.pixel, window)
     half = 0.75 * size / window.row_height  # of a line, in rows
     y = max(0.5 + half, min(canvas.y(i), canvas.rows + 0.5 - half))
-    if not canvas.claim(left, left + width, y - half, y + half):
+    if 2 * half > canvas.rows or not canvas.claim(left, left + width, y - half, y + half):
         return False
     label = canvas.ax.text(
         left / canvas.scale, y, text, color=colour, fontsize=canvas.letters, fontweight="bold",

@@ -14,7 +14,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.textpath import text_to_path
 
 from ..trace.events import printable
-from .palette import FONT, NAME_LENGTH
+from .palette import FONT, NAME_LENGTH, SMALLEST
 
 SWATCH, PAD, GAP = 2.0, 0.6, 1.2
 """Of a legend, in heights of its letters: its pieces of rows, and what is beside them."""
@@ -22,7 +22,7 @@ SWATCH, PAD, GAP = 2.0, 0.6, 1.2
 WIDTH = 9.0
 """The width of a figure of its own, in inches."""
 
-READABLE = 1.15
+_READABLE = 1.15
 """Points of a letter's size for each inch of the figure's width.
 
 A page of 1024 pixels leaves a picture no more than 584 of them, in JupyterLab with its side bar; it
@@ -32,8 +32,16 @@ margin that a notebook puts around a figure.
 
 
 def letters(ax: Axes) -> float:
-    """Return the size in points of letters that can be read, however wide the figure is."""
-    return max(FONT, READABLE * float(ax.figure.figure.get_figwidth()))
+    """Return the size in points of letters that can be read in the figure of `ax`."""
+    return letters_in(float(ax.figure.figure.get_figwidth()))
+
+
+def letters_in(inches: float) -> float:
+    """Return the size in points of letters that can be read in a figure so many inches wide.
+
+    A figure that is narrower than a page is not shrunk: there is room for smaller letters.
+    """
+    return max(SMALLEST, min(FONT, FONT / WIDTH * inches), _READABLE * inches)
 
 
 def width_of(texts: Iterable[str], size: float, weight: str = "normal") -> float:
@@ -64,12 +72,14 @@ def cut(name: str, most: int = NAME_LENGTH) -> str:
     return "".join(c if ord(c) < 128 or _in_font(c) else "\u25a1" for c in line)
 
 
-def cut_within(name: str, most: int) -> str:
-    """Return a name as `cut` does, but cut in its middle: numbers at the end tell fibers apart."""
-    most = max(3, most)
-    tail = most // 3 + (most > 3)
-    whole = cut(name, 10 * NAME_LENGTH)
-    return whole if len(whole) <= most else f"{whole[: most - tail - 1]}\u2026{whole[-tail:]}"
+def fitted(name: str, inches: float, size: float, weight: str = "normal") -> str:
+    """Return a name as `cut` does, but cut to a width; in its middle, since numbers stand last."""
+    text = whole = cut(name, 10 * NAME_LENGTH)
+    while len(text) > 3 and (width := width_of([text], size, weight)) > inches:
+        most = max(3, min(len(text) - 1, int(len(text) * inches / width)))
+        tail = most // 3 + (most > 3)
+        text = f"{whole[: most - tail - 1]}\u2026{whole[-tail:]}"
+    return text
 
 
 def _in_font(char: str) -> bool:

@@ -57,7 +57,7 @@ MERGED = 0.80  # the height of pixels that hold several spans
 
 MARKED = PRINTED = "#000000"  # signs differ by shape; black stands out from every bar
 
-FONT = 11  # points, at least: see `canvas.letters`
+SMALLEST, FONT = 8, 11  # points; which of them: see `page.letters`
 BROAD_HATCH = 1.8  # points; its lines are to be seen over another hatch
 HATCHED_FROM = 12  # pixels; hatching narrower bars costs much and shows nothing
 MOST_HATCHED = 600
