@@ -22,8 +22,9 @@ Then a folder for each noun:
     io/            when a socket is ready: clock.py, poller.py, descriptors.py
     simulation/    the same, computed: network.py, socket.py, connection.py, delivery.py, clock.py,
                    trouble.py
-    recording/     from the scheduler to a trace: reporter.py, stall_recorder.py, step_meter.py,
-                   prometheus.py, watchdog.py, culprit_line.py, data_age.py
+    recording/     from the scheduler to a trace: reporter.py, stall_recorder.py,
+                   stall_reporter.py, step_meter.py, prometheus.py, watchdog.py,
+                   culprit_line.py, data_age.py
     trace/         what happened: events.py, trace.py, dense.py, file.py, line.py,
                    packed.py
     spans/         from events to stretches of time: spans.py, build.py, check.py, wakes.py,
