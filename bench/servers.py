@@ -17,6 +17,7 @@ from typing import Any
 
 from fiberlab import RECV, SEND, Scheduler, StallRecorder, Trace
 from fiberlab.elsewhere.asyncio_ import run as run_asyncio
+from fiberlab.elsewhere.asyncio_ import watching
 from fiberlab.sockets import accept_all
 
 from .client import RESPONSE
@@ -292,7 +293,18 @@ def asyncio_recorded_cpu(listener: socket.socket, http: bool) -> None:
     _record_streams(listener, http, Trace(cpu=True))
 
 
-def _record_streams(listener: socket.socket, http: bool, trace: Trace) -> None:
+def asyncio_stalls(listener: socket.socket, http: bool) -> None:
+    """asyncio's streams, and a StallRecorder is left on."""
+    _record_streams(listener, http, StallRecorder())
+
+
+def asyncio_protocol_stalls(listener: socket.socket, http: bool) -> None:
+    """asyncio with a protocol, and a StallRecorder is left on."""
+    with watching(StallRecorder()):
+        asyncio_protocol(listener, http)
+
+
+def _record_streams(listener: socket.socket, http: bool, trace: Trace | StallRecorder) -> None:
     async def serve() -> None:
         streams = _stream_http if http else _stream_echo
         server = await asyncio.start_server(streams, sock=listener, backlog=4096)
@@ -435,6 +447,7 @@ SERVERS: dict[str, Server] = {
 
 WATCHED: dict[str, Server] = {
     "asyncio-streams": asyncio_streams,
+    "asyncio-stalls": asyncio_stalls,
     "asyncio-recorded": asyncio_recorded,
     "asyncio-recorded-cpu": asyncio_recorded_cpu,
     "asyncio-debug": asyncio_debug,
@@ -442,4 +455,10 @@ WATCHED: dict[str, Server] = {
 }
 """One server, watched by nobody and by others; the first is what they cost beside."""
 
-ALL_SERVERS = {**SERVERS, **WATCHED, "no-sites": no_sites, "stalls": stalls}
+ALL_SERVERS = {
+    **SERVERS,
+    **WATCHED,
+    "no-sites": no_sites,
+    "stalls": stalls,
+    "asyncio-protocol-stalls": asyncio_protocol_stalls,
+}

@@ -97,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
         "--live", action="store_true", help="serve a page beside it that shows what its loop does"
     )
     program.add_argument(
+        "--stalls", metavar="FILE", type=Path, help="record only the last minute's stalls; written "
+        "here at the end, on SIGUSR1, and when the loop was held for a second"
+    )  # fmt: skip
+    program.add_argument(
         "-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="as python -m does"
     )
     program.add_argument("program", metavar="FILE.py ...", nargs=argparse.REMAINDER)
@@ -234,6 +238,8 @@ def run_command(options: argparse.Namespace) -> None:
     if not command:
         raise UserError("run needs a program: fiberlab run FILE.py ..., or fiberlab run -m MODULE")
     script = [] if options.module is not None else [Path(command[0])]
+    if options.stalls is not None:
+        return _run_with_stalls(command, script, options)
     writable(options.trace, options.figure, *script)
     writable(options.figure, *script)
     _check_figure(options.figure)
@@ -251,6 +257,39 @@ def run_command(options: argparse.Namespace) -> None:
 
     with watched, _live(options.live, trace, command[0], sys.stderr), before_exit(tell):
         code = run_program(command, module=options.module is not None, seconds=options.seconds)
+        tell()
+    raise SystemExit(code)
+
+
+def _run_with_stalls(command: list[str], script: list[Path], options: argparse.Namespace) -> None:
+    """Run a program as `run_command` does, and record nothing but stalls."""
+    from ..elsewhere.asyncio_ import watching
+    from ..recording.stall_recorder import StallRecorder
+    from .program import before_exit, run_program
+
+    if options.live:
+        raise UserError("--stalls records less than --live does: give one of the two")
+    writable(options.stalls, *script)
+    recorder = StallRecorder(options.stall, path=options.stalls, write_after=1.0)
+    watched, process = watching(recorder, any_thread=True), os.getpid()
+
+    def tell() -> None:
+        if os.getpid() != process:  # a child that the program has forked
+            return
+        unseen = watched.unseen
+        watched.stop()
+        for sentence in unseen:
+            _say(f"not seen: {sentence}", on_stdout=False)
+        if recorder.count() == (0, 0):
+            told = "nothing recorded: no loop of asyncio ran in this process"
+        else:
+            recorder.save()
+            told = f"{recorder.stalls:,} stalls; written to {options.stalls}"
+        _say(told, on_stdout=False)
+
+    module, write = options.module is not None, recorder.write
+    with watched, before_exit(tell):
+        code = run_program(command, module=module, seconds=options.seconds, on_sigusr1=write)
         tell()
     raise SystemExit(code)
 

@@ -25,18 +25,25 @@ Interrupt = Callable[[], bool]
 """Whether the program was interrupted because its time was over."""
 
 
-def run_program(command: Sequence[str], *, module: bool, seconds: float | None = None) -> int:
+def run_program(
+    command: Sequence[str],
+    *,
+    module: bool,
+    seconds: float | None = None,
+    on_sigusr1: Callable[[], Any] | None = None,
+) -> int:
     """Run a program, and return its exit code.
 
     command: the path of a script, or of a folder with a ``__main__.py``, and its arguments; if
     `module`, the name of a module, as after ``python -m``. seconds: after so long it is
     interrupted as by ^C, and that it was is no error; None: it runs until it ends.
+    on_sigusr1: called on that signal, where there is one, unless the program has its own handler.
     Raises UserError if there is no such program.
     """
     name, *arguments = command
     over = _interrupting(seconds)
     try:
-        with _signals_leave():
+        with _signals_leave(), _calling(on_sigusr1):
             _run(name, arguments, module)
     except SystemExit as leaving:
         return _code_of(leaving)
@@ -151,6 +158,21 @@ def before_exit(tell: Callable[[], Any]) -> Iterator[None]:
         yield
     finally:
         os._exit = exit_now
+
+
+@contextlib.contextmanager
+def _calling(on_sigusr1: Callable[[], Any] | None) -> Iterator[None]:
+    """Let SIGUSR1 call a function, where there is such a signal."""
+    number = getattr(signal, "SIGUSR1", None)
+    main = threading.current_thread() is threading.main_thread()
+    if on_sigusr1 is None or number is None or not main:
+        yield
+        return
+    before = signal.signal(number, lambda *_: on_sigusr1())
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL if before is None else before)
 
 
 def _code_of(leaving: SystemExit) -> int:

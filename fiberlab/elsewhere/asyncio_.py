@@ -33,11 +33,12 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from threading import Lock, get_ident
 from types import MethodType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..recording.culprit_line import in_package
 from ..recording.data_age import waited_ns
 from ..recording.reporter import Observer
+from ..recording.stall_recorder import StallRecorder
 from ..recording.watchdog import Sighting
 from ..trace.events import place
 from ..trace.trace import Trace
@@ -57,12 +58,15 @@ from .asyncio_schedules import assert_holds, explore, replay
 from .asyncio_tasks import TaskNotes, is_asyncio, is_internal, task_of
 from .notes import Notes
 
+if TYPE_CHECKING:
+    from .asyncio_stalls import StallWatch
+
 __all__ = ["assert_holds", "explore", "record", "replay", "run", "watch", "watching"]
 
 T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, T], observer: Observer) -> T:
+def run(main: Coroutine[Any, Any, T], observer: Observer | StallRecorder) -> T:
     """Run a coroutine as ``asyncio.run`` does, and record what its loop does for `observer`.
 
     Raises RuntimeError if an event loop runs in this thread already, as in a notebook's cell:
@@ -82,11 +86,19 @@ def run(main: Coroutine[Any, Any, T], observer: Observer) -> T:
             main.close()  # it has ended, unless the trace was refused
 
 
-async def record(main: Coroutine[Any, Any, Any], trace: Trace | None = None) -> Trace:
+@overload
+async def record(main: Coroutine[Any, Any, Any], trace: Trace | None = None) -> Trace: ...
+
+
+@overload
+async def record(main: Coroutine[Any, Any, Any], trace: StallRecorder) -> StallRecorder: ...
+
+
+async def record(main: Coroutine[Any, Any, Any], trace: Any = None) -> Any:
     """Await `main`, and return the trace of what the running loop did meanwhile.
 
-    trace: where to record; None: a new ``Trace(cpu=True)``. The loop's other tasks are in it too,
-    for they compete with `main`. Raises what `main` raises.
+    trace: a Trace or a StallRecorder; None: a new ``Trace(cpu=True)``. The loop's other tasks are
+    in it too, for they compete with `main`. Raises what `main` raises.
     """
     trace = Trace(cpu=True) if trace is None else trace
     with watching(trace, enter=False):
@@ -94,10 +106,10 @@ async def record(main: Coroutine[Any, Any, Any], trace: Trace | None = None) -> 
     return trace
 
 
-def watch(trace: Trace | None = None) -> watching:
+def watch(trace: Trace | StallRecorder | None = None) -> watching:
     """Record what the loop of this thread does from now on, until ``stop()`` of what is returned.
 
-    trace: where to record; None: a new ``Trace(cpu=True)``, which ``stop()`` returns.
+    trace: a Trace or a StallRecorder; None: a new ``Trace(cpu=True)``, which ``stop()`` returns.
     """
     return watching(Trace(cpu=True) if trace is None else trace).start()
 
@@ -112,14 +124,22 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
     which runs already has are recorded from the beginning; False: from their next step on.
     """
 
-    def __init__(self, observer: Observer, *, any_thread: bool = False, enter: bool = True) -> None:
+    def __init__(
+        self, observer: Observer | StallRecorder, *, any_thread: bool = False, enter: bool = True
+    ) -> None:
         self.observer = observer
         self._any_thread, self._enter = any_thread, enter
-        self._watch: _Watch | None = None
+        self._watch: LoopWatch | StallWatch | None = None
 
     def start(self) -> watching:
         """Begin; in place of the ``with``."""
-        self._watch = _Watch(self.observer, None if self._any_thread else get_ident())
+        thread = None if self._any_thread else get_ident()
+        if isinstance(self.observer, StallRecorder):
+            from .asyncio_stalls import StallWatch
+
+            self._watch = StallWatch(self.observer, thread)
+        else:
+            self._watch = LoopWatch(self.observer, thread)
         self._watch.begin_here(enter=self._enter)
         return self
 
@@ -160,11 +180,11 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
         return watched
 
 
-class _Watch:
+class LoopWatch:
     """What is known of the loops of one thread while they are watched."""
 
-    def __init__(self, observer: Observer, thread: int | None) -> None:
-        self._notes = Notes(observer, "asyncio")
+    def __init__(self, observer: Observer, thread: int | None, notes: Notes | None = None) -> None:
+        self._notes = Notes(observer, "asyncio") if notes is None else notes
         self._tasks = TaskNotes(self._notes)
         self._thread, self._any_thread = thread, thread is None
         self._process = os.getpid()
@@ -184,7 +204,7 @@ class _Watch:
         self._others: set[int] = set()  # the loops of other threads
         self._over = self._failed = False
         self._in_c: set[str] = set()
-        self._process_hooks = ProcessHooks(self)
+        self._process_hooks = ProcessHooks(self, self)
 
     def begin_here(self, *, enter: bool) -> None:
         """Watch the loop that runs already, if there is one; enter its tasks, if that is asked."""
@@ -215,11 +235,10 @@ class _Watch:
         if self._over:
             return
         try:
-            if self._stepping:  # it ends in the middle of a step
-                self.end()
+            self.finish()  # it may end in the middle of a step
             if self.loop is not None and reason == "done":
                 reason = "left"  # the loop runs on, and its tasks with it
-            self._take_out()
+            self.take_out()
             for called in {each for each in self._kinds.values() if each is not None}:
                 if self._notes.knows(called.key):
                     self._notes.leave(called.key)
@@ -227,7 +246,7 @@ class _Watch:
         except Exception as error:
             self.failed(error)
 
-    def _take_out(self) -> None:
+    def take_out(self) -> None:
         """Put everything back."""
         self._over = True
         self._process_hooks.remove()
@@ -323,17 +342,26 @@ class _Watch:
             transport: Any = callback.__self__
             called = self._called_by_protocol(transport.get_protocol())
         elif (task := task_of(callback)) is not None:
-            known = self._notes.known.get(task)
-            if (known is not None and known.waits == "") or self._tasks.ready(task):
-                self._tasks.begin(task)
-                return True
-            return False
+            return self.begin_task(task)
         else:
             called = self._called_by(callback, handle)
         if called is None:
             return False
         self._begin_callback(called, handle)
         return True
+
+    def begin_task(self, task: Any) -> bool:
+        """Begin a step of `task` of which no wake was recorded; whether it is one to record."""
+        known = self._notes.known.get(task)
+        if (known is not None and known.waits == "") or self._tasks.ready(task):
+            self._tasks.begin(task)
+            return True
+        return False
+
+    def finish(self) -> None:
+        """Record the end of the step that runs, if one does."""
+        if self._stepping:
+            self.end()
 
     def _has_ended(self) -> bool:
         """End the step in which the recording began, as the loop does something else now.
@@ -375,7 +403,7 @@ class _Watch:
         if self._failed:
             return
         self._failed = True
-        self._take_out()
+        self.take_out()
         with suppress(Exception):
             self._notes.stop(type(error).__name__)
         with suppress(RuntimeWarning):  # a filter may make an error of it

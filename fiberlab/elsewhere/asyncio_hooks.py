@@ -8,6 +8,8 @@ used where there are any. These are private, and were tried with Python 3.10 to 
     Handle._loop              the loop that runs it
     loop._call_soon           what is to be called soon goes through it, whoever gives it
     loop._selector            what the loop polls; its `select` is public
+    loop._ready               the queue of what is to be run; a StallRecorder's looks at the clock
+    loop._scheduled           its timers, for how late they are
     Task._exception           how a task ended, without telling asyncio that somebody asked
     Task._fut_waiter          what a task awaits, of one that was made before
 
@@ -25,17 +27,24 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 
-class Watcher(Protocol):
+class LoopWatcher(Protocol):
     """What the hooks call. They let no error of it reach the loop, but tell it of that."""
-
-    loop: Any
-    """The loop that is watched and runs now, or None."""
 
     def loop_began(self, loop: Any) -> None:
         """`loop` begins to run in this thread."""
 
     def loop_ended(self) -> None:
         """The loop of this thread runs no more."""
+
+    def failed(self, error: Exception) -> None:
+        """One of these functions has raised `error`."""
+
+
+class Watcher(LoopWatcher, Protocol):
+    """The same, where each step is watched too."""
+
+    loop: Any
+    """The loop that is watched and runs now, or None."""
 
     def given(self, handle: Any) -> None:
         """A loop that is watched has made `handle` for a callback that it was given."""
@@ -52,11 +61,8 @@ class Watcher(Protocol):
     def polled(self, found: int) -> None:
         """The poll that has begun is over."""
 
-    def failed(self, error: Exception) -> None:
-        """One of these functions has raised `error`."""
 
-
-class _Replaced:
+class Replaced:
     """One attribute that was replaced."""
 
     def __init__(self, owner: Any, name: str, value: Any) -> None:
@@ -76,20 +82,22 @@ class _Replaced:
 
 
 class ProcessHooks:
-    """Tells `watcher` which loops begin to run, and what its loop runs."""
+    """Tells `watcher` which loops begin to run, and `steps` what its loop runs; None: no one."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: LoopWatcher, steps: Watcher | None) -> None:
         self._watcher = watcher
         begin = self._set_running_loop(events._set_running_loop)
         self._replaced = [
-            _Replaced(events, "_set_running_loop", begin),
-            _Replaced(asyncio, "_set_running_loop", begin),
-            _Replaced(events.Handle, "_run", _watched(watcher, events.Handle._run)),
+            Replaced(events, "_set_running_loop", begin),
+            Replaced(asyncio, "_set_running_loop", begin),
         ]
+        if steps is not None:
+            run = _watched(steps, events.Handle._run)
+            self._replaced.append(Replaced(events.Handle, "_run", run))
         uvloop = sys.modules.get("uvloop")
         if uvloop is not None:  # it has taken the function above already
-            run = self._run_forever(uvloop.Loop.run_forever)
-            self._replaced.append(_Replaced(uvloop.Loop, "run_forever", run))
+            forever = self._run_forever(uvloop.Loop.run_forever)
+            self._replaced.append(Replaced(uvloop.Loop, "run_forever", forever))
 
     def remove(self) -> None:
         """Put everything back."""
@@ -143,7 +151,7 @@ def _watched(watcher: Watcher, before: Callable[[Any], Any]) -> Callable[[Any], 
     return run
 
 
-def _safely(watcher: Watcher, function: Callable[..., Any], *args: Any) -> Any:
+def _safely(watcher: LoopWatcher, function: Callable[..., Any], *args: Any) -> Any:
     """Call a function of `watcher`; return None if that has failed."""
     try:
         return function(*args)
@@ -165,12 +173,12 @@ class LoopHooks:
             }
         else:
             replaced = {name: self._giving(getattr(loop, name), at) for name, at in _GIVEN.items()}
-        self._replaced = [_Replaced(loop, *each) for each in replaced.items()]
+        self._replaced = [Replaced(loop, *each) for each in replaced.items()]
         selector = getattr(loop, "_selector", None)
         self.polls = selector is not None
         """Whether it can be seen when the loop polls."""
         if selector is not None:
-            self._replaced.append(_Replaced(selector, "select", self._select(selector.select)))
+            self._replaced.append(Replaced(selector, "select", self._select(selector.select)))
 
     def remove(self) -> None:
         """Put everything back."""

@@ -54,7 +54,9 @@ class TaskNotes:
             by = self.caller if running is None else running
             code = getattr(task.get_coro(), "cr_code", None)
             notes.spawn(task, name_of(task), by, None if code is None else (code, -1))
-            return True
+            known = notes.known[task]
+            if not known.waits:  # as for each task that is new
+                return True
         waited = known.waits
         if task is running:
             self._again = True  # its yield is recorded first
