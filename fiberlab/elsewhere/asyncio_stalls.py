@@ -20,6 +20,7 @@ import inspect
 import math
 import os
 import platform
+import sys
 import time
 import warnings
 import weakref
@@ -27,6 +28,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from threading import get_ident
+from types import FrameType
 from typing import Any
 
 from ..recording.reporter import ignore
@@ -86,7 +88,7 @@ class StallWatch:
         if loop is not None:
             self._safely(self.loop_began, loop)
         if self._loop is not None:  # in the middle of a step
-            self._queue.handle = weakref.ref(asyncio.current_task())
+            self._queue.held = self._queue.began, asyncio.current_task()
             self._queue.due = self._queue.began + self._recorder.limit
 
     def unseen(self) -> list[str]:
@@ -207,7 +209,7 @@ class StallWatch:
             if self._over:
                 return found
             self._polls += 1
-            queue.due, queue.handle = -math.inf, _no_handle  # `overdue` is told of the first step
+            queue.due = -math.inf  # so that `overdue` is told of the first step
             queue.polled = queue.began = clock()
             dog = self._watchdog
             if dog is not None and dog.asleep:
@@ -220,6 +222,7 @@ class StallWatch:
         """It is later than `due`: a step has taken too long, or many together, or a turn begins."""
         queue, limit = self._queue, self._recorder.limit
         if queue.due < 0:
+            queue.held = None
             self._steps += len(queue)  # what is there when a turn begins is run in it
         if moment - queue.began > limit:
             self._safely(self._stalled, moment)
@@ -299,17 +302,18 @@ class StallWatch:
         began = queue.began
         if queue.due == math.inf:
             return None
-        queue.look(began, self._recorder.limit)
+        queue.look(began, self._recorder.limit, self._thread or 0)
         return round(began * 1e9)
 
     def _under_way(self) -> Window | None:
         """Return what is known of a stall that goes on; from any thread."""
         queue, dog = self._queue, self._watchdog
         began = queue.began
-        ran, late = queue.ran(began), time.perf_counter() - began > self._recorder.limit
+        late = time.perf_counter() - began > self._recorder.limit
         if queue.due == math.inf or not late:
             return None
-        name, src, key = _named(ran)
+        frame = sys._current_frames().get(self._thread or 0)
+        name, src, key = _named(queue.ran(began, frame))
         number = self._numbers.of(key)
         seen = dog.sightings() if dog is not None else ()
         return window_under_way(number, (name, src), round(began * 1e9), self._begun, seen)
@@ -318,19 +322,17 @@ class StallWatch:
 class _Queue(deque[Any]):
     """A loop's queue that looks at the clock whenever a handle is taken from it.
 
-    handle: a weak reference to what was taken last, for what a handle holds must not live longer
-    than without us; began: when it was taken; left: how many were ready then. due: when it is time
-    to ask whether a step is a stall; math.inf while the loop polls, less than 0 when it has polled.
-    polled: when it has. held: (began, handle) of a step that is a stall already.
+    began: when the last was taken. due: when it is time to ask whether a step is a stall; math.inf
+    while the loop polls, less than 0 when it has polled. polled: when it has. held: (began, handle)
+    of a step that is a stall already, or the task in whose step the watching began.
     What stands in `popleft` is all that a step costs, so it is as short as it can be.
     """
 
-    __slots__ = ("_grown", "_since", "began", "due", "handle", "held", "left", "polled", "watch")
+    __slots__ = ("_grown", "_since", "began", "due", "held", "polled", "watch")
 
     def __init__(self, handles: Any, watch: StallWatch) -> None:
         super().__init__(handles)
-        self.watch, self.left = watch, 0
-        self.handle: Callable[[], Any] = _no_handle
+        self.watch = watch
         self.held: tuple[float, Any] | None = None
         self.began = self.polled = time.perf_counter()
         self.due = math.inf
@@ -340,45 +342,50 @@ class _Queue(deque[Any]):
         self,
         clock: Callable[[], float] = time.perf_counter,
         first_in: Callable[[Any], Any] = deque.popleft,
-        reference: Callable[[Any], Any] = weakref.ref,
     ) -> Any:
         moment = clock()
         if moment > self.due:
             self.watch.overdue(moment)
-        handle = first_in(self)
-        self.handle = reference(handle)
-        self.left = len(self)
         self.began = moment
-        return handle
+        return first_in(self)
 
-    def ran(self, began: float) -> Any:
-        """Return the handle, or the task, of the step that `began` then; None: the loop's own."""
+    def ran(self, began: float, frame: FrameType | None) -> Any:
+        """Return the handle, or the task, of the step that `began` then; None: the loop's own.
+
+        frame: the innermost of the loop's thread. Nothing is noted for a step, so it is read there.
+        """
         held = self.held
-        return held[1] if held is not None and held[0] == began else self.handle()
+        if held is not None and held[0] == began:
+            return held[1]
+        return _of_loop(frame, "handle")
 
-    def look(self, began: float, limit: float) -> None:
-        """Note how many handles there are in a step; hold its own if it is long.
+    def look(self, began: float, limit: float, thread: int) -> None:
+        """Note how many handles there are in the step that `began` then, and whose it is if long.
 
-        The watchdog's thread does so. When the loop asks for it, the handle is gone otherwise.
+        The watchdog's thread does so: when the loop asks for the last step of a turn, it is gone.
         """
         if began != self._since:
             self._since, self._grown = began, []
         if not self._grown or self._grown[-1][1] != len(self):
             self._grown.append((time.perf_counter_ns(), len(self)))
-        if (self.held is None or self.held[0] != began) and time.perf_counter() - began > limit:
-            self.held = began, self.handle()
+        known = self.held is not None and self.held[0] == began
+        if not known and time.perf_counter() - began > limit:
+            ran = self.ran(began, sys._current_frames().get(thread))
+            if self.began == began:
+                self.held = began, ran
 
-    def ready_since(self, place: int, began: int, ended: int) -> int:
+    def ready_since(self, place: int, ended: int) -> int:
         """Return since when, at the latest, the handle at `place` was ready during a step."""
-        if place < self.left:
-            return began
         if self._since != self.began:
             return ended
-        return next((at for at, length in self._grown if began <= at and place < length), ended)
+        return next((at for at, length in self._grown if place < length), ended)
 
 
-def _no_handle() -> None:
-    """Stand for a weak reference to no handle."""
+def _of_loop(frame: FrameType | None, name: str) -> Any:
+    """Return a variable of asyncio's function that runs one turn of a loop; None if it has none."""
+    while frame is not None and frame.f_code.co_name != "_run_once":
+        frame = frame.f_back
+    return None if frame is None else frame.f_locals.get(name)
 
 
 class _Numbers:
@@ -411,13 +418,15 @@ class _Window:
     def tell_stall(self, queue: _Queue, began: int, ended: int) -> None:
         """Record the step that took too long, and what became ready before it and during it."""
         notes, watch = self.notes, self.watch
-        ready = list(queue)
+        ready, frame = list(queue), sys._getframe()
+        # Of this turn there are so many left; they were ready when it began.
+        left = (_of_loop(frame, "ntodo") or 0) - (_of_loop(frame, "i") or 0)
         with notes.at(began, before=True):
-            begun = self._begin(queue.ran(queue.began))
-            for handle in ready[: queue.left]:
+            begun = self._begin(queue.ran(queue.began, frame))
+            for handle in ready[:left]:
                 self._given(handle)
-        for place, handle in enumerate(ready[queue.left :], queue.left):
-            with notes.at(queue.ready_since(place, began, ended)):
+        for place, handle in enumerate(ready[left:], left):
+            with notes.at(queue.ready_since(place, ended)):
                 self._given(handle)
         if begun:
             with notes.at(ended):
