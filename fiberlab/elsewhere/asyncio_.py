@@ -31,6 +31,7 @@ import warnings
 import weakref
 from collections.abc import Coroutine
 from contextlib import suppress
+from contextvars import ContextVar
 from threading import Lock, get_ident
 from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -54,8 +55,9 @@ from .asyncio_callbacks import (
     socket_of,
 )
 from .asyncio_hooks import LoopHooks, ProcessHooks
+from .asyncio_requests import Requests
 from .asyncio_schedules import assert_holds, explore, replay
-from .asyncio_tasks import TaskNotes, is_asyncio, is_internal, task_of
+from .asyncio_tasks import TaskNotes, context_of, is_asyncio, is_internal, task_of
 from .notes import Notes
 
 if TYPE_CHECKING:
@@ -66,9 +68,16 @@ __all__ = ["assert_holds", "explore", "record", "replay", "run", "watch", "watch
 T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, T], observer: Observer | StallRecorder) -> T:
+def run(
+    main: Coroutine[Any, Any, T],
+    observer: Observer | StallRecorder,
+    *,
+    request: ContextVar[Any] | None = None,
+) -> T:
     """Run a coroutine as ``asyncio.run`` does, and record what its loop does for `observer`.
 
+    request: a context variable whose value names the request that a task is at work for; `bill`
+    then has a bill for each.
     Raises RuntimeError if an event loop runs in this thread already, as in a notebook's cell:
     there ``await record(main)`` does the same.
     """
@@ -79,7 +88,7 @@ def run(main: Coroutine[Any, Any, T], observer: Observer | StallRecorder) -> T:
             "or give it a thread of its own"
         )
     try:
-        with watching(observer):
+        with watching(observer, request=request):
             return asyncio.run(main)
     finally:
         if asyncio.iscoroutine(main):
@@ -87,31 +96,41 @@ def run(main: Coroutine[Any, Any, T], observer: Observer | StallRecorder) -> T:
 
 
 @overload
-async def record(main: Coroutine[Any, Any, Any], trace: Trace | None = None) -> Trace: ...
+async def record(
+    main: Coroutine[Any, Any, Any],
+    trace: Trace | None = None,
+    *,
+    request: ContextVar[Any] | None = None,
+) -> Trace: ...
 
 
 @overload
 async def record(main: Coroutine[Any, Any, Any], trace: StallRecorder) -> StallRecorder: ...
 
 
-async def record(main: Coroutine[Any, Any, Any], trace: Any = None) -> Any:
+async def record(
+    main: Coroutine[Any, Any, Any], trace: Any = None, *, request: ContextVar[Any] | None = None
+) -> Any:
     """Await `main`, and return the trace of what the running loop did meanwhile.
 
     trace: a Trace or a StallRecorder; None: a new ``Trace(cpu=True)``. The loop's other tasks are
-    in it too, for they compete with `main`. Raises what `main` raises.
+    in it too, for they compete with `main`. request: see `run`. Raises what `main` raises.
     """
     trace = Trace(cpu=True) if trace is None else trace
-    with watching(trace, enter=False):
+    with watching(trace, enter=False, request=request):
         await asyncio.create_task(main)
     return trace
 
 
-def watch(trace: Trace | StallRecorder | None = None) -> watching:
+def watch(
+    trace: Trace | StallRecorder | None = None, *, request: ContextVar[Any] | None = None
+) -> watching:
     """Record what the loop of this thread does from now on, until ``stop()`` of what is returned.
 
     trace: a Trace or a StallRecorder; None: a new ``Trace(cpu=True)``, which ``stop()`` returns.
+    request: see `run`.
     """
-    return watching(Trace(cpu=True) if trace is None else trace).start()
+    return watching(Trace(cpu=True) if trace is None else trace, request=request).start()
 
 
 class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for gevent and threads
@@ -122,12 +141,20 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
     call is recorded. A trace holds one run: a second one raises ValueError.
     any_thread: loops of all threads, one at a time. enter: whether the tasks that a loop
     which runs already has are recorded from the beginning; False: from their next step on.
+    request: see `run`; ValueError with a StallRecorder, which keeps no requests.
     """
 
     def __init__(
-        self, observer: Observer | StallRecorder, *, any_thread: bool = False, enter: bool = True
+        self,
+        observer: Observer | StallRecorder,
+        *,
+        any_thread: bool = False,
+        enter: bool = True,
+        request: ContextVar[Any] | None = None,
     ) -> None:
-        self.observer = observer
+        if request is not None and isinstance(observer, StallRecorder):
+            raise ValueError("request= needs a Trace: a StallRecorder keeps no requests")
+        self.observer, self._request = observer, request
         self._any_thread, self._enter = any_thread, enter
         self._watch: LoopWatch | StallWatch | None = None
 
@@ -139,7 +166,7 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
 
             self._watch = StallWatch(self.observer, thread)
         else:
-            self._watch = LoopWatch(self.observer, thread)
+            self._watch = LoopWatch(self.observer, thread, request=self._request)
         self._watch.begin_here(enter=self._enter)
         return self
 
@@ -183,9 +210,17 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
 class LoopWatch:
     """What is known of the loops of one thread while they are watched."""
 
-    def __init__(self, observer: Observer, thread: int | None, notes: Notes | None = None) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        thread: int | None,
+        notes: Notes | None = None,
+        request: ContextVar[Any] | None = None,
+    ) -> None:
         self._notes = Notes(observer, "asyncio") if notes is None else notes
         self._tasks = TaskNotes(self._notes)
+        self._requests = None if request is None else Requests(self._notes, request)
+        self._context: Any = None  # that of the step that runs
         self._thread, self._any_thread = thread, thread is None
         self._process = os.getpid()
         self._measured = False
@@ -312,8 +347,13 @@ class LoopWatch:
         callback = handle._callback
         task = task_of(callback)
         if task is not None:
-            if get_ident() == self._thread and self._tasks.ready(task):
+            if get_ident() == self._thread:
+                new = task not in self._notes.known
+                if not self._tasks.ready(task):
+                    return
                 self._steps[handle] = task
+                if new and self._requests is not None and self._tasks.running is not None:
+                    self._requests.made(task)
         elif code_of(callback) is None and not is_of_asyncio(callback):
             frame = sys._getframe(2)
             while frame.f_back is not None and _is_between(frame.f_code):
@@ -330,6 +370,9 @@ class LoopWatch:
             self._stepping = True
         else:
             self._stepping = self._begin_other(handle)
+        if self._requests is not None and (task := self._tasks.running) is not None:
+            self._context = context_of(handle, task)
+            self._requests.look(task, self._context)
         return self._stepping
 
     def _begin_other(self, handle: Any) -> bool:
@@ -378,6 +421,9 @@ class LoopWatch:
             return
         self._stepping = self._within = False
         if self._called is None:
+            if self._requests is not None and (task := self._tasks.running) is not None:
+                self._requests.end(task, self._context)
+                self._context = None
             self._tasks.end()
         else:
             called, _ = self._called

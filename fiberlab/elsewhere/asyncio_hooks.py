@@ -5,6 +5,7 @@ used where there are any. These are private, and were tried with Python 3.10 to 
 
     Handle._run               every callback of a loop, and each step of a task, is run by it
     Handle._callback, _args   what it runs
+    Handle._context           in which context, for the requests of tasks
     Handle._loop              the loop that runs it
     loop._call_soon           what is to be called soon goes through it, whoever gives it
     loop._selector            what the loop polls; its `select` is public

@@ -129,6 +129,15 @@ def task_of(callback: Any) -> Any:
     return task if name == "wakeup" or name.endswith(("step", "wakeup")) else None
 
 
+def context_of(handle: Any, task: Any) -> Any:
+    """Return the context in which a step of `task` runs; None if it cannot be had.
+
+    A handle of Python has it; for what a loop in C runs, a task tells it from Python 3.12 on.
+    """
+    context = getattr(handle, "_context", None)
+    return context if context is not None else getattr(task, "get_context", lambda: None)()
+
+
 def is_internal(task: Any) -> bool:
     """Whether `task` is one that asyncio has made for itself."""
     code = getattr(task.get_coro(), "cr_code", None)

@@ -29,7 +29,7 @@ from ..recording.reporter import Observer, ignore, raised_at, warn_of_removal
 from ..recording.step_meter import LOOK, SHORT, StepMeter
 from ..recording.watchdog import Sighting
 from ..simulation import SimulatedClock
-from ..trace.events import SCHEMA, Row, T, TraceEvent
+from ..trace.events import EV, FID, SCHEMA, Row, T, TraceEvent
 from ..trace.trace import Trace, UnderWay
 
 _SHOWN = 0.2  # what is done between two steps has a row if it takes this share of `stall_after`
@@ -217,6 +217,26 @@ class Notes:
         self._append((at, "yield", known.id, op, fileno, length, src, cpu))
         if length == 0:
             self.wake(key, "yield", key, at)
+
+    def mark(
+        self, key: Hashable, name: str, phase: str, number: int, *, from_step: bool = False
+    ) -> None:
+        """A request of `key`, which runs, begins (phase: b) or ends (e).
+
+        number: its own. from_step: it does so where the step of `key` has begun, if that is still
+        in the trace.
+        """
+        rows = self._trace.rows if self._trace is not None else None
+        known = self.known[key].id
+        if from_step and isinstance(rows, list):
+            for place in range(len(rows) - 1, -1, -1):
+                row = rows[place]
+                if row[EV] == "resume" and row[FID] == known:
+                    while rows[place + 1 :] and rows[place + 1][EV] == "mark":
+                        place += 1  # behind those that were put there before
+                    rows.insert(place + 1, (row[T], "mark", known, name, phase, number, None))
+                    return
+        self._note("mark", known, name, phase, number, None)
 
     def end(self, key: Hashable, how: str, error: BaseException | None = None) -> None:
         """`key` has ended while it ran. how: return, error or cancel."""
