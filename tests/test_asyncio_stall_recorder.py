@@ -323,6 +323,25 @@ def test_a_loop_whose_queue_is_in_c_is_said_to_be_unseen():
     assert told == [f"{__name__} keeps its queue in C: its stalls were not recorded"]
 
 
+def test_loops_of_several_threads_are_recorded_one_after_the_other():
+    async def blocks():
+        time.sleep(0.1)
+
+    recorder = StallRecorder()
+    with watching(recorder, any_thread=True):
+        for _ in range(2):
+            thread = threading.Thread(target=lambda: asyncio.run(blocks()))
+            thread.start()
+            thread.join()
+        asyncio.run(blocks())
+    trace = recorder.trace()
+    check_story(trace)
+
+    assert recorder.stalls == 3
+    assert [plain(event.name) for event in trace if event.ev == "spawn"] == ["blocks"] * 3
+    assert len({event.fid for event in trace if event.ev == "stall"}) == 3
+
+
 @pytest.mark.posix
 def test_run_with_stalls_writes_on_sigusr1_and_at_the_end(tmp_path):
     program, path = tmp_path / "app.py", tmp_path / "stalls.fiber.jsonl"

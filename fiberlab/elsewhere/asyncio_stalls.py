@@ -27,7 +27,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
-from threading import get_ident
+from threading import Lock, get_ident
 from types import FrameType
 from typing import Any
 
@@ -60,12 +60,14 @@ _BETWEEN = "callbacks"  # the row of what the loop itself does, as in a full tra
 class StallWatch:
     """Watches the loops of one thread for steps that take too long; as `LoopWatch`, but for these.
 
-    thread: its number; None: that of the first loop that runs. Raises ValueError if the recorder
-    holds a run already.
+    thread: its number; None: the loops of all threads, one at a time.
+    Raises ValueError if the recorder holds a run already.
     """
 
     def __init__(self, recorder: StallRecorder, thread: int | None) -> None:
         self._recorder, self._thread, self._process = recorder, thread, os.getpid()
+        self._any_thread, self._beginning = thread is None, Lock()
+        self._others: set[int] = set()  # the loops of other threads
         self._begun = time.perf_counter_ns()
         wall, python = time.strftime("%Y-%m-%dT%H:%M:%S%z"), platform.python_version()
         header = (0, "start", 0, SCHEMA, "perf_counter", "ns", python, wall, "asyncio")
@@ -96,10 +98,13 @@ class StallWatch:
 
     def unseen(self) -> list[str]:
         """Return a sentence for each thing that could not be seen."""
-        return [
+        told = [
             f"{name} keeps its queue in C: its stalls were not recorded"
             for name in sorted(self._unseen)
         ]
+        if self._others:
+            told.append(f"loops of other threads at that time: {len(self._others)}")
+        return told
 
     def stop(self, reason: str) -> None:
         """Record nothing from now on; keep the window that is open, and put everything back."""
@@ -121,6 +126,9 @@ class StallWatch:
             self._window.watch.take_out()
             self._window = None
         self._let_go()
+        self._stop_watchdog()
+
+    def _stop_watchdog(self) -> None:
         if self._watchdog is not None:
             self._watchdog.stop()
             self._watchdog = None
@@ -129,11 +137,18 @@ class StallWatch:
 
     def loop_began(self, loop: Any) -> None:
         """A loop begins to run in this thread: watch it, if this thread is the one."""
-        if self._over or self._loop is not None or os.getpid() != self._process:
+        if self._over or os.getpid() != self._process:
             return
-        self._thread = self._thread or get_ident()
-        if get_ident() != self._thread:
-            return
+        with self._beginning:
+            if self._any_thread and self._loop is None and self._thread != get_ident():
+                self._stop_watchdog()
+                self._thread = get_ident()
+            if self._thread != get_ident():
+                self._others.add(id(loop))
+            elif self._loop is None:
+                self._begin_loop(loop)
+
+    def _begin_loop(self, loop: Any) -> None:
         ready, selector = getattr(loop, "_ready", None), getattr(loop, "_selector", None)
         if type(ready) is not deque or selector is None:
             self._unseen.add(type(loop).__module__)
