@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-PATIENCE = 30  # seconds to wait for what takes a blink
+PATIENCE = 60  # seconds to wait for what takes a blink
 
 
 @contextlib.contextmanager

@@ -253,3 +253,28 @@ def test_an_error_of_the_recorder_never_reaches_the_program(monkeypatch, broken)
     ]
     assert events.Handle._run.__module__ == "asyncio.events"
     check_story(trace)
+
+
+@pytest.mark.parametrize("within", ["wake", "resume", "wait", "poll", "polled"])
+def test_an_interrupt_within_the_recorder_is_the_programs_and_the_trace_stays_whole(
+    monkeypatch, within
+):
+    recorded = getattr(Notes, within)
+
+    def interrupted(*args, **options):
+        recorded(*args, **options)
+        raise KeyboardInterrupt
+
+    async def main():
+        tasks = [asyncio.create_task(asyncio.sleep(0.001)) for _ in range(3)]
+        await asyncio.sleep(0)  # each has begun
+        monkeypatch.setattr(Notes, within, interrupted)
+        await asyncio.gather(*tasks)
+
+    trace = Trace(cpu=True)
+    with pytest.raises(KeyboardInterrupt):
+        run(main(), trace)
+
+    check_story(trace)
+    assert [event.reason for event in trace if event.ev == "stop"] == ["KeyboardInterrupt"]
+    assert events.Handle._run.__module__ == "asyncio.events"

@@ -444,14 +444,21 @@ class LoopWatch:
         """Record that it has polled."""
         self._notes.polled(found)
 
-    def failed(self, error: Exception) -> None:
-        """The recorder itself has failed: record nothing from now on, and say so once."""
-        if self._failed:
+    def failed(self, error: BaseException) -> None:
+        """The recorder itself has failed: record nothing from now on, and say so once.
+
+        ^C that came while it recorded is the program's: it is raised again. But what was being
+        recorded is not whole, so nothing more is.
+        """
+        before, self._failed = self._failed, True
+        if not before:
+            self.take_out()
+            with suppress(Exception):
+                self._notes.stop(type(error).__name__)
+        if not isinstance(error, Exception):
+            raise error
+        if before:
             return
-        self._failed = True
-        self.take_out()
-        with suppress(Exception):
-            self._notes.stop(type(error).__name__)
         with suppress(RuntimeWarning):  # a filter may make an error of it
             warnings.warn(
                 f"fiberlab's recorder raised {error!r} and was taken out; the program goes on, "

@@ -37,8 +37,8 @@ class LoopWatcher(Protocol):
     def loop_ended(self) -> None:
         """The loop of this thread runs no more."""
 
-    def failed(self, error: Exception) -> None:
-        """One of these functions has raised `error`."""
+    def failed(self, error: BaseException) -> None:
+        """One of these functions has raised `error`; raises it again if it is ^C."""
 
 
 class Watcher(LoopWatcher, Protocol):
@@ -139,6 +139,9 @@ def _watched(watcher: Watcher, before: Callable[[Any], Any]) -> Callable[[Any], 
                 step = watcher.begin(handle)
             except Exception as error:
                 watcher.failed(error)
+            except BaseException as error:
+                before(handle)  # the loop has taken it out of its queue: it must not be lost
+                watcher.failed(error)
         if not step:
             return before(handle)
         try:
@@ -146,7 +149,7 @@ def _watched(watcher: Watcher, before: Callable[[Any], Any]) -> Callable[[Any], 
         finally:
             try:
                 watcher.end()
-            except Exception as error:
+            except BaseException as error:
                 watcher.failed(error)
 
     return run
@@ -156,7 +159,7 @@ def _safely(watcher: LoopWatcher, function: Callable[..., Any], *args: Any) -> A
     """Call a function of `watcher`; return None if that has failed."""
     try:
         return function(*args)
-    except Exception as error:
+    except BaseException as error:
         return watcher.failed(error)
 
 
@@ -194,7 +197,7 @@ class LoopHooks:
             handle = before(callback, args, context)
             try:
                 watcher.given(handle)
-            except Exception as error:
+            except BaseException as error:
                 watcher.failed(error)
             return handle
 
@@ -224,13 +227,13 @@ class LoopHooks:
             polls = False
             try:
                 polls = watcher.poll(timeout)
-            except Exception as error:
+            except BaseException as error:
                 watcher.failed(error)
             found = before(timeout)
             try:
                 if polls:
                     watcher.polled(len(found))
-            except Exception as error:
+            except BaseException as error:
                 watcher.failed(error)
             return found
 

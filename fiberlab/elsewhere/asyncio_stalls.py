@@ -191,8 +191,13 @@ class StallWatch:
             loop._ready.extendleft(reversed(list(queue)))
             queue.clear()
 
-    def failed(self, error: Exception) -> None:
-        """The recorder itself has failed: record nothing from now on, and say so once."""
+    def failed(self, error: BaseException) -> None:
+        """The recorder itself has failed: record nothing from now on, and say so once.
+
+        ^C is the program's, and is raised again.
+        """
+        if not isinstance(error, Exception):
+            raise error
         if self._over:
             return
         self._take_out()

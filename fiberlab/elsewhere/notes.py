@@ -275,7 +275,8 @@ class Notes:
             self._meter = None
         if self._trace is not None:
             self._trace.under_way = None
-        if self._between in self.known:
+        # In the midst of a step that was not recorded to its end, nothing else can run.
+        if self._between in self.known and not self._running:
             self.leave(self._between)
         dropped = 0
         if self._trace is not None:
