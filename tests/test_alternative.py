@@ -10,6 +10,8 @@ from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, compare, explore,
 from fiberlab.figures.alternative import alternative
 from fiberlab.lab.alternatives import show_alternatives_in
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def closed():

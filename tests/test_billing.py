@@ -26,6 +26,8 @@ from fiberlab.states import RUNNING
 from fiberlab.trace.events import EventKind, TraceEvent
 from fiberlab.waits import RECV, WAIT
 
+pytestmark = pytest.mark.once
+
 MS = 1_000_000
 DATA = Path(__file__).parent.parent / "data"
 RECORDED = sorted(path.name for path in DATA.glob("*.fiber.jsonl*"))

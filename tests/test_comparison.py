@@ -15,6 +15,8 @@ from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
 from fiberlab.trace.events import EventKind, TraceEvent
 
+pytestmark = pytest.mark.once
+
 MS = 1_000_000
 
 

@@ -202,6 +202,7 @@ ODD_NAMES = [b"\xff.jsonl", "µ \x1b[2J\n.jsonl".encode(), b"-n.jsonl", b"%s{}.j
 
 
 @pytest.mark.posix
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("codec", "name"),
     [*(("utf-8", name) for name in ODD_NAMES), ("ascii", b"\xff.jsonl"), ("ascii", "☃".encode())],
@@ -247,6 +248,7 @@ def test_what_is_wrong_with_a_file_of_any_name_is_one_line(folder, capsys, name)
 # -- Where is written -------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["picture", ".png", "v1.png", "V.PNG", "a.b.svg", "c.pdf"])
 @pytest.mark.parametrize("command", ["plot", "compare"])
 def test_a_figure_is_written_where_it_was_asked_for(folder, capsys, command, name):

@@ -12,6 +12,8 @@ from fiberlab.spans.stalls import called
 from fiberlab.states import FiberState
 from fiberlab.trace.events import EventKind, TraceEvent
 
+pytestmark = pytest.mark.once
+
 MS = 1_000_000
 
 

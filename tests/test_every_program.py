@@ -236,7 +236,7 @@ def work_by_fibers(world, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("count", "most", "share"), [(2, 1, 1), (2, 2, 23), (2, 3, 1009), (3, 1, 11), (3, 2, 4001)]
+    ("count", "most", "share"), [(2, 1, 1), (2, 2, 53), (2, 3, 2003), (3, 1, 29), (3, 2, 8009)]
 )
 def test_of_fibers_that_share_things_none_is_forgotten(count, most, share, monkeypatch):
     programs = [

@@ -11,6 +11,8 @@ from matplotlib import pyplot as plt
 from fiberlab.figures import charts as figures
 from fiberlab.trace.events import EventKind, TraceEvent
 
+pytestmark = pytest.mark.once
+
 MS = 1_000_000
 KINDS = ("latency", "steps", "queue", "states", "starvation")
 

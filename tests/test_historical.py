@@ -21,6 +21,8 @@ from programs import PROGRAMS, both
 
 import fiberlab
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(fiberlab.__file__).parent
 EXAMPLES = 1000
 

@@ -13,6 +13,8 @@ from fiberlab.lab import gather_predictions
 from fiberlab.lab.lessons import l07_blocking_pitfalls as l07
 from fiberlab.lab.misconceptions import Belief, main
 
+pytestmark = pytest.mark.once
+
 [QUESTION] = l07.QUESTIONS
 
 

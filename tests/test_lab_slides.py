@@ -12,6 +12,8 @@ from fiberlab.lab.normal_form import normalise, read_notebook
 from fiberlab.lab.notebooks import main
 from fiberlab.lab.slides import as_slides, to_html
 
+pytestmark = pytest.mark.once
+
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 LESSONS = sorted(NOTEBOOKS.glob("*.ipynb"))
 

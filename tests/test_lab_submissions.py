@@ -13,6 +13,8 @@ from fiberlab.lab.normal_form import to_text
 from fiberlab.lab.notebooks import main
 from fiberlab.lab.submissions import HANDED_IN, receive_submissions
 
+pytestmark = pytest.mark.once
+
 NAME = "20_two_exercises"
 ORDERS = """\
 def orders(steps):

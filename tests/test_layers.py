@@ -13,6 +13,8 @@ import pytest
 
 import fiberlab
 
+pytestmark = pytest.mark.once
+
 PACKAGE = Path(fiberlab.__file__).parent
 
 EVERYTHING: set[str] = set()  # filled below: the rooms that may import any other

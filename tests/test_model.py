@@ -16,6 +16,8 @@ from programs import PROGRAMS, both, kinds
 
 from fiberlab.spans.check import check_story
 
+pytestmark = pytest.mark.once
+
 EXAMPLES = int(os.environ.get("FIBERLAB_EXAMPLES", "0"))
 
 KINDS = {

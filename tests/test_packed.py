@@ -20,6 +20,8 @@ from fiberlab.trace.packed import PackedRows, Table
 from fiberlab.trace.trace import Trace
 from fiberlab.waits import RECV, SEND, WAIT
 
+pytestmark = pytest.mark.once
+
 
 def packed(rows: list[Row]) -> PackedRows:
     made = PackedRows()

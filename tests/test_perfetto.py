@@ -27,6 +27,8 @@ from fiberlab.fiber import mark
 from fiberlab.report.perfetto import write_perfetto
 from fiberlab.spans.build import build_spans
 
+pytestmark = pytest.mark.once
+
 NOTES = 2**30  # the track of a fiber's notes is that much further on
 
 # Fiber 1 waits for data, 2 blocks and is then overtaken; times in nanoseconds.

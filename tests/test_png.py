@@ -18,6 +18,8 @@ from PIL import Image
 from fiberlab.figures.png import to_png
 from fiberlab.lab.alternatives import show_alternatives_in
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def no_windows() -> Iterator[None]:

@@ -32,6 +32,8 @@ from fiberlab.figures.palette import BILLED, DARK, LOOKS, UNWATCHED
 from fiberlab.states import STATES, UNTIL_POLLED
 from fiberlab.trace.events import EventKind, TraceEvent
 
+pytestmark = pytest.mark.once
+
 MS = 1_000_000
 SHOWN = 584  # pixels: what JupyterLab leaves for a figure of a page of 1024, its side bar open
 MARGIN = 0.1  # inches, that a notebook puts around a figure

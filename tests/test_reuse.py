@@ -309,7 +309,7 @@ def test_whatever_is_copied_closed_and_used_again_nobody_waits_for_ever(monkeypa
         monkeypatch.setattr(selectors, "DefaultSelector", getattr(selectors, system))
 
     random = Random(42)
-    for _ in range(40):
+    for _ in range(25):
         steps = [
             (random.choice(HAPPENINGS), random.randrange(6), random.choice([0, 0, 1, 2, 30]))
             for _ in range(random.randrange(5, 60))

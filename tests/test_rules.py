@@ -17,6 +17,8 @@ from fiberlab.trace import Trace
 from fiberlab.trace.events import EventKind, TraceEvent
 from fiberlab.waits import RECV, WAIT
 
+pytestmark = pytest.mark.once
+
 MS = 1_000_000
 
 

@@ -18,6 +18,8 @@ from fiberlab.states import FiberState
 from fiberlab.trace import Trace
 from fiberlab.trace.events import FIELDS, EventKind, TraceEvent
 
+pytestmark = pytest.mark.once
+
 READY, RUNNING, RECV, SEND, SLEEP, PARKED = list(FiberState)[:6]
 
 

@@ -25,6 +25,8 @@ from fiberlab.spans.spans import Spans
 from fiberlab.states import READY, RUNNING, STATES, FiberState
 from fiberlab.trace.events import EventKind, TraceEvent
 
+pytestmark = pytest.mark.once
+
 MS = 1_000_000
 RECV = FiberState.RECV.code
 
