@@ -256,8 +256,10 @@ def test_each_function_of_an_experiment_is_shown(path):
 
 # -- Solutions, spliced into their lessons ---------------------------------------------
 
-# Half the time of a lesson goes into pictures, which no exercise looks at.
+# Those whose solutions are tried in the second run too.
 ASK_THE_SYSTEM = ("04_readiness", "05_fibers_yield_waits", "12_off_the_loop")
+
+# Half the time of a lesson goes into pictures, which no exercise looks at.
 UNSEEN = {
     "cell_type": "code",
     "execution_count": None,
