@@ -46,7 +46,7 @@ unit elsewhere wheel: export MPLBACKEND = Agg
 help:
 	@echo "make lab      open copies of the lessons in JupyterLab (ARGS= passes options on)"
 	@echo "              VENV= and LESSONS= name other folders for the environment and the copies"
-	@echo "make test     everything CI runs, in about six minutes: the next six"
+	@echo "make test     everything CI runs, in six to seven minutes: the next six"
 	@echo "  lint        ruff: mistakes and format"
 	@echo "  types       mypy --strict on the package"
 	@echo "  unit        the tests (ARGS= passes options on)"
@@ -93,7 +93,7 @@ test: begin lint types unit elsewhere
 	@echo "make test: all passed"
 
 begin: $(READY)
-	@echo "make test: about six minutes on two cores"
+	@echo "make test: six to seven minutes on two cores"
 
 lint: $(READY)
 	$(BIN)/ruff check
