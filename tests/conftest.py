@@ -92,6 +92,17 @@ def live() -> Iterator[Scheduler]:
     guard.join()
 
 
+@pytest.fixture
+def no_windows() -> Iterator[None]:
+    """Figures go nowhere, and none is left open."""
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    with matplotlib.rc_context({"backend": "Agg"}):
+        yield
+        plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """A browser that many tests share; each opens a page of its own."""

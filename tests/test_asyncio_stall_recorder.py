@@ -14,6 +14,7 @@ from collections import deque
 from contextlib import suppress
 
 import pytest
+from asking import asking_for_a_stall, hang_until
 
 from fiberlab import StallRecorder, Trace, diagnose
 from fiberlab.elsewhere import asyncio_stalls, record, run, watching
@@ -266,25 +267,13 @@ def test_it_writes_when_the_loop_of_asyncio_has_not_polled_for_too_long(tmp_path
 
 
 def test_a_stall_of_asyncio_that_goes_on_can_be_asked_for_from_another_thread():
-    recorder, asked = StallRecorder(), []
+    recorder = StallRecorder()
 
     async def hangs():
-        deadline = time.monotonic() + 20
-        while not asked and time.monotonic() < deadline:
-            time.sleep(0.01)
+        hang_until(asked)
 
-    def ask():
-        deadline = time.monotonic() + 20
-        while not asked and time.monotonic() < deadline:
-            trace = recorder.trace()
-            if any(event.ev == "stall" for event in trace):
-                asked.append(trace)
-            time.sleep(0.01)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    run(hangs(), recorder)
-    asking.join()
+    with asking_for_a_stall(recorder) as asked:
+        run(hangs(), recorder)
 
     assert plain(diagnose(asked[0])[0].name) == "hangs"
 

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 from hypothesis import given, settings
 from programs import PROGRAMS, SimulatedWorld
+from stories import MS, event
 
 from fiberlab import Trace, bill, mark, plot_bill
 from fiberlab.billing.account import CHARGED, Account, Part
@@ -23,18 +24,13 @@ from fiberlab.simulation import SimulatedNetwork
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.numbers import starved_by
 from fiberlab.states import RUNNING
-from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.events import TraceEvent
 from fiberlab.waits import RECV, WAIT
 
 pytestmark = pytest.mark.once
 
-MS = 1_000_000
 DATA = Path(__file__).parent.parent / "data"
 RECORDED = sorted(path.name for path in DATA.glob("*.fiber.jsonl*"))
-
-
-def event(t: float, ev: str, fid: int = 0, **fields: object) -> TraceEvent:
-    return TraceEvent(round(t * MS), EventKind(ev), fid, fields)
 
 
 def told(name: str = "request 1", *, hidden: int | None = None) -> list[TraceEvent]:

@@ -5,30 +5,17 @@ from __future__ import annotations
 import csv
 from io import BytesIO, StringIO
 
-import matplotlib
 import pytest
 from matplotlib import pyplot as plt
+from stories import MS, event
 
 from fiberlab.figures.charts import plot_comparison
 from fiberlab.report.comparison import Difference, compare, moment, paired, shifted
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
-from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.events import TraceEvent
 
-pytestmark = pytest.mark.once
-
-MS = 1_000_000
-
-
-@pytest.fixture(autouse=True)
-def no_windows():
-    with matplotlib.rc_context({"backend": "Agg"}):
-        yield
-        plt.close("all")
-
-
-def event(t: float, ev: str, fid: int = 0, **fields: object) -> TraceEvent:
-    return TraceEvent(round(t * MS), EventKind(ev), fid, fields)
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("no_windows")]
 
 
 def run(held: float, begin: float = 0, *, late: bool = False) -> list[TraceEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from stories import MS, event
 
 from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.diagnosis.evidence import Victim
@@ -10,15 +11,9 @@ from fiberlab.diagnosis.limits import Limits
 from fiberlab.spans.spans import readable
 from fiberlab.spans.stalls import called
 from fiberlab.states import FiberState
-from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.events import TraceEvent
 
 pytestmark = pytest.mark.once
-
-MS = 1_000_000
-
-
-def event(t: float, ev: str, fid: int = 0, **fields: object) -> TraceEvent:
-    return TraceEvent(round(t * MS), EventKind(ev), fid, fields)
 
 
 def long_step(

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from io import BytesIO
 
-import matplotlib
 import pytest
 from matplotlib import pyplot as plt
+from stories import MS, event
 
 from fiberlab.figures import charts as figures
-from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.events import TraceEvent
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("no_windows")]
 
-MS = 1_000_000
 KINDS = ("latency", "steps", "queue", "states", "starvation")
-
-
-@pytest.fixture(autouse=True)
-def no_windows():
-    with matplotlib.rc_context({"backend": "Agg"}):
-        yield
-        plt.close("all")
-
-
-def event(t: float, ev: str, fid: int = 0, **fields: object) -> TraceEvent:
-    return TraceEvent(round(t * MS), EventKind(ev), fid, fields)
 
 
 def told(name: str = "holds") -> list[TraceEvent]:

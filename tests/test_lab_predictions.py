@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from stories import Recorded
 
 from fiberlab.lab import Predictions, predict, reveal, show_predictions
 from fiberlab.lab import predictions as module
@@ -23,18 +24,6 @@ from fiberlab.lab.predictions import (
 @pytest.fixture
 def predictions() -> Predictions:
     return Predictions()
-
-
-class Recorded:
-    """Nothing but the records of a recording in which every client but the last waited."""
-
-    def __init__(self, *latencies: float) -> None:
-        self.records = [_Record(n, seconds) for n, seconds in enumerate(latencies, 1)]
-
-
-class _Record:
-    def __init__(self, client: int, latency: float) -> None:
-        self.client, self.latency = client, latency
 
 
 WHOLE_NAP = Recorded(0.11, 0.12, 0.10, 0.12)

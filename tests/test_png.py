@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -18,14 +16,7 @@ from PIL import Image
 from fiberlab.figures.png import to_png
 from fiberlab.lab.alternatives import show_alternatives_in
 
-pytestmark = pytest.mark.once
-
-
-@pytest.fixture(autouse=True)
-def no_windows() -> Iterator[None]:
-    with matplotlib.rc_context({"backend": "Agg"}):
-        yield
-        plt.close("all")
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("no_windows")]
 
 
 def pixels(png: bytes) -> np.ndarray:

@@ -7,13 +7,13 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.table import Table
 from matplotlib.text import Text
+from stories import MS, event
 
 from fiberlab import (
     WAIT,
@@ -30,24 +30,12 @@ from fiberlab import (
 )
 from fiberlab.figures.palette import BILLED, DARK, LOOKS, UNWATCHED
 from fiberlab.states import STATES, UNTIL_POLLED
-from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.events import TraceEvent
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("no_windows")]
 
-MS = 1_000_000
 SHOWN = 584  # pixels: what JupyterLab leaves for a figure of a page of 1024, its side bar open
 MARGIN = 0.1  # inches, that a notebook puts around a figure
-
-
-@pytest.fixture(autouse=True)
-def no_windows() -> Iterator[None]:
-    with matplotlib.rc_context({"backend": "Agg"}):
-        yield
-        plt.close("all")
-
-
-def event(t: float, ev: str, fid: int = 0, **fields: object) -> TraceEvent:
-    return TraceEvent(round(t * MS), EventKind(ev), fid, fields)
 
 
 def crowd(fibers: int, name: str = "echo") -> list[TraceEvent]:

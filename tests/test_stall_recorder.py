@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from asking import asking_for_a_stall, hang_until
 from hypothesis import given, settings
 from programs import PROGRAMS, SimulatedWorld
 
@@ -343,28 +344,16 @@ def test_the_line_that_blocked_is_the_one_that_a_full_trace_names():
 
 @pytest.mark.live
 def test_a_stall_that_goes_on_can_be_asked_for_from_another_thread():
-    recorder, asked = StallRecorder(), []
+    recorder = StallRecorder()
     scheduler = Scheduler(trace=recorder)
 
     def hangs():
-        deadline = time.monotonic() + 20
-        while not asked and time.monotonic() < deadline:
-            time.sleep(0.01)
+        hang_until(asked)
         yield WAIT(0)
 
-    def ask():
-        deadline = time.monotonic() + 20
-        while not asked and time.monotonic() < deadline:
-            trace = recorder.trace()
-            if any(event.ev == "stall" for event in trace):
-                asked.append(trace)
-            time.sleep(0.01)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
     scheduler.add(hangs(), "hangs")
-    scheduler.run()
-    asking.join()
+    with asking_for_a_stall(recorder) as asked:
+        scheduler.run()
 
     found = diagnose(asked[0])[0]
     assert (found.name, found.src is not None) == ("hangs", True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from io import BytesIO
 from itertools import combinations
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.patches import FancyArrowPatch
+from stories import MS, event
 
 from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.figures.marks import Pixels
@@ -23,23 +22,11 @@ from fiberlab.figures.window import Columns, Window, highest, in_window, shares,
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.spans import Spans
 from fiberlab.states import READY, RUNNING, STATES, FiberState
-from fiberlab.trace.events import EventKind, TraceEvent
+from fiberlab.trace.events import TraceEvent
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("no_windows")]
 
-MS = 1_000_000
 RECV = FiberState.RECV.code
-
-
-@pytest.fixture(autouse=True)
-def no_windows() -> Iterator[None]:
-    with matplotlib.rc_context({"backend": "Agg"}):
-        yield
-        plt.close("all")
-
-
-def event(t: float, ev: str, fid: int = 0, **fields: object) -> TraceEvent:
-    return TraceEvent(round(t * MS), EventKind(ev), fid, fields)
 
 
 def blocked_server(name: str = "echo-2") -> list[TraceEvent]:

@@ -27,7 +27,6 @@ import functools
 import inspect
 import os
 import sys
-import warnings
 import weakref
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -54,7 +53,7 @@ from .asyncio_callbacks import (
     protocol_of,
     socket_of,
 )
-from .asyncio_hooks import LoopHooks, ProcessHooks
+from .asyncio_hooks import LoopHooks, ProcessHooks, warn_of_failure
 from .asyncio_requests import Requests
 from .asyncio_schedules import assert_holds, explore, replay
 from .asyncio_tasks import TaskNotes, context_of, is_asyncio, is_internal, task_of
@@ -450,22 +449,15 @@ class LoopWatch:
         ^C that came while it recorded is the program's: it is raised again. But what was being
         recorded is not whole, so nothing more is.
         """
-        before, self._failed = self._failed, True
-        if not before:
+        first, self._failed = not self._failed, True
+        if first:
             self.take_out()
             with suppress(Exception):
                 self._notes.stop(type(error).__name__)
         if not isinstance(error, Exception):
             raise error
-        if before:
-            return
-        with suppress(RuntimeWarning):  # a filter may make an error of it
-            warnings.warn(
-                f"fiberlab's recorder raised {error!r} and was taken out; the program goes on, "
-                "and its trace ends here",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        if first:
+            warn_of_failure(error, "its trace ends here")
 
     # -- Callbacks ------------------------------------------------------------------------
 

@@ -23,8 +23,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from asyncio import events
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 
@@ -61,6 +63,17 @@ class Watcher(LoopWatcher, Protocol):
 
     def polled(self, found: int) -> None:
         """The poll that has begun is over."""
+
+
+def warn_of_failure(error: BaseException, end: str) -> None:
+    """Warn that the recorder has raised `error` and was taken out; `end`: what ends with it."""
+    with suppress(RuntimeWarning):  # a filter may make an error of it
+        warnings.warn(
+            f"fiberlab's recorder raised {error!r} and was taken out; the program goes on, "
+            f"and {end}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 class Replaced:

@@ -19,19 +19,17 @@ import asyncio
 import inspect
 import math
 import os
-import platform
 import sys
 import time
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Lock, get_ident
 from types import FrameType
 from typing import Any
 
-from ..recording.reporter import ignore
+from ..recording.reporter import header, ignore
 from ..recording.stall_recorder import (
     LONGEST_WINDOW,
     MOST_IN_WINDOW,
@@ -41,10 +39,10 @@ from ..recording.stall_recorder import (
     window_under_way,
 )
 from ..recording.watchdog import Watchdog
-from ..trace.events import EV, FID, SCHEMA, WAKE, Row, T
+from ..trace.events import EV, FID, WAKE, Row, T
 from .asyncio_ import LoopWatch
 from .asyncio_callbacks import called_by, called_by_protocol, protocol_of
-from .asyncio_hooks import ProcessHooks, Replaced
+from .asyncio_hooks import ProcessHooks, Replaced, warn_of_failure
 from .asyncio_tasks import is_internal, name_of, task_of, where
 from .notes import Known, Notes
 
@@ -69,9 +67,7 @@ class StallWatch:
         self._any_thread, self._beginning = thread is None, Lock()
         self._others: set[int] = set()  # the loops of other threads
         self._begun = time.perf_counter_ns()
-        wall, python = time.strftime("%Y-%m-%dT%H:%M:%S%z"), platform.python_version()
-        header = (0, "start", 0, SCHEMA, "perf_counter", "ns", python, wall, "asyncio")
-        recorder.begin(header, self._under_way)
+        recorder.begin(header("perf_counter", "asyncio"), self._under_way)
         recorder.count = lambda: (self._polls, self._steps)
         self._polls = self._steps = 0
         self._loop: Any = None  # the loop that runs now
@@ -203,13 +199,7 @@ class StallWatch:
         self._take_out()
         now = time.perf_counter_ns() - self._begun
         self._recorder.end((now, "stop", 0, type(error).__name__, 0), broken=False)
-        with suppress(RuntimeWarning):  # a filter may make an error of it
-            warnings.warn(
-                f"fiberlab's recorder raised {error!r} and was taken out; the program goes on, "
-                "and no stall is recorded from here on",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        warn_of_failure(error, "no stall is recorded from here on")
 
     def _safely(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function of this object; let no error of it reach the loop."""

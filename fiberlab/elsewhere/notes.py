@@ -19,17 +19,16 @@ What this module does not know: the other scheduler.
 
 from __future__ import annotations
 
-import platform
 import threading
 import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from ..recording.reporter import Observer, ignore, raised_at, warn_of_removal
+from ..recording.reporter import Observer, header, ignore, raised_at, warn_of_removal
 from ..recording.step_meter import LOOK, SHORT, StepMeter
 from ..recording.watchdog import Sighting
 from ..simulation import SimulatedClock
-from ..trace.events import EV, FID, SCHEMA, Row, T, TraceEvent
+from ..trace.events import EV, FID, Row, T, TraceEvent
 from ..trace.trace import Trace, UnderWay
 
 _SHOWN = 0.2  # what is done between two steps has a row if it takes this share of `stall_after`
@@ -79,11 +78,7 @@ class Notes:
         self._due = 0  # when to `_look` again
         self._now = time.perf_counter_ns if clock is None else clock.now_ns
         self._begun = self._now()
-        wall = python = None
-        if clock is None:
-            wall, python = time.strftime("%Y-%m-%dT%H:%M:%S%z"), platform.python_version()
-        name = "perf_counter" if clock is None else clock.name
-        self._note("start", 0, SCHEMA, name, "ns", python, wall, source)
+        self._append(header("perf_counter" if clock is None else clock.name, source))
 
     def knows(self, key: Hashable) -> bool:
         """Whether `key` was spawned and has not ended."""

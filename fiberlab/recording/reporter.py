@@ -115,14 +115,7 @@ class Reporter:
         if self._cpu and hasattr(time, "pthread_getcpuclockid"):
             # Now, by the thread itself: of one that has ended it must not be asked.
             self._cpu_clock = time.pthread_getcpuclockid(threading.get_ident())
-        self._record(self.header("fiberlab"))
-
-    def header(self, source: str) -> Row:
-        """Return the event that a trace begins with; `source`: what has recorded it."""
-        real = self._clock.name != "simulated"
-        wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
-        python = platform.python_version() if real else None
-        return (0, "start", 0, SCHEMA, self._clock.name, "ns", python, wall, source)
+        self._record(header(self._clock.name, "fiberlab"))
 
     def stop(self, raised: type[BaseException] | None, stopped: bool) -> None:
         """run() is left: an exception was `raised`, it was `stopped`, or all is done.
@@ -420,6 +413,14 @@ class Reporter:
                 warn_of_removal(self._observer, error, "the scheduler")
             finally:
                 self.telling = False
+
+
+def header(clock: str, source: str) -> Row:
+    """Return the event that a trace begins with; clock: its name, source: what has recorded it."""
+    real = clock != "simulated"
+    wall = time.strftime("%Y-%m-%dT%H:%M:%S%z") if real else None
+    python = platform.python_version() if real else None
+    return (0, "start", 0, SCHEMA, clock, "ns", python, wall, source)
 
 
 def warn_of_removal(observer: Observer, error: Exception, what: str) -> None:

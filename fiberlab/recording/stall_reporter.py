@@ -22,7 +22,7 @@ from ..io.clock import Clock, RealClock
 from ..io.descriptors import number_of
 from ..trace.events import EV, FID, Row, T
 from ..waits import WAIT
-from .reporter import MOVES, Reporter, ignore, suspended_at
+from .reporter import MOVES, Reporter, header, ignore, suspended_at
 from .stall_recorder import (
     LONGEST_WINDOW,
     MOST_IN_WINDOW,
@@ -64,7 +64,7 @@ class StallReporter(Reporter):
 
     def begin(self, scheduler: Any) -> Reporter | None:
         """run() was entered; return what the scheduler reports to for now: nothing."""
-        self._recorder.begin(self.header("stalls"), self._window_under_way)
+        self._recorder.begin(header(self._clock.name, "stalls"), self._window_under_way)
         self._scheduler, self._stopped = scheduler, False
         self._begun = self._rows.begun = self._now()
         kind = _Turns if type(scheduler._queue) is deque else _TurnsOf

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from misconceptions import Wrong
+from stories import Recorded
 
 from fiberlab import RECV, SEND, WAIT, Scheduler, SimulatedNetwork, Trace
 from fiberlab.lab import examine, record, story
@@ -22,19 +23,6 @@ from fiberlab.lab.lessons.l07_blocking_pitfalls import (
 )
 from fiberlab.lab.lessons.l07_blocking_pitfalls.exercises import LIMIT
 from fiberlab.lab.lessons.l07_blocking_pitfalls.question import who_is_late
-
-
-class Recorded:
-    """The records of a recording, as far as the question of lesson 07 needs them."""
-
-    def __init__(self, *latencies: float) -> None:
-        self.records = [_Record(n, seconds) for n, seconds in enumerate(latencies, 1)]
-
-
-class _Record:
-    def __init__(self, client: int, latency: float) -> None:
-        self.client, self.latency = client, latency
-
 
 # -- The question ----------------------------------------------------------------------
 
