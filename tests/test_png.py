@@ -67,11 +67,13 @@ def test_the_figure_is_drawn_once():
     assert len(drawn) == 1
 
 
-@pytest.mark.parametrize("case", ["far", "transparent"])
+@pytest.mark.parametrize("case", ["far", "transparent", "legend"])
 def test_what_it_cannot_crop_is_matplotlibs_own(case):
     figure = chart()
     if case == "far":
         figure.axes[0].text(3, 1, "far" * 100)
+    elif case == "legend":
+        figure.legend(handles=figure.axes[0].patches[:1], labels=["a bar"], loc="upper left")
     else:
         figure.set_facecolor("none")
 

@@ -24,23 +24,29 @@ _COLOURS = 256  # as many as a byte names; a third of the size of full colours
 def to_png(figure: Figure, dpi: float | None = None) -> bytes:
     """Return `figure` as a PNG, cropped as a notebook does; dpi: None is the figure's own.
 
-    Where something reaches over the page's edge, or the figure is transparent, it is as matplotlib
-    makes it.
+    Where something reaches over the page's edge, the figure is transparent, or a legend is at the
+    figure's own edge, which a larger page would move, it is as matplotlib makes it.
     """
     dpi = figure.dpi if dpi is None else dpi
+    if figure.legends:
+        return _as_matplotlib(figure, dpi)
     page = _on_a_page(figure, dpi)
     seen = page.view(np.uint32)[..., 0] != page.view(np.uint32)[0, 0, 0]
     rows, columns = (np.nonzero(seen.any(axis=axis))[0] for axis in (1, 0))
     whole = len(rows) and rows[0] and columns[0]
     whole = whole and rows[-1] < len(page) - 1 and columns[-1] < page.shape[1] - 1
     if not whole or (page[..., 3] != 255).any():
-        file = BytesIO()
-        figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
-        return file.getvalue()
+        return _as_matplotlib(figure, dpi)
     margin = round(_MARGIN * dpi)
     top, left = max(0, rows[0] - margin), max(0, columns[0] - margin)
     part = page[top : rows[-1] + margin + 1, left : columns[-1] + margin + 1, :3]
     return _in_few_colours(Image.fromarray(np.ascontiguousarray(part)), dpi)
+
+
+def _as_matplotlib(figure: Figure, dpi: float) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=dpi, bbox_inches="tight")
+    return file.getvalue()
 
 
 def _on_a_page(figure: Figure, dpi: float) -> Any:
