@@ -7,6 +7,7 @@ from each other. A block is of one kind of step and of one kind of work.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import re
@@ -46,7 +47,7 @@ def matches(calm):
 
 
 def reads(calm):
-    with open(calm.path) as file:
+    with open(calm.slow_file()) as file:
         file.read()
 
 
@@ -57,30 +58,25 @@ class Calm:
     """What takes HELD seconds on this machine, as it is now."""
 
     def __init__(self, folder):
-        self.blocks, self.over = [], False
-        self.path = str(folder / "slow")
-        os.mkfifo(self.path)
-        self.writer = threading.Thread(target=self._write, daemon=True)
-        self.writer.start()
+        self.blocks, self.files = [], (folder / str(number) for number in itertools.count())
         self.numbers, self.text = 1000, "a" * 12 + "!"
         while took(lambda: computes(self)) < HELD:
             self.numbers *= 2
         while took(lambda: matches(self)) < HELD:
             self.text = "a" + self.text
 
-    def _write(self):
-        """Write to whoever reads the slow file, after HELD seconds."""
-        while not self.over:
-            with open(self.path, "w") as file:
-                time.sleep(HELD)
-                file.write("late")
-            time.sleep(0.005)  # or else the same reader would be written to again
+    def slow_file(self):
+        """Return a file whose only reader waits HELD seconds for what is in it."""
+        path = next(self.files)
+        os.mkfifo(path)
+        threading.Thread(target=_write_late, args=(path,), daemon=True).start()
+        return path
 
-    def close(self):
-        """End the thread that writes."""
-        self.over = True
-        reads(self)
-        self.writer.join()
+
+def _write_late(path):
+    with open(path, "w") as file:
+        time.sleep(HELD)
+        file.write("late")
 
 
 def took(function):
@@ -159,9 +155,7 @@ def lines_of(work):
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory):
-    calm = Calm(tmp_path_factory.mktemp("slow"))
-    yield calm
-    calm.close()
+    return Calm(tmp_path_factory.mktemp("slow"))
 
 
 def verdicts(trace, begun, blocks):

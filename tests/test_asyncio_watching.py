@@ -242,11 +242,12 @@ def test_an_error_of_the_recorder_never_reaches_the_program(monkeypatch, broken)
         server.close()
         return done
 
-    trace = Trace(cpu=True)
+    trace, before = Trace(cpu=True), set(threading.enumerate())
     with pytest.warns(RuntimeWarning) as warned:
         result = run(main(), trace)
 
     assert result == [0, 1, 2, b"x"]
+    assert [t.name for t in threading.enumerate() if t not in before] == []
     assert [str(each.message) for each in warned] == [
         "fiberlab's recorder raised ZeroDivisionError('in the recorder') and was taken out; "
         "the program goes on, and its trace ends here"

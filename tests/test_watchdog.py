@@ -299,12 +299,12 @@ def test_the_watchdog_ends_with_its_run_however_that_is_left():
         yield WAIT(0)
         raise KeyboardInterrupt
 
-    scheduler = Scheduler(trace=Trace())
+    scheduler, before = Scheduler(trace=Trace()), set(threading.enumerate())
     scheduler.add(handler())
     with pytest.raises(KeyboardInterrupt):
         scheduler.run()
 
-    assert [t.name for t in threading.enumerate() if "watchdog" in t.name] == []
+    assert [t.name for t in threading.enumerate() if t not in before] == []
 
 
 @pytest.mark.live

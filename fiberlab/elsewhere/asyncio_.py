@@ -454,6 +454,7 @@ class LoopWatch:
             self.take_out()
             with suppress(Exception):
                 self._notes.stop(type(error).__name__)
+            self._notes.measure_no_more()
         if not isinstance(error, Exception):
             raise error
         if first:

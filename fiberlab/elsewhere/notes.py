@@ -262,12 +262,18 @@ class Notes:
             self._meter.work(now)
         self._append((now - self._begun, "polled", 0, ready))
 
+    def measure_no_more(self) -> None:
+        """End what `watch` began."""
+        meter, self._meter = self._meter, None
+        if meter is not None:
+            meter.stop()
+
     def stop(self, reason: str = "done") -> None:
         """The run is over; what comes later is not recorded."""
-        self.rest()
-        if self._meter is not None:
-            self._meter.stop()
-            self._meter = None
+        try:
+            self.rest()
+        finally:
+            self.measure_no_more()
         if self._trace is not None:
             self._trace.under_way = None
         # In the midst of a step that was not recorded to its end, nothing else can run.
