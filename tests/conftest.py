@@ -31,13 +31,19 @@ def pytest_report_header() -> str:
     return f"SIGHUP, epoll, poll and fork: {has}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked `posix` where there is no fork: on Windows, or hidden as there."""
-    if hasattr(os, "fork"):
-        return
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is marked `posix` where there is no fork; try again what is `live`, if shared.
+
+    There is none on Windows, or it is hidden as there. A live test that shares the cores with
+    other processes may be held up by them. If it fails, it is tried twice more, and the summary
+    tells so. In one process (`-n 0`) nothing is tried again.
+    """
+    shared = hasattr(config, "workerinput") and config.pluginmanager.hasplugin("rerunfailures")
     for item in items:
-        if "posix" in item.keywords:
+        if "posix" in item.keywords and not hasattr(os, "fork"):
             item.add_marker(pytest.mark.skip(reason="needs SIGHUP, epoll, poll or fork"))
+        if "live" in item.keywords and shared:
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(autouse=True)

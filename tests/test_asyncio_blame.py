@@ -47,7 +47,7 @@ def matches(calm):
 
 
 def reads(calm):
-    with open(calm.slow_file()) as file:
+    with open(calm.path) as file:
         file.read()
 
 
@@ -65,12 +65,11 @@ class Calm:
         while took(lambda: matches(self)) < HELD:
             self.text = "a" + self.text
 
-    def slow_file(self):
-        """Return a file whose only reader waits HELD seconds for what is in it."""
-        path = next(self.files)
-        os.mkfifo(path)
-        threading.Thread(target=_write_late, args=(path,), daemon=True).start()
-        return path
+    def make_slow_file(self):
+        """Make a file at `path` whose only reader waits HELD seconds for what is in it."""
+        self.path = next(self.files)
+        os.mkfifo(self.path)
+        threading.Thread(target=_write_late, args=(self.path,), daemon=True).start()
 
 
 def _write_late(path):
@@ -141,6 +140,8 @@ async def program(draws, calm):
     over = asyncio.Event()
     others = [asyncio.create_task(naps(over)) for _ in range(2)]
     for step, work in draws:
+        if work is reads:
+            calm.make_slow_file()
         await asyncio.create_task(step(work, calm))
         await asyncio.sleep(0.01)
     over.set()
