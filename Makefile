@@ -18,6 +18,8 @@ CACHE = $(abspath $(VENV))/cache
 export MYPY_CACHE_DIR = $(CACHE)/mypy
 export RUFF_CACHE_DIR = $(CACHE)/ruff
 export HYPOTHESIS_STORAGE_DIRECTORY = $(CACHE)/hypothesis
+# The tests start Python some hundred times: each file is compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
 
 # An environment is sound if its Python will do and its pip says that it is installed there: pip is
 # missing where the making was cut short, does not start after a move or when Python was renewed,
@@ -46,7 +48,7 @@ unit elsewhere wheel: export MPLBACKEND = Agg
 help:
 	@echo "make lab      open copies of the lessons in JupyterLab (ARGS= passes options on)"
 	@echo "              VENV= and LESSONS= name other folders for the environment and the copies"
-	@echo "make test     everything CI runs, in six to seven minutes: the next six"
+	@echo "make test     everything CI runs, in five to six minutes: the next six"
 	@echo "  lint        ruff: mistakes and format"
 	@echo "  types       mypy --strict on the package"
 	@echo "  unit        the tests (ARGS= passes options on)"
@@ -93,7 +95,7 @@ test: begin lint types unit elsewhere
 	@echo "make test: all passed"
 
 begin: $(READY)
-	@echo "make test: six to seven minutes on two cores"
+	@echo "make test: five to six minutes on two cores"
 
 lint: $(READY)
 	$(BIN)/ruff check

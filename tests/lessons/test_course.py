@@ -17,7 +17,7 @@ from cells import NOTEBOOKS, code_cells, last_line
 
 import fiberlab.lab.lessons
 from fiberlab.lab import examine
-from fiberlab.lab.normal_form import first_line, read_notebook, to_text
+from fiberlab.lab.normal_form import Cell, first_line, read_notebook, to_text
 from fiberlab.lab.notebooks import find_notebooks
 from fiberlab.lab.notebooks import record as record_lesson
 
@@ -259,7 +259,7 @@ def test_each_function_of_an_experiment_is_shown(path):
 # Those whose solutions are tried in the second run too.
 ASK_THE_SYSTEM = ("04_readiness", "05_fibers_yield_waits", "12_off_the_loop")
 
-# Half the time of a lesson goes into pictures, which no exercise looks at.
+# Pictures take long, and no exercise looks at them.
 UNSEEN = {
     "cell_type": "code",
     "execution_count": None,
@@ -268,6 +268,36 @@ UNSEEN = {
     "outputs": [],
     "source": "%matplotlib agg",
 }
+
+
+def needed(cells: list[Cell], lines: set[str]) -> list[Cell]:
+    """Return the cells of code that end with one of `lines`, and what these need.
+
+    A cell is needed if it gives a value, or a part, to a name that a later needed one uses.
+    """
+    kept: list[Cell] = []
+    used: set[str] = set()
+    for cell in reversed([cell for cell in cells if cell["cell_type"] == "code"]):
+        given, reads = names(ast.parse("".join(cell["source"])))
+        if last_line(cell) in lines or given & used:
+            kept.insert(0, cell)
+            used |= reads
+    return kept
+
+
+def names(code: ast.AST) -> tuple[set[str], set[str]]:
+    """Return the names that `code` gives a value, or a part, and those that it reads."""
+    given, reads = set(), set()
+    for node in ast.walk(code):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            given.add(node.name)
+        elif isinstance(node, ast.alias):
+            given.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.Name):
+            (reads if isinstance(node.ctx, ast.Load) else given).add(node.id)
+        elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
+            given |= {each.id for each in ast.walk(node.value) if isinstance(each, ast.Name)}
+    return given, reads
 
 
 @pytest.mark.live
@@ -286,7 +316,7 @@ def test_each_solution_passes_in_its_lesson(path, tmp_path):
     [place] = [each for each in (*LESSONS, *SHEETS) if each.name == path.name]
     lesson = read_notebook(place)
     lesson["cells"] = [solved.get(last_line(cell), cell) for cell in lesson["cells"]]
-    lesson["cells"].insert(0, UNSEEN)
+    lesson["cells"] = [UNSEEN, *needed(lesson["cells"], set(solved))]
     spliced = tmp_path / path.name
     spliced.write_text(to_text(lesson), encoding="utf-8")
     record_lesson(spliced)
