@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from asyncio import events
@@ -101,6 +102,32 @@ def test_tasks_that_run_already_are_there_with_their_names_and_waits():
     assert states[f"ready ({last})"] == ["ready", "running", "ready", "running"]
     assert found(trace) == [("blocking call", here)]
     assert diagnose(trace)[0].name.startswith("cell (Task-")
+
+
+def test_a_task_has_the_name_that_it_was_given_however_it_was_made():
+    async def works():
+        await asyncio.sleep(0)
+
+    async def wraps(name):
+        """Make a task, and have a `name` that is not the task's."""
+        await asyncio.create_task(works())
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        await asyncio.create_task(works(), name="given")
+        await loop.create_task(works(), name="to the loop")
+        await asyncio.create_task(works(), name=7)
+        if hasattr(asyncio, "TaskGroup"):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(works(), name="in a group")
+        await wraps("not a task's")
+
+    trace = Trace()
+    run(main(), trace)
+    told = [re.sub(r"-\d+$", "", name) for name in names(trace)]
+    in_a_group = ["in a group"] * hasattr(asyncio, "TaskGroup")
+
+    assert told == ["main", "given", "to the loop", "7", *in_a_group, "works"]
 
 
 def test_a_function_can_be_decorated_also_an_async_def():

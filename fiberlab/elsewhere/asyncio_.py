@@ -35,7 +35,6 @@ from threading import Lock, get_ident
 from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ..recording.culprit_line import in_package
 from ..recording.data_age import waited_ns
 from ..recording.reporter import Observer
 from ..recording.stall_recorder import StallRecorder
@@ -56,7 +55,7 @@ from .asyncio_callbacks import (
 from .asyncio_hooks import LoopHooks, ProcessHooks, warn_of_failure
 from .asyncio_requests import Requests
 from .asyncio_schedules import assert_holds, explore, replay
-from .asyncio_tasks import TaskNotes, context_of, is_asyncio, is_internal, task_of
+from .asyncio_tasks import TaskNotes, context_of, is_asyncio, is_between, is_internal, task_of
 from .notes import Notes
 
 if TYPE_CHECKING:
@@ -355,7 +354,7 @@ class LoopWatch:
                     self._requests.made(task)
         elif code_of(callback) is None and not is_of_asyncio(callback):
             frame = sys._getframe(2)
-            while frame.f_back is not None and _is_between(frame.f_code):
+            while frame.f_back is not None and is_between(frame.f_code):
                 frame = frame.f_back
             self._places[handle] = (frame.f_code, frame.f_lasti)
 
@@ -504,8 +503,3 @@ class LoopWatch:
         if src is None:
             return None
         return Sighting(0, src, in_words(handle._callback, handle._args or ()))
-
-
-def _is_between(code: Any) -> bool:
-    """Whether a frame stands between a program's line and the loop that is given something."""
-    return is_asyncio(code) or in_package(code.co_filename)

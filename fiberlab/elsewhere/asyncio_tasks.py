@@ -12,9 +12,10 @@ import re
 import sys
 from collections.abc import Hashable
 from contextlib import suppress
-from types import CodeType, CoroutineType, GeneratorType
+from types import CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
+from ..recording.culprit_line import in_package
 from .notes import Notes
 
 _ASYNCIO = (os.path.dirname(asyncio.__file__) + os.sep, "uvloop/")  # that is how Cython names it
@@ -53,7 +54,8 @@ class TaskNotes:
                 return False
             by = self.caller if running is None else running
             code = getattr(task.get_coro(), "cr_code", None)
-            notes.spawn(task, name_of(task), by, None if code is None else (code, -1))
+            name = _name_to_come() or name_of(task)
+            notes.spawn(task, name, by, None if code is None else (code, -1))
             known = notes.known[task]
             if not known.waits:  # as for each task that is new
                 return True
@@ -110,6 +112,22 @@ class TaskNotes:
             self._notes.wait(task, op, seconds, src)
 
 
+def _name_to_come() -> str | None:
+    """Return the name that a task which is being made is about to be given.
+
+    Up to Python 3.12, asyncio names a task when it has asked the loop for its first step.
+    """
+    if sys.version_info >= (3, 13):
+        return None
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and is_between(frame.f_code):
+        name = frame.f_locals.get("name") if frame.f_code.co_name == "create_task" else None
+        if name is not None:
+            return str(name)
+        frame = frame.f_back
+    return None
+
+
 def name_of(task: Any) -> str:
     """Return the name that `task` was given, else that of its coroutine."""
     given: str = task.get_name()
@@ -147,6 +165,11 @@ def is_internal(task: Any) -> bool:
 def is_asyncio(code: CodeType) -> bool:
     """Whether `code` is part of asyncio, or of uvloop in its place."""
     return code.co_filename.startswith(_ASYNCIO)
+
+
+def is_between(code: CodeType) -> bool:
+    """Whether a frame stands between a program's line and the loop that is given something."""
+    return is_asyncio(code) or in_package(code.co_filename)
 
 
 def where(coroutine: Any) -> tuple[str, float | None, Any]:
