@@ -6,7 +6,8 @@ asyncio_.py           record what an asyncio program does
 asyncio_hooks.py      where its loops are watched
 asyncio_tasks.py      what a task of asyncio does, told in our events
 asyncio_callbacks.py  what a callback of asyncio is, and which row shows it
-asyncio_stalls.py     record only its steps that take too long, for a StallRecorder
+asyncio_stalls.py     record only its steps that take too long, for a StallRecorder;
+                      asyncio_queue.py looks at the clock, asyncio_windows.py records each stall
 asyncio_requests.py   which request its tasks are at work for, by a context variable
 asyncio_schedules.py  run an asyncio program in every schedule
 chosen_loop.py        for that: asyncio's loop in simulated time, ...
