@@ -22,7 +22,7 @@ from ...shared.own_thread import in_own_thread
 from .greenlet_hub import Hub
 from .servers import Server
 
-LATE = 0.1
+LATE = 0.25
 """Seconds from which a request counts as late: far from both the nap and the usual latency."""
 
 
