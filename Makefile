@@ -113,8 +113,8 @@ elsewhere: $(READY)
 
 # A kernel puts figures into the cells only when no other backend was chosen.
 lessons: $(READY)
-	env -u MPLBACKEND $(PYTEST) --dist loadfile --nbval --nbval-current-env \
-	    --nbval-cell-timeout=60 notebooks
+	env -u MPLBACKEND PYTHONPATH='$(CURDIR)/tests' $(PYTEST) -p kernels_on_files --dist loadfile \
+	    --nbval --nbval-current-env --nbval-cell-timeout=60 notebooks
 
 wheel: $(READY)
 	$(BIN)/python tests/wheel_check.py

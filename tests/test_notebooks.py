@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from fiberlab.lab.normal_form import (
     to_text,
     without_outputs,
 )
-from fiberlab.lab.notebooks import check, copy_lessons, find_notebooks, main, record
+from fiberlab.lab.notebooks import check, copy_lessons, find_notebooks, main, own_address, record
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 COMMITTED = find_notebooks(NOTEBOOKS.glob("**/*.ipynb"))
@@ -338,6 +339,26 @@ def test_every_stored_figure_has_its_alternative_text(path):
     words = [figure["metadata"].get("image/png", {}).get("alt", "") for figure in figures]
 
     assert [text for text in words if len(text) < 30] == []
+
+
+@pytest.mark.live
+@pytest.mark.posix
+def test_a_kernel_listens_on_files_of_its_own(tmp_path):
+    told = (
+        "from ipykernel.kernelapp import IPKernelApp\n"
+        "app = IPKernelApp.instance()\n"
+        "print(app.transport, app.ip != {})"
+    )
+    path = stored(tmp_path / "a.ipynb", lesson(code(told.format(repr(own_address()["ip"])))))
+    record(path)
+
+    assert read_notebook(path)["cells"][2]["outputs"][0]["text"] == ["ipc True\n"]
+
+
+def test_kernels_take_ports_where_the_path_of_a_file_would_be_too_long(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp/" + "long" * 20)
+
+    assert own_address() == {}
 
 
 @pytest.mark.live

@@ -14,13 +14,16 @@ and a copy that a student has changed is never written to.
 from __future__ import annotations
 
 import argparse
+import atexit
 import hashlib
 import json
 import math
 import os
 import queue
 import re
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -175,7 +178,7 @@ def _run(notebook: Notebook, path: Path, asked: dict[str, str]) -> Notebook:
         # Kept, or nbclient fails at the first output inside a widget; `normalise` drops it.
         store_widget_state=True,
         coalesce_streams=True,
-        # Or each start warns that a kernel on this machine can be overheard on this machine.
+        # Or a kernel that listens on ports warns that it can be overheard on this machine.
         extra_arguments=["--log-level=ERROR"],
     )
     # With a backend chosen outside, the kernel would not put figures into the notebook.
@@ -192,6 +195,20 @@ def _run(notebook: Notebook, path: Path, asked: dict[str, str]) -> Notebook:
         raise LessonError(f"{path}: {str(error).strip().partition(chr(10))[0]}") from None
     executed: Notebook = ready
     return executed
+
+
+def own_address() -> dict[str, str]:
+    """Return where a kernel is to listen, as a kernel manager takes it: on files of its own.
+
+    A port that is free when the manager looks may be somebody's when the kernel has started: among
+    180 kernels, started three at a time, one died of that. Ports are left where there are no such
+    files (Windows), and where their path would be longer than a socket's may be.
+    """
+    if os.name != "posix" or len(tempfile.gettempdir()) > 70:
+        return {}
+    folder = tempfile.mkdtemp(prefix="kernel")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return {"transport": "ipc", "ip": os.path.join(folder, "kernel")}
 
 
 def _this_python() -> Any:
@@ -218,6 +235,9 @@ def _this_python() -> Any:
 
     class ThisPython(AsyncKernelManager):
         client_factory = Client
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**own_address(), **options)
 
         # A kernel that the user has installed under the same name would be found first.
         @property
