@@ -48,14 +48,16 @@ def run(program: str, work: Callable[[], None]) -> int:
 
     program: what the line begins with.
     """
-    if sys.stdout is None:
+    stdout = sys.stdout
+    if stdout is None:
         return _complain(program, "stdout is closed; there is nothing to write to")
     with _any_character():
         try:
             try:
                 work()
             finally:
-                sys.stdout.flush()
+                if not stdout.closed:  # by a program that was run
+                    stdout.flush()
         except (UserError, TraceError, AttachError, MissingExtra) as error:
             return _complain(program, str(error))
         except BrokenPipeError as error:

@@ -154,6 +154,34 @@ def test_a_server_that_records_stalls_leaves_them_in_a_file(folder):
     assert Trace.load("stalls.fiber.jsonl").header["source"] == "stalls"
 
 
+@pytest.mark.live
+@pytest.mark.posix
+def test_stalls_that_could_not_be_written_are_not_said_to_be(folder, capfd):
+    os.mkdir("gone")
+    with serving("echo_server:echo", "--stalls", "gone/stalls.fiber.jsonl") as (process, _):
+        os.rmdir("gone")
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert (process.returncode, rest) == (2, "")
+    assert told.startswith("fiberlab: ")
+    assert told.endswith("gone/stalls.fiber.jsonl: No such file or directory")
+
+
+@pytest.mark.live
+@pytest.mark.posix
+@pytest.mark.parametrize("option", ["--trace", "--stalls"])
+def test_a_server_that_changes_directory_leaves_its_file_where_that_was_asked_for(folder, option):
+    Path("wanders.py").write_text("import os\nos.chdir('..')\nfrom echo_server import echo\n")
+    with serving("wanders.py:echo", option, "run.fiber.jsonl") as (process, _):
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert len(Trace.load("run.fiber.jsonl")) > 1
+
+
 @pytest.mark.parametrize("other", [["--trace", "run.fiber.jsonl"], ["--live"]])
 def test_stalls_and_a_whole_trace_are_not_recorded_together(folder, capsys, other):
     told = complaint(capsys, "serve", "echo_server:echo", "--stalls", "s.fiber.jsonl", *other)
@@ -235,11 +263,17 @@ def test_a_port_in_use_is_one_line(folder, capsys):
         ("echo_server", "'echo_server' is no MODULE:FUNCTION"),
         ("broken.py:echo", "broken.py cannot be imported: SyntaxError"),
         ("a_folder.py:echo", "a_folder.py"),
+        ("opens.py:echo", "opens.py cannot be imported: FileNotFoundError: [Errno 2] No such"),
+        ("leaves.py:echo", "leaves.py cannot be imported: it ends the program, by sys.exit(3)"),
+        (".echo_server:echo", "'.echo_server' is no module's whole name"),
+        ("..:echo", "'..' is no module's whole name"),
     ],
 )
 def test_a_function_that_cannot_be_served_is_one_line(folder, capsys, function, said):
     Path("broken.py").write_text("def echo(:\n")
     Path("a_folder.py").mkdir()
+    Path("opens.py").write_text("open('settings.toml')\n")
+    Path("leaves.py").write_text("import sys\nsys.exit(3)\n")
 
     assert complaint(capsys, "serve", function).startswith(f"fiberlab: {said}")
 
@@ -272,6 +306,9 @@ def test_a_function_that_cannot_be_served_is_one_line(folder, capsys, function, 
             "fiberlab demo: argument --clients: a whole",
         ),
         (("demo", "--figure", "no/such/folder.png"), "fiberlab: no/such/folder.png: cannot be"),
+        (("plot", ""), "fiberlab: .: is a folder"),
+        (("export", "/"), "fiberlab: /: is a folder"),
+        (("view", "."), "fiberlab: .: is a folder"),
         (("plot", "missing.jsonl"), "fiberlab: missing.jsonl"),
         (("plot", "echo_server.py"), "fiberlab: echo_server.py line 2: no JSON"),
         (("diagnose", "missing.jsonl"), "fiberlab: missing.jsonl"),

@@ -110,11 +110,15 @@ def test_a_program_without_a_loop_says_that_nothing_was_recorded(tmp_path, monke
         ([], "run needs a program"),
         (["missing.py"], "missing.py: there is no such file; a module is run with -m"),
         (["-m", "missing.module"], "no module named 'missing.module'"),
+        (["folder"], "folder: is a folder without __main__.py: it cannot be run"),
+        (["-m", "_posixsubprocess" if os.name == "posix" else "_socket"], "it cannot be run"),
         (["-m", "xml"], "'xml' is a package without __main__.py: it cannot be run"),
         (["--trace", "app.py", "app.py"], "app.py: is the same file as app.py"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(program, capsys, arguments, words):
+    os.mkdir("folder")
+
     assert main(["run", *arguments]) == 2
 
     err = capsys.readouterr().err
@@ -202,6 +206,109 @@ def test_however_a_program_ends_what_was_found_is_told(tmp_path, end, code):
     assert "at app.py:4 it was inside time.sleep(0.15)" in err
     assert "not seen" not in err
     assert len(Trace.load(tmp_path / "fiberlab-run.fiber.jsonl")) > 5
+
+
+# -- What a program may do to its process -------------------------------------------------------
+
+MISCHIEF = """\
+import asyncio, os, sys, threading
+async def main():
+    await asyncio.sleep(0)
+asyncio.run(main())
+print("told", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mischief", "code", "words"),
+    [
+        ("os.chdir('..'); sys.argv.clear(); sys.path = None; sys.stdout = None", 0, "0 stalls;"),
+        ("sys.stdout.close(); sys.stderr = open(os.devnull, 'w')", 0, "0 stalls; written to"),
+        ("sys.stderr.close()", 0, ""),
+        ("os.close(2)", 0, ""),
+        ("sys.excepthook = lambda *_: sys.exit(9); wrong", 9, "0 stalls; written to"),
+        ("sys.excepthook = None; wrong", 1, "Original exception was:"),
+        ("del sys.excepthook; wrong", 1, "NameError: name 'wrong' is not defined"),
+    ],
+)
+def test_a_program_may_spoil_its_process_and_is_recorded_all_the_same(
+    tmp_path, mischief, code, words
+):
+    (tmp_path / "app.py").write_text(MISCHIEF + mischief)
+    process = started(tmp_path, "--stalls", "stalls.jsonl", "app.py")
+    out, err = process.communicate(timeout=120)
+
+    assert (process.returncode, out) == (code, "told\n"), err
+    assert words in err
+    assert "fiberlab/" not in err
+    assert sorted(os.listdir(tmp_path)) == ["app.py", "stalls.jsonl"]
+
+
+@pytest.mark.parametrize("mischief", ["sys.stdout.close(); os.chdir('..')", "sys.stderr.close()"])
+def test_its_figure_is_drawn_too(tmp_path, mischief):
+    (tmp_path / "app.py").write_text(MISCHIEF + mischief)
+    process = started(tmp_path, "app.py")
+    out, err = process.communicate(timeout=120)
+
+    assert (process.returncode, out) == (0, "told\n"), err
+    assert sorted(os.listdir(tmp_path)) == [
+        "app.py",
+        "fiberlab-run.fiber.jsonl",
+        "fiberlab-run.png",
+    ]
+
+
+THREADED = """\
+import asyncio, concurrent.futures, os, pickle, sys, threading, time
+
+class Mine:
+    pass
+
+async def main():
+    await asyncio.sleep(0.3)
+    time.sleep(0.15)
+    print(type(pickle.loads(pickle.dumps(Mine()))).__name__, sys.argv[1:])
+
+pool = concurrent.futures.ThreadPoolExecutor()
+pool.submit(print).result()
+threading.Thread(target=asyncio.run, args=(main(),)).start()
+"""
+
+
+@pytest.mark.parametrize("command", [["app.py"], ["-m", "app"]])
+def test_a_loop_in_a_thread_that_outlives_the_main_one_is_recorded_to_its_end(tmp_path, command):
+    (tmp_path / "app.py").write_text(THREADED)
+    process = started(tmp_path, "--stalls", "stalls.jsonl", *command, "one")
+    out, err = process.communicate(timeout=120)
+
+    assert (process.returncode, out) == (0, "\nMine ['one']\n"), err
+    assert "1 stalls; written to stalls.jsonl" in err
+
+
+@pytest.mark.posix
+def test_a_thread_of_the_program_does_not_outlive_sigterm(tmp_path):
+    (tmp_path / "app.py").write_text(
+        "import asyncio, os, signal, threading\n"
+        "threading.Thread(target=threading.Event().wait, args=(100,)).start()\n"
+        "async def main():\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "asyncio.run(main())\n"
+    )
+    process = started(tmp_path, "--stalls", "stalls.jsonl", "app.py")
+    _, err = process.communicate(timeout=80)
+
+    assert process.returncode == 143
+    assert "0 stalls; written to stalls.jsonl" in err
+
+
+def test_a_script_knows_its_whole_name_wherever_it_goes(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "app.py").write_text(
+        "import os, sys\nos.chdir('folder')\nprint(os.path.exists(__file__), sys.argv[0])\n"
+    )
+    process = started(tmp_path, "app.py")
+    out, _ = process.communicate(timeout=120)
+
+    assert out == "True app.py\n"
 
 
 # -- Programs of others, with a route that blocks ---------------------------------------------

@@ -38,15 +38,22 @@ def load_function(name: str) -> Handler:
 
 
 def _load_module(place: str) -> ModuleType:
+    script = place.endswith(".py")
+    if script and not os.path.exists(place):
+        raise UserError(f"{place}: there is no such file")
+    if not script and place.startswith("."):
+        raise UserError(f"{place!r} is no module's whole name: nothing is above or beside it here")
     try:
-        if place.endswith(".py"):
+        if script:
             return _load_file(Path(place))
         sys.path.insert(0, os.getcwd())
         return importlib.import_module(place)
-    except FileNotFoundError:
-        raise UserError(f"{place}: there is no such file") from None
     except ModuleNotFoundError as error:
         raise UserError(f"{place}: no module named {error.name!r} here or installed") from None
+    except SystemExit as leaving:
+        raise UserError(
+            f"{place} cannot be imported: it ends the program, by sys.exit({leaving.code!r})"
+        ) from None
     except Exception as error:
         raise UserError(f"{place} cannot be imported: {type(error).__name__}: {error}") from None
 
@@ -95,6 +102,8 @@ def source_of(function: Handler) -> list[Path]:
 
 
 def with_ending(path: Path, ending: str) -> Path:
-    """Return the name of a trace with another ending."""
+    """Return the name of a trace with another ending; UserError if it has none of its own."""
+    if not path.name:
+        raise UserError(f"{path}: is a folder")
     name = path.name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".fiber")
     return path.with_name(f"{name}{ending}")

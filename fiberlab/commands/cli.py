@@ -164,32 +164,34 @@ def serve_command(options: argparse.Namespace) -> None:
     """Serve until ^C, SIGHUP or SIGTERM, and write the trace if that is asked for."""
     from ..server import spawn
 
+    home = Path.cwd()  # what is served may change directory
     function = load_function(options.function)
     if options.stalls is not None:
-        return _serve_with_stalls(function, options)
+        return _serve_with_stalls(function, options, home / options.stalls)
     trace = None if options.trace is None and not options.live else Trace(cpu=True)
     if options.trace is not None:
-        writable(options.trace, *source_of(function))
+        writable(home / options.trace, *source_of(function))
     try:
         with listening_at(options.port), _live(options.live, trace, options.function):
             spawn(function, options.port, options.timeout, options.debug, trace=trace)
     finally:
         if trace and options.trace is not None:
-            trace.save(options.trace)
+            trace.save(home / options.trace)
             _say(f"trace: {options.trace}", options.trace)
 
 
-def _serve_with_stalls(function: Any, options: argparse.Namespace) -> None:
+def _serve_with_stalls(function: Any, options: argparse.Namespace, place: Path) -> None:
     """Serve as `serve_command` does, and record nothing but stalls."""
     from ..recording.stall_recorder import StallRecorder
     from ..server import spawn
 
     if options.trace is not None or options.live:
         raise UserError("--stalls records less than --trace and --live do: give one of the two")
-    writable(options.stalls, *source_of(function))
-    recorder = StallRecorder(path=options.stalls, write_after=1.0)
+    writable(place, *source_of(function))
+    recorder = StallRecorder(path=place, write_after=1.0)
     with listening_at(options.port):
         spawn(function, options.port, options.timeout, options.debug, trace=recorder)
+    recorder.save()  # what spawn has left there, or the reason why it could not
     _say(f"{recorder.stalls:,} stalls; written to {options.stalls}", options.stalls)
 
 
@@ -244,16 +246,18 @@ def run_command(options: argparse.Namespace) -> None:
     writable(options.figure, *script)
     _check_figure(options.figure)
     trace, process = Trace(cpu=True, stall_after=options.stall / 2), os.getpid()
-    watched = watching(trace, any_thread=True)
+    watched, own = watching(trace, any_thread=True), _own_streams()
+    places = options.trace.absolute(), options.figure.absolute()  # the program may leave this one
 
     def tell() -> None:
         if os.getpid() != process:  # a child that the program has forked
             return
         unseen = watched.unseen
         watched.stop()
-        for sentence in unseen:
-            _say(f"not seen: {sentence}", on_stdout=False)
-        _tell_and_draw(trace, options)
+        with own():
+            for sentence in unseen:
+                _say(f"not seen: {sentence}", on_stdout=False)
+            _tell_and_draw(trace, options, *places)
 
     with watched, _live(options.live, trace, command[0], sys.stderr), before_exit(tell):
         code = run_program(command, module=options.module is not None, seconds=options.seconds)
@@ -270,22 +274,23 @@ def _run_with_stalls(command: list[str], script: list[Path], options: argparse.N
     if options.live:
         raise UserError("--stalls records less than --live does: give one of the two")
     writable(options.stalls, *script)
-    recorder = StallRecorder(options.stall, path=options.stalls, write_after=1.0)
-    watched, process = watching(recorder, any_thread=True), os.getpid()
+    # Absolute, since the program may change directory.
+    recorder = StallRecorder(options.stall, path=options.stalls.absolute(), write_after=1.0)
+    watched, process, own = watching(recorder, any_thread=True), os.getpid(), _own_streams()
 
     def tell() -> None:
         if os.getpid() != process:  # a child that the program has forked
             return
         unseen = watched.unseen
         watched.stop()
-        for sentence in unseen:
-            _say(f"not seen: {sentence}", on_stdout=False)
         if recorder.count() == (0, 0):
             told = "nothing recorded: no loop of asyncio ran in this process"
         else:
             recorder.save()
             told = f"{recorder.stalls:,} stalls; written to {options.stalls}"
-        _say(told, on_stdout=False)
+        with own():
+            for sentence in [*(f"not seen: {each}" for each in unseen), told]:
+                _say(sentence, on_stdout=False)
 
     module, write = options.module is not None, recorder.write
     with watched, before_exit(tell):
@@ -294,7 +299,27 @@ def _run_with_stalls(command: list[str], script: list[Path], options: argparse.N
     raise SystemExit(code)
 
 
-def _tell_and_draw(trace: Trace, options: argparse.Namespace) -> None:
+def _own_streams() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Return a with-block in which stdout and stderr are those of now, or None once closed."""
+    out, err = sys.stdout, sys.stderr
+
+    @contextlib.contextmanager
+    def own() -> Iterator[None]:
+        before = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = (
+            None if stream is None or stream.closed else stream for stream in (out, err)
+        )
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+
+    return own
+
+
+def _tell_and_draw(
+    trace: Trace, options: argparse.Namespace, trace_at: Path, figure_at: Path
+) -> None:
     """Say what was found on stderr, since stdout is the program's; save and draw the trace."""
     from ..diagnosis.diagnose import diagnose
     from ..diagnosis.limits import Limits
@@ -308,9 +333,9 @@ def _tell_and_draw(trace: Trace, options: argparse.Namespace) -> None:
     limits = Limits(step=long, ready=long, hidden=long, late=long / 5, turn=2 * long)
     found = diagnose(trace, limits=limits)
     _say(str(found) or "nothing found: no step held the loop", on_stdout=False)
-    trace.save(options.trace)
+    trace.save(trace_at)
     _say(f"trace:  {options.trace}", on_stdout=False)
-    _draw(lambda: plot_timeline(trace), options.figure)
+    _draw(lambda: plot_timeline(trace), figure_at)
     _say(f"figure: {options.figure}", on_stdout=False)
 
 
@@ -448,8 +473,10 @@ def _say(text: str, *targets: Path, on_stdout: bool = True) -> None:
     aside = not on_stdout or any(_is_stdout(target) for target in targets)
     if aside and sys.stderr is None:
         return
-    for line in text.splitlines():
-        print(printable(line), file=sys.stderr if aside else sys.stdout)
+    # What cannot be said aside could not be said anywhere else, either.
+    with contextlib.suppress(OSError) if aside else contextlib.nullcontext():
+        for line in text.splitlines():
+            print(printable(line), file=sys.stderr if aside else sys.stdout)
 
 
 def _is_stdout(target: Path) -> bool:
@@ -481,7 +508,8 @@ def _draw(plot: Callable[[], Any], path: Path) -> None:
         plot().figure.savefig(picture, format=_format(path))
     except (ValueError, RuntimeError) as error:  # as of .pgf, which needs another program
         raise UserError(f"{path}: {error}") from None
-    sys.stdout.flush()  # the two may be one
+    if sys.stdout is not None:  # a program that was run may have closed it
+        sys.stdout.flush()  # the two may be one
     with replacing(path) as file:
         file.write(picture.getvalue())
 

@@ -8,15 +8,19 @@ without a line of ours.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import io
 import os
 import runpy
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, NoReturn
+from zipfile import is_zipfile
 
 from ..console import UserError
 from ..recording.culprit_line import in_package
@@ -43,58 +47,116 @@ def run_program(
     name, *arguments = command
     over = _interrupting(seconds)
     try:
-        with _signals_leave(), _calling(on_sigusr1):
-            _run(name, arguments, module)
+        with _signals_leave(), _calling(on_sigusr1), _put_back():
+            before = threading.enumerate()
+            code, by_signal = _end_of(lambda: _run(name, arguments, module), over)
+            if not by_signal:
+                later, _ = _end_of(lambda: _join_threads(before), over)
+                code = later or code
+    finally:
+        over()
+    return code
+
+
+def _end_of(work: Callable[[], None], over: Interrupt) -> tuple[int, bool]:
+    """Do `work`; return the exit code that it ends with, and whether ^C ended it.
+
+    A signal that would have killed the program ends this process.
+    """
+    try:
+        work()
+    except _Terminated as leaving:
+        # Not as an exit: that would wait for the program's threads, and the signal does not.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # what the program has put there
+                stream.flush()
+        os._exit(_code_of(leaving))
     except SystemExit as leaving:
-        return _code_of(leaving)
+        return _code_of(leaving), False
     except KeyboardInterrupt as error:
-        if over():
-            return 0
-        return _uncaught(error, 130)
+        return (0 if over() else _uncaught(error, 130)), True
     except UserError:
         raise
     except BaseException as error:
-        return _uncaught(error, 1)
-    finally:
-        over()
-    return 0
+        return _uncaught(error, 1), False
+    return 0, False
 
 
 def _run(name: str, arguments: list[str], module: bool) -> None:
-    before = sys.argv[:], sys.path[:]
+    sys.argv = [name, *arguments]
+    if module:
+        sys.path.insert(0, os.getcwd())
+        return _run_module(_find_module(name))
+    if not os.path.exists(name):
+        raise UserError(f"{name}: there is no such file; a module is run with -m")
+    folder = Path(name).resolve()
+    sys.path.insert(0, str(folder if folder.is_dir() else folder.parent))
+    if folder.is_dir() and not any(folder.glob("__main__.py*")):
+        raise UserError(f"{name}: is a folder without __main__.py: it cannot be run")
+    if folder.is_dir() or name.endswith(".pyc") or (folder.is_file() and is_zipfile(name)):
+        runpy.run_path(name, run_name="__main__")
+    else:
+        _run_source(name)
+
+
+def _run_source(name: str) -> None:
+    """Run a script. (runpy would tell it a relative name, wrong once it changes directory.)"""
+    main = ModuleType("__main__")
+    main.__file__ = os.path.join(os.getcwd(), name)
+    sys.modules["__main__"] = main
+    with io.open_code(main.__file__) as file:
+        code = compile(file.read(), main.__file__, "exec", dont_inherit=True)
+    exec(code, vars(main))
+
+
+def _run_module(spec: ModuleSpec) -> None:
+    """Run a module. (runpy would take its name away when it ends, and its threads go on.)"""
+    code = getattr(spec.loader, "get_code", lambda _name: None)(spec.name)
+    if code is None:
+        raise UserError(f"{spec.name!r} has no code of Python's: it cannot be run")
+    main = ModuleType("__main__")
+    main.__spec__, main.__loader__, main.__package__ = spec, spec.loader, spec.parent
+    main.__file__ = spec.origin
+    sys.modules["__main__"], sys.argv[0] = main, spec.origin or spec.name
+    exec(code, vars(main))
+
+
+def _join_threads(before: list[threading.Thread]) -> None:
+    """Wait for the threads that the program has left, as Python does: a loop may run in them."""
+    # Python tells these to end, and only then waits for them.
+    pool = getattr(sys.modules.get("concurrent.futures.thread"), "_threads_queues", ())
+    while left := [
+        thread
+        for thread in threading.enumerate()
+        if not (thread.daemon or thread in before or thread in pool)
+    ]:
+        left[0].join()
+
+
+@contextlib.contextmanager
+def _put_back() -> Iterator[None]:
+    """Put back at the end what the program finds changed: its arguments, path and ``__main__``."""
+    main, argv, path, places = sys.modules["__main__"], sys.argv, sys.path, sys.path[:]
     try:
-        if module:
-            sys.path.insert(0, os.getcwd())
-            sys.argv = [name, *arguments]
-            _check_module(name)
-            runpy.run_module(name, run_name="__main__", alter_sys=True)
-        else:
-            if not os.path.exists(name):
-                raise UserError(f"{name}: there is no such file; a module is run with -m")
-            folder = Path(name).resolve()
-            sys.path.insert(0, str(folder if folder.is_dir() else folder.parent))
-            sys.argv = [name, *arguments]
-            runpy.run_path(name, run_name="__main__")
+        yield
     finally:
-        sys.argv, sys.path[:] = before
+        sys.modules["__main__"], sys.argv, sys.path = main, argv, path
+        sys.path[:] = places
 
 
-def _check_module(name: str) -> None:
-    import importlib.util
-
+def _find_module(name: str) -> ModuleSpec:
     try:
         found = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         found = None
     if found is None:
         raise UserError(f"there is no module named {name!r} here or installed")
-    if found.submodule_search_locations is not None and not name.endswith(".__main__"):
-        try:
-            _check_module(f"{name}.__main__")
-        except UserError:
-            raise UserError(
-                f"{name!r} is a package without __main__.py: it cannot be run"
-            ) from None
+    if found.submodule_search_locations is None or name.endswith(".__main__"):
+        return found
+    try:
+        return _find_module(f"{name}.__main__")
+    except UserError:
+        raise UserError(f"{name!r} is a package without __main__.py: it cannot be run") from None
 
 
 def _interrupting(seconds: float | None) -> Interrupt:
@@ -120,12 +182,16 @@ def _interrupting(seconds: float | None) -> Interrupt:
     return over
 
 
+class _Terminated(SystemExit):
+    """Raised by a signal that ends the program."""
+
+
 @contextlib.contextmanager
 def _signals_leave() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the program as an exit, so that what was recorded is told."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        raise _Terminated(128 + number)
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     usual = [each for each in numbers if signal.getsignal(each) is signal.SIG_DFL]
@@ -181,17 +247,35 @@ def _code_of(leaving: SystemExit) -> int:
         return 0
     if isinstance(leaving.code, int):
         return leaving.code
-    sys.stderr.write(f"{leaving.code}\n")
+    _write(f"{leaving.code}\n")
     return 1
 
 
+def _write(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(text)
+
+
 def _uncaught(error: BaseException, code: int) -> int:
-    """Tell of an error as Python does, without our own lines at its beginning."""
+    """Tell of an error as Python does, and return its exit code, or the one the hook asks for."""
+    error = _without_our_lines(error)
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except SystemExit as leaving:
+        return _code_of(leaving)
+    except BaseException as wrong:
+        wrong.__context__ = None  # it is told below
+        for said, each in (("Error in sys.excepthook", wrong), ("\nOriginal exception was", error)):
+            _write(f"{said}:\n")
+            sys.__excepthook__(type(each), _without_our_lines(each), each.__traceback__)
+    return code
+
+
+def _without_our_lines(error: BaseException) -> BaseException:
     trace = error.__traceback__
     while trace is not None and _is_ours(trace):
         trace = trace.tb_next
-    sys.excepthook(type(error), error.with_traceback(trace), trace)
-    return code
+    return error.with_traceback(trace)
 
 
 def _is_ours(trace: TracebackType) -> bool:
