@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from functools import partial
 from itertools import combinations, permutations, product
 from types import SimpleNamespace
 
@@ -865,6 +866,15 @@ def test_an_interrupt_gives_what_was_found_so_far():
     assert (result.schedules, result.complete, result.interrupted) == (499, False, True)
     assert "of the first 499 of more schedules" in str(result)
     assert isinstance(result.failure.error, AssertionError)
+
+
+@pytest.mark.parametrize("program", [5, None, "text"])
+def test_what_is_no_program_is_refused(program):
+    for verb in (explore, assert_holds, partial(replay, tape="0")):
+        with pytest.raises(
+            TypeError, match=f"needs a function that builds a program, got {program!r}"
+        ):
+            verb(program)
 
 
 def test_a_check_that_a_program_returns_is_refused_not_forgotten():

@@ -32,6 +32,41 @@ def marks(trace: Trace) -> list[tuple[int, int, dict[str, object]]]:
     return [(event.t, event.fid, event.fields) for event in trace if event.ev == "mark"]
 
 
+class Talkative(ValueError):
+    """Prints whatever is asked of it."""
+
+    def fileno(self):
+        print("my number is asked for")
+        return self.args[0].fileno()
+
+    def __str__(self):
+        print("my text is asked for")
+        return "talkative"
+
+
+@pytest.mark.parametrize("output", ["withheld", "direct"])
+def test_what_is_printed_while_an_event_is_made_keeps_the_order_of_time(tmp_path, output):
+    left, right = socket.socketpair()
+    loud, trace = Talkative(left), Trace()
+
+    def talk():
+        right.send(b"x")
+        yield RECV(loud)
+        with mark(loud):
+            yield WAIT(0)
+        raise loud
+
+    with left, right, open(tmp_path / "printed", "w") as file:
+        scheduler = Scheduler(trace=trace, output=output, file=file)
+        scheduler.add(talk())
+        scheduler.run()
+
+    check_story(trace)
+    trace.save(tmp_path / "run.fiber.jsonl")
+    printed = {event.text for event in trace if event.ev == "output"}
+    assert printed == {"my number is asked for", "my text is asked for"}
+
+
 # -- Marks ------------------------------------------------------------------------------
 
 

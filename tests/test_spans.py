@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fiberlab.billing import bill
+from fiberlab.diagnosis import diagnose
 from fiberlab.errors import TraceError
+from fiberlab.recording import StallRecorder
+from fiberlab.report import summarize
 from fiberlab.spans.build import build_spans
 from fiberlab.spans.check import check_story
 from fiberlab.spans.spans import Life, Poll, Span, Unwatched
@@ -55,6 +61,25 @@ NAP = (
     "99 exit 1 how=return cpu=3",
     "100 stop 0 reason=done dropped=0",
 )
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("run.fiber.jsonl", "load it by Trace.load(path)"),
+        (Path("run.fiber.jsonl"), "load it by Trace.load(path)"),
+        (StallRecorder(), "give its .trace()"),
+        (SimpleNamespace(trace=Trace()), "give its .trace"),
+        (None, "got None"),
+        ([1, 2], "got [1, 2]"),
+    ],
+)
+@pytest.mark.parametrize("study", [build_spans, diagnose, summarize, bill])
+def test_what_is_no_trace_is_told_with_the_remedy(study, given, remedy):
+    with pytest.raises(TypeError, match=r"a Trace is needed, or a list of its events") as told:
+        study(given)
+
+    assert str(told.value).endswith(remedy)
 
 
 def test_events_become_spans_with_their_details():

@@ -257,6 +257,8 @@ def test_a_recorder_without_a_path_says_so():
         StallRecorder(write_after=1)
     with pytest.raises(ValueError, match=r"save\(\) needs a path"):
         run(StallRecorder(), ticker).save()
+    with pytest.raises(TypeError, match=r"path=\) is where to write, a name or a Path, got 5"):
+        StallRecorder(path=5)
 
 
 # -- When it writes -----------------------------------------------------------

@@ -93,6 +93,14 @@ def test_a_trace_survives_a_round_trip_to_disk(tmp_path, name):
     assert (again.dropped, again.unfinished, again.header) == (0, False, trace.header)
 
 
+@pytest.mark.parametrize("name", ["run.fiber.jsonl", "run.fiber.jsonl.gz"])
+def test_a_name_may_be_bytes(tmp_path, name):
+    path = os.fsencode(tmp_path / name)
+    a_run().save(path)
+
+    assert Trace.load(path) == a_run()
+
+
 @given(stories())
 def test_any_story_survives_a_round_trip_to_disk(tmp_path_factory, events):
     path = tmp_path_factory.getbasetemp() / "any.fiber.jsonl"
@@ -549,6 +557,15 @@ def test_what_cannot_be_opened_is_an_os_error_that_names_it(tmp_path):
         Trace.load(tmp_path / "nowhere")
     with pytest.raises(OSError, match=tmp_path.name):
         Trace.load(tmp_path)
+
+
+@pytest.mark.parametrize("verb", [Trace.load, a_run().save])
+def test_a_number_is_no_name_though_it_may_be_a_descriptor(tmp_path, verb):
+    with (tmp_path / "other").open("wb") as other:
+        for number in (other.fileno(), True):
+            with pytest.raises(TypeError, match=r"expected str, bytes or os\.PathLike object"):
+                verb(number)
+        other.write(b"still open")
 
 
 @pytest.mark.posix

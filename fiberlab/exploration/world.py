@@ -248,6 +248,8 @@ def run(
     program: Program, choices: Choices, faults: Sequence[str] = (), trace: Trace | None = None
 ) -> Played:
     """Run one schedule of `program`."""
+    if not callable(program):
+        raise TypeError(f"explore() needs a function that builds a program, got {program!r}")
     world = World(choices, faults, trace)
     made = program(world)
     if inspect.isgenerator(made) or inspect.iscoroutine(made):

@@ -188,10 +188,6 @@ class Reporter:
         why: it need not wait, so it is in the run queue again, which holds `q`; None: it waits.
         """
         rows, clock = self._rows, self._now
-        now = clock()
-        cpu = time.thread_time_ns() - self._cpu_began if self._cpu else None
-        if now - (self._step_began or now) >= self._long:
-            self._tell_stalls(fiber, now)
         kind = wait.__class__
         number = code = offset = None
         if kind is RECV or kind is SEND:
@@ -206,6 +202,10 @@ class Reporter:
             op, number = "WAIT", nanoseconds(wait._seconds)
         else:
             op = "invalid"
+        now = clock()  # after fileno(), which may be the program's, and print
+        cpu = time.thread_time_ns() - self._cpu_began if self._cpu else None
+        if now - (self._step_began or now) >= self._long:
+            self._tell_stalls(fiber, now)
         try:  # as suspended_at()
             generator = fiber.generator
             while (inner := generator.gi_yieldfrom) is not None and hasattr(inner, "gi_yieldfrom"):
@@ -225,13 +225,13 @@ class Reporter:
     def exit(self, fiber: Any, how: str) -> None:
         """`fiber` has ended; `how` is return, error or cancel."""
         error = fiber.error
-        now = self._now()
-        cpu = self._end_of_step(fiber, now)
         err = src = None
         if error is not None:
             src = raised_at(error)
             if how == "error":
                 err = f"{type(error).__name__}: {_text(error)}"
+        now = self._now()  # after the error's __str__(), which is the program's, and may print
+        cpu = self._end_of_step(fiber, now)
         self._record((now - self._begun, "exit", fiber.id, how, err, src, cpu))
 
     def output(self, fiber: Any, text: str, stream: str) -> None:
@@ -241,7 +241,8 @@ class Reporter:
     def mark(self, fiber: Any, name: str, phase: str, number: int, args: Any = None) -> None:
         """`fiber` has come to the begin (b), the end (e) or a point (i) of something named."""
         values = {key: plain(value) for key, value in args.items()} if args else None
-        self._record((self._t(), "mark", fiber.id, str(name), phase, number, values))
+        text = str(name)  # which may print: before the time is taken
+        self._record((self._t(), "mark", fiber.id, text, phase, number, values))
 
     def number_of_mark(self) -> int:
         """Return a number that the begin and the end of a mark share, and no other."""

@@ -63,6 +63,10 @@ class StallRecorder:
         for name, value in (("seconds", seconds), ("write_after", write_after)):
             if value is not None:
                 _check_seconds(name, value)
+        if not isinstance(path, (str, os.PathLike, type(None))):
+            raise TypeError(
+                f"StallRecorder(path=) is where to write, a name or a Path, got {path!r}"
+            )
         if write_after is not None and path is None:
             raise ValueError("StallRecorder(write_after=) needs path=, where to write")
         self.limit, self.seconds = limit, seconds

@@ -57,6 +57,7 @@ def write_rows(
 
     Raises TraceError, with the event, for what could not be read again; then nothing is written.
     """
+    path = os.fsdecode(path)
     # The bytes of a row that is not written whole, or not in its place, could not be taken back.
     for _ in _written(rows, path) if _is_stream(path) else ():
         pass
@@ -106,7 +107,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     A pipe, a terminal, and a descriptor such as /dev/stdout are written to as they are.
     Raises OSError, with `path`, for what cannot be written.
     """
-    name = os.fspath(path)
+    name = path = os.fsdecode(path)
     try:
         if _is_stream(path):
             with _open_stream(path) as stream, _packed(stream, name) as file:
@@ -171,7 +172,7 @@ def _open_stream(path: str | os.PathLike[str]) -> IO[bytes]:
 
 def descriptor_of(path: str | os.PathLike[str]) -> int | None:
     """Return which descriptor of this process `path` stands for, as /dev/stdout does; or None."""
-    place = os.fspath(path)
+    place = os.fsdecode(path)
     for _ in range(40):  # as many links as Linux follows
         folder, name = os.path.split(place)
         folder = os.path.realpath(folder)
@@ -195,7 +196,7 @@ def read_rows(
     Raises TraceError, with the line, for what is no trace, is damaged or too large; OSError for
     what cannot be opened.
     """
-    reader = _Reader(limits)
+    reader, path = _Reader(limits), os.fsdecode(path)  # a number would be another's descriptor
     with open(path, "rb") as raw:
         size = os.fstat(raw.fileno()).st_size
         try:

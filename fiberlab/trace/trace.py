@@ -217,7 +217,24 @@ class Trace:
 
 
 def rows_of(trace: Trace | Iterable[TraceEvent]) -> Sequence[Row]:
-    """Return the rows of a Trace, or of any iterable of events such as a list."""
+    """Return the rows of a Trace, or of any iterable of events such as a list.
+
+    Raises TypeError for what is neither.
+    """
     if isinstance(trace, Trace):
         return trace.all_rows()
-    return [event.to_row() for event in trace]
+    try:
+        return [event.to_row() for event in trace]
+    except (TypeError, AttributeError):
+        raise TypeError(
+            f"a Trace is needed, or a list of its events, got {trace!r}{_remedy(trace)}"
+        ) from None
+
+
+def _remedy(given: object) -> str:
+    """Say what was probably meant by what is no trace."""
+    if isinstance(given, (str, os.PathLike)):
+        return ": load it by Trace.load(path)"
+    if hasattr(given, "trace"):  # a server, or a StallRecorder
+        return f": give its .trace{'' if isinstance(given.trace, Trace) else '()'}"
+    return ""
