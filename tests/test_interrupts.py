@@ -101,6 +101,8 @@ def strike(number, limit):
     if trace is not None:
         try:
             check_story(trace)
+            if len(trace):
+                trace.save(os.devnull)  # which refuses what could not be loaded again
         except Exception as error:
             wrong.append(repr(error))
         scheduler._reporter = None  # a trace holds one run

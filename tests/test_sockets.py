@@ -418,6 +418,27 @@ def test_connect_looks_a_name_up_in_a_thread_while_others_run(live, listener, mo
 
 
 @pytest.mark.live
+@pytest.mark.parametrize("host", ["a..example", "a" * 64 + ".example"])
+def test_connect_to_what_cannot_be_a_name_is_an_os_error_too(live, host):
+    with pytest.raises(socket.gaierror, match=rf"'{host}' cannot be a host's name"):
+        result_of(live, connect((host, 1)))
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("port", [70_000, -1, "80", 80.0, None, True])
+def test_connect_to_what_is_no_port_is_refused(live, port):
+    with pytest.raises(ValueError, match="a port is a whole number from 0 to 65535, got"):
+        result_of(live, connect(("127.0.0.1", port)))
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("address", ["127.0.0.1", 80, ("127.0.0.1",), ("127.0.0.1", 80, 0), None])
+def test_connect_to_what_is_no_address_is_refused(live, address):
+    with pytest.raises(TypeError, match=r"connect\(\) needs \(host, port\), got"):
+        result_of(live, connect(address))
+
+
+@pytest.mark.live
 def test_connect_raises_what_the_look_up_raises(live, monkeypatch):
     def fails(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "no such name")

@@ -130,7 +130,8 @@ class Reporter:
             self._watchdog = None
         if self._trace is not None:
             self._trace.under_way = None
-        if self._stopped:
+        # Without its beginning a trace would be none: ^C came before that.
+        if self._stopped or (self._trace is not None and not len(self._trace)):
             return
         ended, dropped = self._t(), 0
         if self._trace is not None:
