@@ -77,7 +77,11 @@ class Deadlock(RuntimeError):
 
     @classmethod
     def of(cls, fibers: Any) -> Deadlock:
-        """Name the parked `fibers`."""
+        """Name the parked `fibers`; if none is parked, those that the run queue has lost."""
+        fibers = tuple(fibers)
+        if fibers and fibers[0].wait is None:
+            what = "in the run queue, which does not give them back: mend its append and popleft"
+            return cls._naming(fibers, what)
         return cls._naming(fibers, "only for other fibers (WAIT(None)); none is left to run")
 
     @classmethod

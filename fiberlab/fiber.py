@@ -121,6 +121,11 @@ class Fiber:
         `error` holds the exception that left the generator. If that was a return, `error` is
         None afterwards. A second call changes nothing.
         """
+        if self.generator is None and self.id not in self._scheduler._alive:
+            raise RuntimeError(
+                f"the run queue gives fiber {self.id} again, which has ended: mend its append and "
+                "popleft"
+            ) from None
         error, name = self.error, self.name
         returned = isinstance(error, StopIteration)
         if self.generator is not None and not returned:

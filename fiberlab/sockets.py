@@ -146,14 +146,8 @@ def connect(address: tuple[str, int], timeout: float | None = None) -> Steps[soc
     Every address of the host is tried in turn; the last one's error is raised, an OSError such
     as ConnectionRefusedError. timeout: seconds for each, None: the scheduler's own.
     The host's name is looked up in a worker thread unless it is an address already.
-    Raises ValueError for what is no port, TypeError for what is no (host, port).
     """
-    if not isinstance(address, (tuple, list)) or len(address) != 2:
-        raise TypeError(f"connect() needs (host, port), got {address!r}")
-    host, port = address
-    # The system would take 70000 for 4464.
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
-        raise ValueError(f"a port is a whole number from 0 to 65535, got {port!r}")
+    host, port = _checked(address)
     found = yield from _look_up(host, port)
     failure: Exception = OSError(f"no address found for {host!r}")
     for family, kind, protocol, _, place in found:
@@ -185,11 +179,9 @@ def _look_up(host: str, port: int) -> Steps[list[Any]]:
     numeric = socket.AI_NUMERICHOST
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
-    except UnicodeError:  # empty between two dots, say, or too long
-        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} cannot be a host's name") from None
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         found: list[Any] = yield from in_thread(
-            lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            lambda: _addresses(host, port)  # which may take seconds
         )
         return found
 
@@ -306,3 +298,25 @@ def in_thread(function: Callable[..., T], *args: Any) -> Steps[T]:
     if succeeded:
         return result  # type: ignore[no-any-return]
     raise result
+
+
+# -- Addresses -------------------------------------------------------------------------------
+
+
+def _checked(address: Any) -> tuple[str, int]:
+    """Return `address`; TypeError if it is no (host, port), ValueError for what is no port."""
+    if not isinstance(address, (tuple, list)) or len(address) != 2:
+        raise TypeError(f"connect() needs (host, port), got {address!r}")
+    host, port = address
+    # The system would take 70000 for 4464.
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
+        raise ValueError(f"a port is a whole number from 0 to 65535, got {port!r}")
+    return host, port
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    """Look up the addresses of a host; socket.gaierror for what is none."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # empty between two dots, say, or too long
+        raise socket.gaierror(socket.EAI_NONAME, f"{host!r} cannot be a host's name") from None

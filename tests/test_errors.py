@@ -101,7 +101,7 @@ def test_an_invalid_yield_tells_what_came_what_is_allowed_and_the_likely_slip(ca
     ],
 )
 def test_a_deadlock_names_its_fibers(count, who):
-    fibers = [Named(f"f{number}") for number in range(count)]
+    fibers = [Named(f"f{number}", WAIT(None)) for number in range(count)]
     error = Deadlock.of(fibers)
 
     assert str(error).startswith(f"deadlock: {who} for other fibers (WAIT(None)); ")

@@ -13,7 +13,7 @@ import pytest
 from fibers import guarded, yields
 from stories import story
 
-from fiberlab.errors import SocketClosed
+from fiberlab.errors import Deadlock, SocketClosed
 from fiberlab.fiber import start
 from fiberlab.scheduler import Scheduler
 from fiberlab.states import FiberState
@@ -156,6 +156,38 @@ def test_a_run_queue_needs_append_popleft_and_len_only(network, clock, log):
     scheduler.run()
 
     assert [name for name, what in log if what == "returned"] == ["b", "a"]
+
+
+def test_a_run_queue_that_loses_fibers_is_told_of(network, clock, log):
+    class Loser(list):
+        def append(self, fiber):
+            if not self:
+                super().append(fiber)
+
+        popleft = list.pop
+
+    scheduler = Scheduler(clock=clock, poller=network, run_queue=Loser())
+    for name in "abc":
+        scheduler.add(guarded(log, name), name)
+
+    with pytest.raises(Deadlock, match="'b' and 'c' wait in the run queue, which does not give"):
+        scheduler.run()
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_run_queue_that_gives_a_fiber_twice_is_told_of(network, clock, log, traced):
+    class Echo(list):
+        def append(self, fiber):
+            self += [fiber, fiber]
+
+        popleft = list.pop
+
+    trace = Trace() if traced else None
+    scheduler = Scheduler(clock=clock, poller=network, run_queue=Echo(), trace=trace)
+    scheduler.add(guarded(log, "a"), "a")
+
+    with pytest.raises(RuntimeError, match="the run queue gives fiber 1 again, which has ended"):
+        scheduler.run()
 
 
 def test_a_scheduler_runs_in_another_thread_while_one_runs_in_this(network, clock, log):
