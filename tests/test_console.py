@@ -263,6 +263,17 @@ def test_a_figure_is_written_where_it_was_asked_for(folder, capsys, command, nam
 
 
 @pytest.mark.live
+def test_a_backend_that_matplotlib_does_not_know_is_one_line(folder):
+    ran = subprocess.run(
+        [sys.executable, "-m", "fiberlab", "plot", "run.fiber.jsonl"],
+        capture_output=True, text=True, timeout=100, env=os.environ | {"MPLBACKEND": "nonsense"},
+    )  # fmt: skip
+
+    assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (2, "", 1)
+    assert ran.stderr.startswith("fiberlab: matplotlib cannot be loaded: ")
+    assert "'nonsense' is not a valid value for backend" in ran.stderr
+
+
 def test_the_demo_writes_its_figure_where_it_was_asked_for(folder, capsys):
     assert main(["demo", "--figure", "shown", "--trace", "told"]) == 0
 

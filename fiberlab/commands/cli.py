@@ -493,7 +493,11 @@ def _check_figure(path: Path, *others: Path) -> None:
     for other in others:
         os.stat(other)  # a missing trace is the first thing to say
     writable(path, *others)
-    if _format(path) not in (known := figure_formats()):
+    try:
+        known = figure_formats()
+    except ValueError as error:  # MPLBACKEND names what is none
+        raise UserError(f"matplotlib cannot be loaded: {error}") from None
+    if _format(path) not in known:
         raise UserError(f"{path}: a figure ends in .png or another of {', '.join(known)}")
 
 
