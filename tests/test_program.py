@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import py_compile
 import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
+import zipapp
 
 import pytest
 from test_viewer import unpacked
@@ -286,29 +288,55 @@ def test_a_loop_in_a_thread_that_outlives_the_main_one_is_recorded_to_its_end(tm
 
 
 @pytest.mark.posix
-def test_a_thread_of_the_program_does_not_outlive_sigterm(tmp_path):
+@pytest.mark.parametrize(
+    ("end", "options", "code"),
+    [
+        ("os.kill(os.getpid(), signal.SIGTERM)", (), 143),
+        ("await asyncio.sleep(100)", ("--seconds", "0.3"), 0),
+        ("await asyncio.sleep(0)", ("--seconds", "0.3"), 0),
+    ],
+)
+def test_a_thread_of_the_program_holds_up_neither_sigterm_nor_the_seconds(
+    tmp_path, end, options, code
+):
     (tmp_path / "app.py").write_text(
         "import asyncio, os, signal, threading\n"
         "threading.Thread(target=threading.Event().wait, args=(100,)).start()\n"
-        "async def main():\n    os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"async def main():\n    {end}\n"
         "asyncio.run(main())\n"
     )
-    process = started(tmp_path, "--stalls", "stalls.jsonl", "app.py")
+    process = started(tmp_path, "--stalls", "stalls.jsonl", *options, "app.py")
     _, err = process.communicate(timeout=80)
 
-    assert process.returncode == 143
+    assert process.returncode == code
     assert "0 stalls; written to stalls.jsonl" in err
 
 
-def test_a_script_knows_its_whole_name_wherever_it_goes(tmp_path):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "app.py").write_text(
-        "import os, sys\nos.chdir('folder')\nprint(os.path.exists(__file__), sys.argv[0])\n"
-    )
-    process = started(tmp_path, "app.py")
-    out, _ = process.communicate(timeout=120)
+ASKING = """\
+import os, sys
+os.chdir(os.path.dirname(__file__) if os.path.isdir(os.path.dirname(__file__)) else "/")
+print(__name__, __file__, __package__, sys.path[0], sys.argv, getattr(__spec__, "name", None))
+"""
 
-    assert out == "True app.py\n"
+
+@pytest.mark.parametrize(
+    "command", ["app.py", "folder", "app.pyz", "app.pyc", "-m app", "-m folder", "../here/app.py"]
+)
+def test_a_program_finds_what_it_finds_without_us_wherever_it_goes(tmp_path, command):
+    here = tmp_path / "here"
+    (here / "folder").mkdir(parents=True)
+    for place in (here / "app.py", here / "folder" / "__main__.py"):
+        place.write_text(ASKING)
+    zipapp.create_archive(here / "folder", here / "app.pyz")
+    py_compile.compile(str(here / "app.py"), str(here / "app.pyc"))
+    process = started(here, *command.split(), "one")
+    out, err = process.communicate(timeout=120)
+    plain = subprocess.run(
+        [sys.executable, *command.split(), "one"],
+        cwd=here, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert (out, process.returncode) == (plain.stdout, 0), err
 
 
 # -- Programs of others, with a route that blocks ---------------------------------------------

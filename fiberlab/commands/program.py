@@ -11,13 +11,11 @@ import contextlib
 import importlib.util
 import io
 import os
-import runpy
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from importlib.machinery import ModuleSpec
-from pathlib import Path
+from importlib.machinery import ModuleSpec, PathFinder, SourcelessFileLoader
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, NoReturn
 from zipfile import is_zipfile
@@ -49,88 +47,99 @@ def run_program(
     try:
         with _signals_leave(), _calling(on_sigusr1), _put_back():
             before = threading.enumerate()
-            code, by_signal = _end_of(lambda: _run(name, arguments, module), over)
-            if not by_signal:
-                later, _ = _end_of(lambda: _join_threads(before), over)
+            code, error = _end_of(lambda: _run(name, arguments, module), over)
+            if not isinstance(error, (KeyboardInterrupt, _Terminated)):
+                later, error = _end_of(lambda: _join_threads(before), over)
                 code = later or code
+            if (isinstance(error, _Terminated) or over()) and _threads_left(before):
+                _leave_them(code)
     finally:
         over()
     return code
 
 
-def _end_of(work: Callable[[], None], over: Interrupt) -> tuple[int, bool]:
-    """Do `work`; return the exit code that it ends with, and whether ^C ended it.
-
-    A signal that would have killed the program ends this process.
-    """
+def _end_of(work: Callable[[], None], over: Interrupt) -> tuple[int, BaseException | None]:
+    """Do `work`; return the exit code that it ends with, and what it raised."""
     try:
         work()
-    except _Terminated as leaving:
-        # Not as an exit: that would wait for the program's threads, and the signal does not.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(Exception):  # what the program has put there
-                stream.flush()
-        os._exit(_code_of(leaving))
     except SystemExit as leaving:
-        return _code_of(leaving), False
+        return _code_of(leaving), leaving
     except KeyboardInterrupt as error:
-        return (0 if over() else _uncaught(error, 130)), True
+        return (0 if over() else _uncaught(error, 130)), error
     except UserError:
         raise
     except BaseException as error:
-        return _uncaught(error, 1), False
-    return 0, False
+        return _uncaught(error, 1), error
+    return 0, None
 
 
 def _run(name: str, arguments: list[str], module: bool) -> None:
+    """Run it as the module ``__main__``, which stays that: threads go on when its code has ended.
+
+    (runpy would take it away by then. It would also tell a script a relative name, which is wrong
+    once the script changes directory.)
+    """
     sys.argv = [name, *arguments]
     if module:
         sys.path.insert(0, os.getcwd())
-        return _run_module(_find_module(name))
+        spec = _find_module(name)
+        sys.argv[0] = spec.origin or name
+        return _run_module(spec)
     if not os.path.exists(name):
         raise UserError(f"{name}: there is no such file; a module is run with -m")
-    folder = Path(name).resolve()
-    sys.path.insert(0, str(folder if folder.is_dir() else folder.parent))
-    if folder.is_dir() and not any(folder.glob("__main__.py*")):
-        raise UserError(f"{name}: is a folder without __main__.py: it cannot be run")
-    if folder.is_dir() or name.endswith(".pyc") or (folder.is_file() and is_zipfile(name)):
-        runpy.run_path(name, run_name="__main__")
-    else:
-        _run_source(name)
+    place = os.path.join(os.getcwd(), name)
+    if os.path.isdir(place) or (os.path.isfile(place) and is_zipfile(place)):
+        sys.path.insert(0, place)
+        found = PathFinder.find_spec("__main__", [place])
+        if found is None:
+            raise UserError(f"{name}: is a folder without __main__.py: it cannot be run")
+        return _run_module(found)
+    sys.path.insert(0, os.path.dirname(os.path.realpath(place)))
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__file__ = place
+    exec(_code_in(place), vars(main))
 
 
-def _run_source(name: str) -> None:
-    """Run a script. (runpy would tell it a relative name, wrong once it changes directory.)"""
-    main = ModuleType("__main__")
-    main.__file__ = os.path.join(os.getcwd(), name)
-    sys.modules["__main__"] = main
-    with io.open_code(main.__file__) as file:
-        code = compile(file.read(), main.__file__, "exec", dont_inherit=True)
-    exec(code, vars(main))
+def _code_in(place: str) -> Any:
+    if place.endswith(".pyc"):
+        return SourcelessFileLoader("__main__", place).get_code("__main__")
+    with io.open_code(place) as file:
+        return compile(file.read(), place, "exec", dont_inherit=True)
 
 
 def _run_module(spec: ModuleSpec) -> None:
-    """Run a module. (runpy would take its name away when it ends, and its threads go on.)"""
     code = getattr(spec.loader, "get_code", lambda _name: None)(spec.name)
     if code is None:
         raise UserError(f"{spec.name!r} has no code of Python's: it cannot be run")
-    main = ModuleType("__main__")
+    main = sys.modules["__main__"] = ModuleType("__main__")
     main.__spec__, main.__loader__, main.__package__ = spec, spec.loader, spec.parent
     main.__file__ = spec.origin
-    sys.modules["__main__"], sys.argv[0] = main, spec.origin or spec.name
     exec(code, vars(main))
 
 
 def _join_threads(before: list[threading.Thread]) -> None:
     """Wait for the threads that the program has left, as Python does: a loop may run in them."""
+    while left := _threads_left(before):
+        left[0].join()
+
+
+def _threads_left(before: list[threading.Thread]) -> list[threading.Thread]:
+    """Return the threads that Python would wait for, but for those that were there `before`."""
     # Python tells these to end, and only then waits for them.
     pool = getattr(sys.modules.get("concurrent.futures.thread"), "_threads_queues", ())
-    while left := [
+    return [
         thread
         for thread in threading.enumerate()
         if not (thread.daemon or thread in before or thread in pool)
-    ]:
-        left[0].join()
+    ]
+
+
+def _leave_them(code: int) -> NoReturn:
+    """End this process, threads and all, as the signal or the end of the time would have it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # what the program has put there
+            stream.flush()
+    os._exit(code)
 
 
 @contextlib.contextmanager
@@ -280,4 +289,4 @@ def _without_our_lines(error: BaseException) -> BaseException:
 
 def _is_ours(trace: TracebackType) -> bool:
     filename = trace.tb_frame.f_code.co_filename
-    return in_package(filename) or "runpy" in filename
+    return in_package(filename)
