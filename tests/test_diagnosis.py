@@ -166,6 +166,16 @@ def test_a_busy_machine_is_not_blamed_on_the_program(func):
     )
 
 
+@pytest.mark.parametrize("func", ["import slow", "answer.data", "list(map(read, files))", None])
+def test_whoever_sleeps_at_one_line_is_not_acquitted_for_want_of_a_name(func):
+    [found] = diagnose(long_step(cpu=1, looks=(func, func)))
+
+    assert (found.kind, found.blames) == ("blocking call", True)
+    assert str(found).endswith("Use `yield from in_thread(function, ...)`.")
+    # Some processor time: it may have computed on a busy machine.
+    assert not diagnose(long_step(cpu=40, looks=(func, func)))[0].blames
+
+
 def test_the_same_call_seen_twice_is_a_blocking_call():
     [found] = diagnose(long_step(cpu=1, looks=("sock.recv(9)", "sock.recv(9)")))
 
@@ -209,6 +219,8 @@ def test_in_simulated_time_no_machine_is_busy():
     ("func", "remedy"),
     [
         ("time.sleep(delay)", "Use `yield WAIT(seconds)`."),
+        ("time.sleep(...)", "Use `yield WAIT(seconds)`."),
+        ("hooks[0](1)", "Use `yield from in_thread(hooks, ...)`."),
         ("urllib.request.urlopen(url)", "Use `yield from in_thread(urllib.request.urlopen, ...)`."),
         ("sock.sendall(data)", "Use `yield from send_all(sock, data)`."),
         ("socket.create_connection(a)", "Use `yield from connect(address)`."),

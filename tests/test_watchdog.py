@@ -21,6 +21,7 @@ import pytest
 from fiberlab import WAIT, Scheduler, SimulatedNetwork, Trace, TraceEvent
 from fiberlab.recording import culprit_line as whereabouts
 from fiberlab.recording.watchdog import Watchdog
+from fiberlab.spans.stalls import called
 
 HOLD = 0.25  # seconds: five times as long as it takes to be seen
 
@@ -145,11 +146,63 @@ def test_before_python_3_11_the_whole_line_is_told(tmp_path):
     class OldCode:
         co_filename = str(path)
         co_name = "handler"
+        co_code = bytes(2)
 
     old: Any = OldCode()
     described = whereabouts.described(whereabouts.Line(old, 0, 2))
 
     assert described == ("old.py:2", "x = time.sleep(1); y = 2")
+
+
+LIBRARY = f"""
+import time
+class Answer:
+    def get(self, *_):
+        time.sleep({HOLD})
+        return 1
+    __len__ = __getitem__ = __contains__ = __add__ = get
+    data = property(get)
+"""
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("answer.data", "get()"),
+        ("len(answer)", "get()"),
+        ("answer['key']", "get()"),
+        ("'key' in answer", "get()"),
+        ("answer + 1", "get()"),
+        ("for _ in slow: pass", "next(slow)"),
+        ("table = [time.sleep]; table[0](0.25)", "table[0](0.25)"),
+    ],
+)
+def test_what_blocks_and_is_no_call_by_name_is_told_all_the_same(tmp_path, statement, told):
+    (tmp_path / "site-packages").mkdir()
+    library = module_of(tmp_path / "site-packages" / "library.py", LIBRARY)
+    head = "import time\nfrom fiberlab import WAIT\ndef handler(answer, slow):\n    yield WAIT(0)\n"
+    module = module_of(tmp_path / "shape.py", f"{head}    {statement}\n")
+
+    [(src, func), *_] = places(module.handler(library.Answer(), map(time.sleep, [HOLD])))
+
+    assert src == "shape.py:5"
+    assert func.endswith(told)
+    assert called(func)
+
+
+@pytest.mark.live
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there, no place of a call is known")
+@pytest.mark.parametrize("shown", [None, "# edited since\n" * 3])
+def test_what_is_called_is_known_where_there_is_no_source_or_another(tmp_path, shown):
+    path, names = tmp_path / "gone.py", {"time": time, "WAIT": WAIT}
+    source = f"def handler():\n    yield WAIT(0)\n    time.sleep({HOLD})\n"
+    exec(compile(source, path, "exec"), names)
+    if shown is not None:
+        path.write_text(shown, encoding="utf-8")
+    handler: Any = names["handler"]
+
+    assert places(handler()) == [("gone.py:3", "time.sleep(...)")]
 
 
 # -- Who holds the interpreter's lock -----------------------------------------

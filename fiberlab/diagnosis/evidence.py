@@ -62,12 +62,14 @@ def judge(spans: Spans, step: int, limits: Limits) -> Verdict:
         return Verdict.COMPUTED
     if span.cpu >= limits.cpu_low * span.length or not looks:
         return Verdict.PREEMPTED if looks else Verdict.UNCLEAR
+    # A step that blocks uses no processor; one that computes on a busy machine does, if little.
+    some = span.cpu >= 0.1 * limits.cpu_low * span.length
     if len(calls) < len(looks):
-        return Verdict.PREEMPTED
-    # Two looks found a call, the second ten times as late: that is not chance. And a step that
-    # blocks uses no processor; one that computes on a busy machine does, if little.
-    doubtful = all(last_part(name) in _ON_SOCKETS for name in calls)
-    doubtful = doubtful or span.cpu >= 0.1 * limits.cpu_low * span.length
+        # What has no call's name may block too, such as an operator or an import.
+        moved = len(looks) < 2 or len({look.src for look in looks}) > 1
+        return Verdict.PREEMPTED if some or moved else Verdict.BLOCKED
+    # Two looks found a call, the second ten times as late: that is not chance.
+    doubtful = some or all(last_part(name) in _ON_SOCKETS for name in calls)
     return Verdict.PREEMPTED if doubtful and len(looks) < 2 else Verdict.BLOCKED
 
 

@@ -10,6 +10,7 @@ What this module does not know: threads, clocks, and what the answer is for.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import dis
 import linecache
@@ -78,17 +79,29 @@ def calls(line: Line) -> bool:
     return at >= 0 and code[at] in _CALLS
 
 
-def described(line: Line) -> tuple[str, str]:
+def described(line: Line, entered: Line | None = None) -> tuple[str, str]:
     """Return (file:line, what is called there), the latter as the source has it.
 
+    entered: the line of a library that was reached from it, if one was: where no call is written,
+    as for an attribute or an iterator, it is named after the library's function.
     Since Python 3.11 the call is known apart from the rest of its line. Before, it is the whole
-    line, without its comment. If there is no source it is the function's name.
+    line, without its comment. If there is no source it is what the instructions call, if that
+    is known, else the function's name.
     """
     filename = line.code.co_filename
     whole = without_comment(linecache.getline(filename, line.number)).strip()
-    call = _call(line)
-    # What a `with` enters may be no call in the source: a lock that is not free.
-    source = whole if not call or ("(" not in call and _WITH.match(whole)) else call
+    call, name, at = _call(line), _name_called(line), line.code.co_code[line.offset]
+    if entered is not None and name in _BUILTINS and at not in _AWAITS and not _imports(entered):
+        source = f"{getattr(entered.code, 'co_qualname', entered.code.co_name)}()"
+    elif name not in _BUILTINS and name.rpartition(".")[2] not in (call or whole):
+        source = f"{name}(...)"  # there is no source, or it has changed since it was read
+    elif at == _NEXT:
+        # The lock is not handed over there: the iterator is in C, and waits.
+        looped = _FOR.match(whole)
+        source = f"next({looped[1] if looped else '...'})"
+    else:
+        # What a `with` enters may be no call in the source: a lock that is not free.
+        source = whole if not call or ("(" not in call and _WITH.match(whole)) else call
     return f"{short_name(filename)}:{line.number}", source or line.code.co_name
 
 
@@ -102,6 +115,7 @@ def without_comment(row: str) -> str:
 
 
 _WITH = re.compile(r"with\b")
+_FOR = re.compile(r"for\b.+?\bin\b\s*(.+?)\s*:")
 
 # -- Which lines are the user's own -------------------------------------------
 
@@ -159,6 +173,13 @@ def _real(filename: str) -> str:
 
 # In Python 3.11 a call that was made often is under way in the instruction before, PRECALL.
 _CALLS = {number for name, number in dis.opmap.items() if name.startswith(("CALL", "PRECALL"))}
+_NEXT = dis.opmap["FOR_ITER"]
+_AWAITS = {dis.opmap.get("SEND"), dis.opmap.get("YIELD_FROM")}
+_BUILTINS = {"", *dir(builtins)}
+
+
+def _imports(line: Line) -> bool:
+    return line.code.co_filename.startswith("<frozen importlib")
 
 
 def _call(line: Line) -> str:
@@ -175,3 +196,19 @@ def _call(line: Line) -> str:
     rows[-1] = rows[-1][:end]  # columns count bytes
     rows[0] = rows[0][start:]
     return " ".join(b" ".join(rows).decode(errors="replace").split())
+
+
+def _name_called(line: Line) -> str:
+    """Return the dotted name of what the instructions call there; "" if it is not known."""
+    if not hasattr(line.code, "co_positions") or not calls(line):
+        return ""
+    begins = {at: place[::2] for at, place in enumerate(line.code.co_positions())}  # line, column
+    here = begins[line.offset // 2]
+    # What is called stands where the call begins.
+    return ".".join(
+        each.argval
+        for each in dis.get_instructions(line.code)
+        if each.offset <= line.offset and begins[each.offset // 2] == here
+        if each.opname.startswith("LOAD") and each.opname != "LOAD_CONST"
+        if isinstance(each.argval, str)
+    )

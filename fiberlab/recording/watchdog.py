@@ -139,7 +139,11 @@ class Watchdog:
             if self._running() != began or not stack or (late and not calls(stack[0])):
                 return
             line = own_line(stack)
-            seen = Sighting(now, *described(line)) if line is not None else self._otherwise()
+            if line is None:
+                seen = self._otherwise()
+            else:
+                at = stack.index(line)
+                seen = Sighting(now, *described(line, stack[at - 1] if at else None))
             if seen is not None:
                 self.seen.append(seen._replace(seen=now))
                 self._due = began + 10 * max(self._due - began, self.stall_after)

@@ -54,9 +54,10 @@ def line_seen(looks: Sequence[Stall]) -> str | None:
     return next(found, looks[-1].src if looks else None)
 
 
-_CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+_CALL = re.compile(r"([A-Za-z_][\w.]*)\s*(?:\[[^\]]*\]\s*)*\(")  # also of a table: hooks[0]()
 _WITH = re.compile(r"with\s+([A-Za-z_][\w.]*)\s*(?::|,|as\b)")  # a lock, which no call names
-_HARMLESS = (set(dir(builtins)) - {"input", "open", "print", "exec", "eval"}) | set(keyword.kwlist)
+_MAY_BLOCK = {"input", "open", "print", "exec", "eval", "next"}
+_HARMLESS = (set(dir(builtins)) - _MAY_BLOCK) | set(keyword.kwlist)
 BLOCKING = {
     "sleep", "input", "run", "call", "check_call", "check_output", "communicate", "wait", "system",
     "urlopen", "urlretrieve", "request", "getresponse", "create_connection", "connect",

@@ -87,11 +87,16 @@ def _between(held: HeldAt) -> str:
 
 
 def _blocked(spans: Spans, step: int, src: str | None) -> str:
-    looks = [look for look in spans.looks(step) if called(look.func) is not None]
     cpu = spans[step].cpu
     used = "" if cpu is None else f" (CPU {readable(cpu)})"
     at = "" if src is None else f"at {src} "
-    return f"{_ran(spans, step)}; {at}it was inside {shown(looks[0].func, 60)}{used}."
+    return f"{_ran(spans, step)}; {at}it was inside {shown(_inside(spans, step), 60)}{used}."
+
+
+def _inside(spans: Spans, step: int) -> str:
+    """Return what a blocked step was inside of: a call if one was seen, else what stands there."""
+    seen = [look.func or "" for look in spans.looks(step)]
+    return next((func for func in seen if called(func) is not None), seen[0])
 
 
 def _computed(spans: Spans, step: int, src: str | None) -> str:
@@ -156,15 +161,15 @@ def _remedy(spans: Spans, step: int, verdict: Verdict, words: Words) -> str:
         )
     if verdict is Verdict.UNCLEAR:
         return _remedy_if_unclear(spans, step, words)
-    func = next(look.func or "" for look in spans.looks(step) if called(look.func))
+    func = _inside(spans, step)
     name = last_part(called(func) or "")
     if name == "sleep":
-        number = re.search(r"sleep\(\s*([\d.]+)\s*\)", func)
+        number = re.search(r"sleep\(\s*(\d[\d.]*|\.\d+)\s*\)", func)
         return _use(words.sleep, number[1] if number else "seconds")
     for names, remedy in _REMEDIES:
         if name in names and (use := _use(getattr(words, remedy))):
             return use
-    return _use(words.thread, shown(called(func), 40))
+    return _use(words.thread, shown(called(func) or "function", 40))
 
 
 def _remedy_if_unclear(spans: Spans, step: int, words: Words) -> str:
