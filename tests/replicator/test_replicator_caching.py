@@ -25,6 +25,8 @@ from replicator_world import (
     wait_until,
 )
 
+from fiberlab.replicator.http import seconds_of
+
 pytestmark = pytest.mark.live
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -561,6 +563,26 @@ def test_path_and_query_reach_the_origin_as_they_are(tmp_path, told, asked, meth
         raw(proxy, request.format(url).encode())
 
     assert [target_of(head) for head in heads] == [asked]
+
+
+@pytest.mark.posix
+def test_each_form_of_a_date_is_in_gmt_wherever_the_proxy_runs(monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    forms = [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Sun, 06 Nov 1994 08:49:37 -0000",
+    ]
+    try:
+        time.tzset()
+        seconds_of.cache_clear()
+        found = [seconds_of(form) for form in forms]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert found == [784111777.0] * 4
 
 
 def test_an_empty_query_is_another_address(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import suppress
+from datetime import timezone
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -136,7 +137,11 @@ def items_of(headers: Any, name: bytes) -> dict[str, str]:
 def seconds_of(date: str | None) -> float | None:
     """Return an HTTP date as seconds since 1970; None if it is none."""
     try:
-        return parsedate_to_datetime(date).timestamp() if date else None
+        when = parsedate_to_datetime(date) if date else None
+        # One of its three forms names no zone: it means GMT all the same (RFC 9110, 5.6.7).
+        return (
+            None if when is None else when.replace(tzinfo=when.tzinfo or timezone.utc).timestamp()
+        )
     except (ValueError, TypeError, OverflowError):
         return None
 
