@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import _thread
+import json
 import math
 import socket
 import struct
 import threading
 import time
 from collections import deque
+from typing import Any
 
 import pytest
 from lab_fibers import echo, failing, nothing_left, silent
 
-from fiberlab import RECV, SEND, WAIT, in_thread, join, recv_until, send_all, start
+from fiberlab import RECV, SEND, WAIT, in_thread, join, recv_exactly, recv_until, send_all, start
 from fiberlab.lab import ClientError, load, printed, record, serving, stories, story
 
 pytestmark = pytest.mark.live
@@ -464,6 +466,42 @@ def test_an_interrupt_does_not_wait_for_a_client_that_sleeps():
     let_go.set()
 
     assert time.monotonic() - began < 30
+
+
+def test_a_fiber_that_ends_before_it_has_answered_is_told():
+    def half(sock, address):
+        yield RECV(sock)
+        sock.recv(100)
+
+    def leaves(sock):
+        raise AssertionError("mine")
+
+    with pytest.raises(ClientError) as failed:
+        record(half, 1)
+    with pytest.raises(ClientError) as other:
+        record(half, [leaves])
+
+    assert str(failed.value).endswith("; the server: fiber 'half-2' had ended, without an error")
+    assert str(other.value) == "client 1 of 1: AssertionError: mine"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["json.loads('x')", "start(record)", "raise StopIteration", "yield from recv_exactly(0, 1)"],
+)
+def test_the_line_of_a_fiber_that_fails_inside_a_library_is_its_own(tmp_path, fault):
+    source = f"def handler(sock, address):\n    yield RECV(sock)\n    {fault}\n"
+    names: dict[str, Any] = {
+        "RECV": RECV,
+        "json": json,
+        "start": start,
+        "record": record,
+        "recv_exactly": recv_exactly,
+    }
+    exec(compile(source, tmp_path / "mine.py", "exec"), names)
+
+    with pytest.raises(ClientError, match=r" at mine\.py:3$"):
+        record(names["handler"], 1)
 
 
 def test_the_line_of_a_fiber_that_waits_inside_a_helper_is_its_own():

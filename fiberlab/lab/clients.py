@@ -223,26 +223,32 @@ class _Clues(NamedTuple):
     standing: Standing | None
     held: str | None
 
-    def of(self, client: int) -> str | None:
+    def of(self, client: int, error: BaseException | None) -> str | None:
         """Return what the trace or the output tell of an error that a client met."""
-        own, other = self._failures(client)
+        own, other = self._failures(client, isinstance(error, ConnectionError))
         found = [self.held] if self.held else [own] if own else [self._stood(client), other]
         clues = filter(None, [*found, *self.connections.forgotten()])
         return "; ".join(clues) or self._error_line()
 
-    def _failures(self, client: int) -> tuple[str | None, str | None]:
-        """Return how the client's own fiber failed, and how the first of all did."""
+    def _failures(self, client: int, closed: bool) -> tuple[str | None, str | None]:
+        """Return how the client's own fiber failed, and how the first of all did.
+
+        closed: the connection has ended early. If no fiber failed, that its own had ended says why.
+        """
         rows = rows_of(self.trace)
         names = {row[FID]: row[SPAWN.NAME] for row in rows if row[EV] == "spawn"}
         served = [row[FID] for row in rows if row[EV] == "spawn" and row[SPAWN.BY] == ACCEPTING]
         ends = (row for row in rows if row[EV] == "exit" and row[EXIT.HOW] == "error")
         failed = {
-            row[FID]: f"fiber {names[row[FID]]!r} ended with {row[EXIT.ERR]} at "
-            f"{place(row[EXIT.SRC])}"
+            row[FID]: f"fiber {names[row[FID]]!r} ended with {row[EXIT.ERR]}"
+            + (f" at {src}" if (src := place(row[EXIT.SRC])) else "")
             for row in ends
         }
         own = next(iter(served[client - 1 : client]), 0)
-        return failed.get(own), next(iter(failed.values()), None)
+        other = next(iter(failed.values()), None)
+        if other is None and closed and any(row[FID] == own for row in rows if row[EV] == "exit"):
+            other = f"fiber {names[own]!r} had ended, without an error"
+        return failed.get(own), other
 
     def _stood(self, client: int) -> str | None:
         if self.standing is None:
@@ -265,7 +271,7 @@ def _raise_failure(crowd: Crowd, clues: _Clues | None = None) -> None:
     if failed is None:
         return
     number, sentence, error = failed
-    clue = None if clues is None else clues.of(number)
+    clue = None if clues is None else clues.of(number, error)
     message = sentence if clue is None else f"{sentence}; the server: {clue}"
     failure = ClientError(refused or message)
     failure.records = tuple(crowd.sorted_records())

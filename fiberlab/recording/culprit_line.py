@@ -19,6 +19,7 @@ import re
 import sysconfig
 import tokenize
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice
 from types import CodeType, FrameType
 from typing import NamedTuple
@@ -151,6 +152,12 @@ _MACHINERY = {
 def in_package(filename: str) -> bool:
     """Whether a code's file belongs to this package, by whatever path it was imported."""
     return _real(filename).startswith(_PACKAGE)
+
+
+@lru_cache(maxsize=1000)
+def is_own(filename: str) -> bool:
+    """Whether a code's file is the user's own."""
+    return not in_library(_real(filename))
 
 
 def _is_a_loop(code: CodeType) -> bool:

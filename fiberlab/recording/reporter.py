@@ -31,6 +31,7 @@ from ..trace.events import EV, FID, SCHEMA, Row, TraceEvent
 from ..trace.line import plain
 from ..trace.trace import Trace, UnderWay
 from ..waits import RECV, SEND, WAIT
+from .culprit_line import is_own
 from .data_age import waited_ns
 from .watchdog import Watchdog
 
@@ -452,13 +453,17 @@ def suspended_at(generator: Any) -> Any:
 
 
 def raised_at(error: BaseException) -> Any:
-    """Return the place where `error` was raised, as rows hold it; None if it was not raised."""
-    trace = error.__traceback__
-    if trace is None:
-        return None
-    while trace.tb_next is not None:
+    """Return the place where `error` was raised, as rows hold it; None if it was not raised.
+
+    If a library has raised it, that is the user's own line from which the library was called.
+    """
+    innermost = own = None
+    trace = error.__traceback__ or getattr(error.__cause__, "__traceback__", None)
+    while trace is not None:
+        innermost = (trace.tb_frame.f_code, trace.tb_lasti)
+        own = innermost if is_own(innermost[0].co_filename) else own
         trace = trace.tb_next
-    return (trace.tb_frame.f_code, trace.tb_lasti)
+    return own or innermost
 
 
 def _text(error: BaseException) -> str:
