@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import os
 import random
 import socket
@@ -293,6 +294,56 @@ def test_what_the_recorder_raises_reaches_no_program(monkeypatch, where):
         ready = run(main(), StallRecorder())
 
     assert ready is deque
+
+
+def test_a_recorder_that_fails_while_the_loop_takes_a_handle_loses_none(monkeypatch):
+    def fails(*_):
+        raise ValueError("mine")
+
+    async def step(seconds):
+        time.sleep(seconds)
+        return "ran"
+
+    async def main():
+        return await asyncio.gather(*map(step, (0.1, 0, 0)))
+
+    monkeypatch.setattr(asyncio_stalls.StallWatch, "_stalled", fails)
+    with pytest.warns(RuntimeWarning, match="ValueError.'mine'. and was taken out"):
+        assert run(main(), StallRecorder()) == ["ran"] * 3
+
+
+class Nesting(asyncio.SelectorEventLoop):
+    """A loop that keeps its queue in a variable, as those do that can run inside a step."""
+
+    def _run_once(self):
+        ready, timers = self._ready, self._scheduled
+        late = max(0, timers[0]._when - self.time()) if timers else None
+        self._process_events(self._selector.select(0 if ready or self._stopping else late))
+        while timers and timers[0]._when <= self.time():
+            ready.append(heapq.heappop(timers))
+        for _ in range(len(ready)):
+            if ready:
+                ready.popleft()._run()
+
+
+def test_a_loop_in_the_midst_of_its_queue_runs_nothing_twice():
+    ran = []
+
+    async def watched():
+        with watching(StallRecorder()):
+            await asyncio.sleep(0.01)
+
+    async def main():
+        task = asyncio.create_task(watched())
+        for number in range(5):
+            asyncio.get_running_loop().call_soon(ran.append, number)
+        await task
+
+    loop = Nesting()
+    loop.run_until_complete(main())
+    loop.close()
+
+    assert ran == list(range(5))
 
 
 def test_a_loop_whose_queue_is_in_c_is_said_to_be_unseen():

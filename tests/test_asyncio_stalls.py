@@ -15,6 +15,7 @@ import pytest
 from fiberlab.diagnosis.diagnose import diagnose
 from fiberlab.diagnosis.limits import Limits
 from fiberlab.elsewhere.asyncio_ import run
+from fiberlab.recording import StallRecorder
 from fiberlab.spans.check import check_story
 from fiberlab.trace import Trace
 
@@ -55,6 +56,36 @@ def test_a_task_that_blocks_is_named_with_its_line_and_who_paid():
     assert (worst.kind, worst.name, worst.src) == ("blocking call", "handle-8", line_of(handle))
     assert {f"naps-{n}" for n in range(2, 8)} <= {victim.name for victim in worst.victims}
     assert worst.numbers["cpu"] < worst.numbers["ran"] / 2
+
+
+@pytest.mark.parametrize("observer", [Trace, StallRecorder])
+def test_a_task_in_python_is_a_task_as_one_in_c(observer):
+    """There are such where a loop is made to run inside a step of another one."""
+    kind = asyncio.tasks._PyTask  # type: ignore[attr-defined]
+
+    async def handle():
+        time.sleep(0.15)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(lambda loop, coroutine, **more: kind(coroutine, loop=loop, **more))
+        other, left = asyncio.create_task(naps()), asyncio.create_task(asyncio.sleep(10))
+        await asyncio.sleep(0.02)
+        left.cancel()
+        await asyncio.create_task(handle())
+        await other
+
+    observed = observer()
+    run(main(), observed)
+    trace = observed if isinstance(observed, Trace) else observed.trace()
+    check_story(trace)
+    [worst, *_] = diagnose(trace)
+
+    assert (worst.name.split(" ")[0].rstrip("-0123456789"), worst.src) == (
+        "handle",
+        line_of(handle),
+    )
+    assert "naps" in str([victim.name for victim in worst.victims])
 
 
 def test_a_callback_has_a_row_of_its_own_named_by_function_and_line():

@@ -13,6 +13,7 @@ used where there are any. These are private, and were tried with Python 3.10 to 
     loop._scheduled           its timers, for how late they are
     Task._exception           how a task ended, without telling asyncio that somebody asked
     Task._fut_waiter          what a task awaits, of one that was made before
+    tasks._PyTask             the task in Python, which some programs use in place of the one in C
 
 ``asyncio._set_running_loop`` is what each kind of loop calls when it begins and ends to run; it is
 meant for loops, and listed among asyncio's public names. A loop in C, such as uvloop's, has no

@@ -25,16 +25,18 @@ class TimedQueue(deque[Any]):
 
     began: when the last was taken. due: when it is time to ask whether a step is a stall; math.inf
     while the loop polls, less than 0 when it has polled. polled: when it has. held: (began, handle)
-    of a step that is a stall already, or the task in whose step the watching began.
+    of a step that is a stall already, or the task in whose step the watching began. handed_to: the
+    loop's own queue, where what was here went when the recorder was taken out.
     What stands in `popleft` is all that a step costs, so it is as short as it can be.
     """
 
-    __slots__ = ("_grown", "_since", "began", "due", "held", "polled", "watch")
+    __slots__ = ("_grown", "_since", "began", "due", "handed_to", "held", "polled", "watch")
 
     def __init__(self, handles: Any, watch: StallWatch) -> None:
         super().__init__(handles)
         self.watch = watch
         self.held: tuple[float, Any] | None = None
+        self.handed_to = deque[Any]()
         self.began = self.polled = time.perf_counter()
         self.due = math.inf
         self._since, self._grown = 0.0, list[tuple[int, int]]()
@@ -43,6 +45,8 @@ class TimedQueue(deque[Any]):
         moment = _clock()
         if moment > self.due:
             self.watch.overdue(moment)
+            if not self:  # the recorder has failed: all is in the loop's own queue again
+                return self.handed_to.popleft()
         self.began = moment
         return _first_in(self)
 

@@ -138,8 +138,8 @@ class StallWatch:
             self._unseen.add(type(loop).__module__)
             return
         self._loop = loop
-        self._queue = TimedQueue(ready, self)
-        loop._ready = self._queue
+        self._queue = loop._ready = TimedQueue(ready, self)
+        ready.clear()  # a loop that is in the midst of it would run twice what is there
         self._select = Replaced(selector, "select", self._selecting(selector.select))
         if self._watchdog is None:
             self._watchdog = Watchdog(self._running, self._recorder.limit)
@@ -171,7 +171,7 @@ class StallWatch:
             self._select = None
         if loop is not None and loop._ready is queue:
             # The new one first: another thread may give the loop something meanwhile.
-            loop._ready = deque()
+            loop._ready = queue.handed_to = deque()
             loop._ready.extendleft(reversed(list(queue)))
             queue.clear()
 

@@ -128,6 +128,10 @@ def _name_to_come() -> str | None:
     return None
 
 
+# The task in Python is what a program has that can run a loop inside a step of another one.
+TASKS = (asyncio.Task, asyncio.tasks._PyTask)  # type: ignore[attr-defined]
+
+
 def name_of(task: Any) -> str:
     """Return the name that `task` was given, else that of its coroutine."""
     given: str = task.get_name()
@@ -140,7 +144,7 @@ def name_of(task: Any) -> str:
 def task_of(callback: Any) -> Any:
     """Return the task whose step `callback` is, or None."""
     task = getattr(callback, "__self__", None)
-    if not isinstance(task, asyncio.Task):
+    if not isinstance(task, TASKS):
         return None
     # What C code calls for a step has no name. A method may be another one, such as cancel.
     name = getattr(callback, "__name__", "step")
@@ -221,8 +225,10 @@ def _meaning_of(code: CodeType) -> str | None:
 
 
 if sys.version_info >= (3, 11):
-    is_cancelled = asyncio.Task.cancelling
-    """How often `task`, just woken, has been cancelled."""
+
+    def is_cancelled(task: Any) -> Any:
+        """Return how often `task`, just woken, has been cancelled."""
+        return task.cancelling()  # a task in C or in Python
 else:
 
     def is_cancelled(task: Any) -> Any:

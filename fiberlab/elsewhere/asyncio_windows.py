@@ -19,7 +19,7 @@ from ..trace.events import EV, FID, WAKE, Row, T
 from .asyncio_ import LoopWatch
 from .asyncio_callbacks import called_by, called_by_protocol, protocol_of
 from .asyncio_queue import TimedQueue, of_loop
-from .asyncio_tasks import is_internal, name_of, task_of, where
+from .asyncio_tasks import TASKS, is_internal, name_of, task_of, where
 from .notes import Known, Notes
 
 _BETWEEN = "callbacks"  # the row of what the loop itself does, as in a full trace
@@ -35,7 +35,7 @@ class Numbers:
 
     def of(self, key: Any) -> int:
         """Return the id of a task or of a name; a new one, if it has none."""
-        known: Any = self._tasks if isinstance(key, asyncio.Task) else self._names
+        known: Any = self._tasks if isinstance(key, TASKS) else self._names
         number: int = known.get(key, 0)
         if not number:
             number = known[key] = self._last = self._last + 1
@@ -76,7 +76,7 @@ class LoopWindow:
 
     def _begin(self, ran: Any) -> bool:
         """Begin the step of a handle, or of a task if that is all that is known of it."""
-        if isinstance(ran, asyncio.Task):
+        if isinstance(ran, TASKS):
             return self.watch.begin_task(ran)
         return ran is not None and ran._callback is not None and self.watch.begin(ran)
 
@@ -119,7 +119,7 @@ class _WindowNotes(Notes):
         numbered: bool = True,
     ) -> None:
         """`key` is met in this window; if it was there before, tell first how it stood."""
-        if not isinstance(key, asyncio.Task):
+        if not isinstance(key, TASKS):
             self._meet(key, name, src)
             self.wake(key, "" if self._were_ready else "fiber")
             return
@@ -138,7 +138,7 @@ class _WindowNotes(Notes):
 
     def _meet(self, key: Hashable, name: str, src: Any) -> None:
         """Give `key` its id; that it was spawned is told in the trace, once for all windows."""
-        number = self._numbers.of(key if isinstance(key, asyncio.Task) else name)
+        number = self._numbers.of(key if isinstance(key, TASKS) else name)
         self.known[key] = Known(number)
         self.fibers[number] = name, src
 
@@ -153,7 +153,7 @@ class _WindowNotes(Notes):
         """As for all notes; a timer's wake also tells how late it was. why: "": not known."""
         super().wake(key, why, by, at, hidden)
         due = None
-        if why == "timer" and isinstance(key, asyncio.Task):
+        if why == "timer" and isinstance(key, TASKS):
             task: Any = key
             due = self._whens.get(task._fut_waiter)
         if why == "" or due is not None:
@@ -201,7 +201,7 @@ class _WindowNotes(Notes):
 
 def named(ran: Any) -> tuple[str, Any, Any]:
     """Return the name, the first line and the key of what a handle runs, or of a task."""
-    task = ran if isinstance(ran, asyncio.Task) else task_of(ran._callback)
+    task = ran if isinstance(ran, TASKS) else task_of(ran._callback)
     if task is not None and not is_internal(task):
         return *_named_task(task), task
     called, callback = None, getattr(ran, "_callback", None)
