@@ -145,6 +145,16 @@ def test_a_function_can_be_decorated_also_an_async_def():
     assert ["sleep-1" in names(trace) for trace in traces] == [True, True]
 
 
+def test_what_cannot_be_decorated_is_refused_and_not_passed_over():
+    async def generates():
+        yield 1
+
+    with pytest.raises(TypeError, match=r"@watching\(trace\) decorates a function .*generates"):
+        watching(Trace())(generates)
+    with pytest.raises(TypeError, match=r"@watching\(trace\) decorates .* needs its trace"):
+        watching(generates)()
+
+
 def test_a_trace_that_holds_a_run_is_refused():
     trace = Trace()
     run(asyncio.sleep(0), trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 
 import pytest
@@ -177,3 +178,25 @@ def test_an_observer_that_raises_is_removed_and_the_program_goes_on():
         assert run(nap(2), observer) == 2
 
     assert len(warned) == 1
+
+
+@pytest.mark.parametrize("source", ["asyncio_", "trio_", "gevent_", "threads"])
+def test_what_is_no_new_trace_is_refused_by_each_source(source):
+    if source in ("trio_", "gevent_"):
+        pytest.importorskip(source[:-1])
+    adapter, used = importlib.import_module(f"fiberlab.elsewhere.{source}"), Trace()
+    run(nap(1), used)
+
+    def record(observer):
+        if source == "trio_":
+            return adapter.run(nap, 1, trace=observer)
+        with adapter.watching(observer):
+            return None
+
+    for observer, error, words in (
+        (None, TypeError, "trace= needs something to call with each event, .* got None"),
+        (Trace, TypeError, r"got <class .*Trace'>: did you mean Trace\(\)\?"),
+        (used, ValueError, "already holds a run"),
+    ):
+        with pytest.raises(error, match=words):
+            record(observer)

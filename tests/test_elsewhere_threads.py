@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import queue
 import socket
 import sys
@@ -182,9 +183,8 @@ def test_a_sampled_trace_survives_a_round_trip_to_disk(tmp_path):
     assert Trace.load(tmp_path / "threads.fiber.jsonl") == trace
 
 
-def test_a_time_that_is_none_is_refused():
-    with (
-        pytest.raises(ValueError, match=r"watching\(every=\) is seconds > 0, got 0"),
-        watching(Trace(), 0),
-    ):
+@pytest.mark.parametrize("every", [0, -1, math.nan, math.inf, None, "1", True])
+def test_a_time_that_is_none_is_refused(every):
+    told = rf"watching\(every=\) is seconds > 0, got {every!r}; at most 3600"
+    with pytest.raises(ValueError, match=told), watching(Trace(), every):
         pass

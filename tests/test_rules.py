@@ -444,3 +444,23 @@ def test_a_trace_that_measured_nothing_cannot_vouch():
 
     with pytest.raises(AssertionError, match=r"Record with Trace\(cpu=True\)"):
         assert_no_stall(build_spans(told.events))
+
+
+async def never_run():
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        (lambda: (never_run(),), TypeError, "has not run: use"),
+        (lambda: (lambda trace: never_run(),), TypeError, "has not run: use"),
+        (lambda: (Trace(),), ValueError, "nothing was recorded in this trace"),
+        (lambda: (lambda trace: None,), ValueError, "nothing was recorded in this trace"),
+        (lambda: (Trace(), "50"), TypeError, "needs a number, got '50'"),
+        (lambda: (Trace(), -1), ValueError, "needs more than 0, got -1"),
+    ],
+)
+def test_a_test_that_would_test_nothing_is_refused(given, error, words):
+    with pytest.raises(error, match=words):
+        assert_no_stall(*given())

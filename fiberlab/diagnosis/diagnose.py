@@ -7,7 +7,8 @@ A machine that was busy is never blamed on the program (see ``evidence``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Coroutine, Iterable
 from itertools import chain
 
 from ..spans.build import Story, build_spans
@@ -77,11 +78,16 @@ def assert_no_stall(trace: Story | Callable[[Trace], object], milliseconds: floa
 
     A busy machine makes no test fail, if the trace has processor times. Without them a long step
     fails the test even if what it did was not seen: it may have been the machine or the step.
-    Raises AssertionError.
+    Raises AssertionError; TypeError or ValueError for a test that would test nothing.
     """
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, (int, float)):
+        raise TypeError(f"assert_no_stall(milliseconds) needs a number, got {milliseconds!r}")
+    if not 0 < milliseconds < math.inf:
+        raise ValueError(f"assert_no_stall(milliseconds) needs more than 0, got {milliseconds!r}")
     if not isinstance(trace, Trace) and callable(trace):
         function, trace = trace, Trace(cpu=True, stall_after=milliseconds / 2000)
-        function(trace)
+        _refuse_what_has_not_run(function(trace))
+    _refuse_what_has_not_run(trace)
     spans = build_spans(trace)
     steps = long_steps(spans, Limits(step=milliseconds / 1000)) if spans.in_turns else ()
     found = sorted(steps, key=_badness)
@@ -89,3 +95,12 @@ def assert_no_stall(trace: Story | Callable[[Trace], object], milliseconds: floa
     held = [f for f in found if f.blames or (f.kind == unmeasured and "cpu" not in f.numbers)]
     if held:
         raise AssertionError("\n".join(map(str, held)))
+
+
+def _refuse_what_has_not_run(run: object) -> None:
+    """Refuse what would pass since nothing has run, or nothing of it was recorded."""
+    if isinstance(run, Coroutine):
+        run.close()
+        raise TypeError(f"{run!r} has not run: use assert_no_stall(lambda trace: run(it, trace))")
+    if isinstance(run, Trace) and not len(run):
+        raise ValueError("nothing was recorded in this trace; give it to what runs")

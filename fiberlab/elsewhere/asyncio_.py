@@ -186,8 +186,14 @@ class watching:  # noqa: N801 - it reads as `with watching(trace)`, as for geven
     def __exit__(self, kind: type[BaseException] | None, *_rest: Any) -> None:
         self.stop("done" if kind is None else kind.__name__)
 
-    def __call__(self, function: Any) -> Any:
+    def __call__(self, function: Any = None, *more: Any) -> Any:
         """Decorate a function: record what loops do during its call."""
+        made = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        if more or made or not callable(function):
+            raise TypeError(
+                "@watching(trace) decorates a function or an async def, "
+                f"and needs its trace; got {', '.join(map(repr, (function, *more)))}"
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

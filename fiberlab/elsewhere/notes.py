@@ -24,7 +24,14 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from ..recording.reporter import Observer, header, ignore, raised_at, warn_of_removal
+from ..recording.reporter import (
+    Observer,
+    header,
+    ignore,
+    raised_at,
+    refuse_unless_observer,
+    warn_of_removal,
+)
 from ..recording.step_meter import LOOK, SHORT, StepMeter
 from ..recording.watchdog import Sighting
 from ..simulation import SimulatedClock
@@ -46,6 +53,13 @@ class Known:
         self.id, self.waits = number, ""
 
 
+def check_new(observer: Observer) -> None:
+    """Raise TypeError for what cannot be told of events, ValueError for a trace of another run."""
+    refuse_unless_observer(observer)
+    if isinstance(observer, Trace) and len(observer):
+        raise ValueError("this trace already holds a run; give each run its own Trace()")
+
+
 class Notes:
     """Records for `observer`, a Trace or a callable, what another scheduler does from now on.
 
@@ -56,14 +70,9 @@ class Notes:
     def __init__(
         self, observer: Observer, source: str, clock: SimulatedClock | None = None
     ) -> None:
+        check_new(observer)
         self._observer = observer
-        if not callable(observer):
-            raise TypeError(
-                f"a Trace or something to call with each event is needed, got {observer!r}"
-            )
         self._trace = observer if isinstance(observer, Trace) else None
-        if self._trace is not None and len(self._trace):
-            raise ValueError("this trace already holds a run; give each run its own Trace()")
         self._append: Callable[[Row], Any] = self._tell
         if isinstance(observer, Trace) and isinstance(observer.rows, list):
             self._append = observer.rows.append

@@ -52,10 +52,10 @@ def watching(trace: Observer, every: float = 0.005, *, all_threads: bool = True)
 
     every: seconds between two looks; a look takes the interpreter's lock, some 10 µs a thread.
     all_threads: False records only those that begin inside the block, and the calling one.
-    Raises ValueError if `every` is not more than 0.
+    Raises ValueError if `every` is not more than 0, or more than an hour.
     """
-    if not every > 0:
-        raise ValueError(f"watching(every=) is seconds > 0, got {every!r}")
+    if isinstance(every, bool) or not isinstance(every, (int, float)) or not 0 < every <= 3600:
+        raise ValueError(f"watching(every=) is seconds > 0, got {every!r}; at most 3600")
     ignored = set() if all_threads else set(sys._current_frames()) - {threading.get_ident()}
     sampler = _Sampler(trace, ignored)
     over = threading.Event()

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..coroutines import frames_of
 from ..recording.reporter import Observer
-from .notes import Notes
+from .notes import Notes, check_new
 from .suspended import giving_a_turn, receiving, sending, sleeping, suspended_at
 
 _READINGS = {
@@ -39,7 +39,8 @@ _READINGS = {
 def run(function: Any, *args: Any, trace: Observer, **options: Any) -> Any:
     """Run an async function as ``trio.run`` does, and record in `trace` what its tasks do.
 
-    options: those of ``trio.run``, such as ``clock=``. Returns and raises what it does.
+    options: those of ``trio.run``, such as ``clock=``. Returns and raises what it does. Raises
+    TypeError for a trace that is none, ValueError for one that holds a run already.
     """
     import trio
 
@@ -56,6 +57,7 @@ class Watch:
     """
 
     def __init__(self, observer: Observer) -> None:
+        check_new(observer)  # now: what is raised while trio runs is only logged
         self._observer = observer
         self._notes: Notes | None = None
         self._running: Any = None

@@ -51,12 +51,20 @@ class OwnReporter(Protocol):
         ...
 
 
+def refuse_unless_observer(observer: object) -> None:
+    """Raise TypeError for what cannot be called with each event; a class only makes an object."""
+    if not callable(observer) or isinstance(observer, type):
+        hint = f": did you mean {observer.__name__}()?" if isinstance(observer, type) else ""
+        raise TypeError(
+            f"trace= needs something to call with each event, or a Trace(), got {observer!r}{hint}"
+        )
+
+
 class Reporter:
     """Reports to an observer what the scheduler does; one method for each kind of event."""
 
     def __init__(self, observer: Observer, clock: Clock) -> None:
-        if not callable(observer):
-            raise TypeError(f"trace= needs something to call with each event, got {observer!r}")
+        refuse_unless_observer(observer)
         self._observer = observer
         self._now = clock.now_ns
         self._clock = clock
