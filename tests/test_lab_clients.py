@@ -15,7 +15,18 @@ from typing import Any
 import pytest
 from lab_fibers import echo, failing, nothing_left, silent
 
-from fiberlab import RECV, SEND, WAIT, in_thread, join, recv_exactly, recv_until, send_all, start
+from fiberlab import (
+    RECV,
+    SEND,
+    WAIT,
+    Trace,
+    in_thread,
+    join,
+    recv_exactly,
+    recv_until,
+    send_all,
+    start,
+)
 from fiberlab.lab import ClientError, load, printed, record, serving, stories, story
 
 pytestmark = pytest.mark.live
@@ -683,6 +694,13 @@ def test_options_are_passed_on_to_the_scheduler():
 
     assert story(trace, "silent-2") == ["recv", "recv", "error"]
     assert "Traceback" in trace.output
+
+
+def test_a_trace_of_ones_own_is_refused_since_record_makes_it():
+    with pytest.raises(TypeError, match=r"record\(\) makes the trace and returns it"):
+        record(echo, 1, trace=Trace())
+    with pytest.raises(KeyError, match=r"no fiber 'echo-2' .* none: was anything recorded"):
+        story(Trace(), "echo-2")
 
 
 def test_the_fiber_of_the_client_that_failed_is_named_not_the_first_that_failed():

@@ -85,6 +85,30 @@ def test_a_class_a_module_and_what_is_wrapped_are_shown():
     assert "def wrapped" in show_source(wrapped).text
 
 
+class Shelf:
+    @property
+    def book(self):
+        return shown("a book")
+
+    @functools.cached_property
+    def page(self):
+        yield shown("a page")
+
+
+@pytest.mark.parametrize(
+    ("thing", "first"),
+    [
+        (Shelf.book, "@property\ndef book(self)"),
+        (Shelf.page, "@functools.cached_property\ndef page(self)"),
+        (Shelf().page, "@functools.cached_property\ndef page(self)"),
+        (functools.partial(shown, "x"), "def shown(text)"),
+        (functools.partial(functools.partial(wrapped), "x"), "@functools.lru_cache\ndef wrapped"),
+    ],
+)
+def test_what_stands_for_a_function_is_shown_as_that(thing, first):
+    assert show_source(thing).text.startswith(first)
+
+
 @pytest.mark.parametrize("thing", [time.sleep, 42, None])
 def test_what_is_not_written_in_python_is_refused(thing):
     with pytest.raises(TypeError, match="needs something written in Python"):

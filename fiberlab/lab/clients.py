@@ -113,6 +113,8 @@ def record(
     The scheduler runs in the calling thread, so that an interrupt reaches it.
     """
     deadline = positive("deadline", deadline)
+    if "trace" in options:
+        raise TypeError("record() makes the trace and returns it; trace= is no option of it")
     # A client waits a little longer, so that the deadline is reported, and not its time-out.
     plans, patience = plans_of(clients, REQUEST), deadline + SETTLE_SECONDS
     crowd = Crowd(None, plans, requests, rate, patience)

@@ -97,7 +97,7 @@ def culprits(trace: Story) -> list[Finding]:
 def _id_of(spans: Spans, fiber: str | int) -> int:
     ids = [life.id for life in spans.lives if fiber in (life.id, life.name)]
     if not ids:
-        names = ", ".join(life.name for life in spans.lives)
+        names = ", ".join(life.name for life in spans.lives) or "none: was anything recorded?"
         raise KeyError(f"no fiber {fiber!r} in this trace; there are {names}")
     return ids[0]
 

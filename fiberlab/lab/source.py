@@ -7,9 +7,11 @@ a highlighter. When the file has changed, the lesson is recorded again.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import textwrap
 from itertools import groupby
+from types import GeneratorType
 from typing import Any, NamedTuple
 
 from ..trace.events import short_name
@@ -71,7 +73,7 @@ def show_source(*things: Any, folded: bool = False) -> Source:
 
 
 def _part(thing: Any) -> Part:
-    target = inspect.unwrap(thing) if callable(thing) else thing
+    target = _written(thing)
     try:
         lines, line = inspect.getsourcelines(target)
         file = inspect.getsourcefile(target) or ""
@@ -79,6 +81,16 @@ def _part(thing: Any) -> Part:
         raise TypeError(f"show_source() needs something written in Python, got {thing!r}") from None
     # Of a module Python gives 0.
     return Part(short_name(file), max(1, line), textwrap.dedent("".join(lines)).rstrip())
+
+
+def _written(thing: Any) -> Any:
+    """Return what was written in Python of a thing that stands for it, as a property does."""
+    match thing:
+        case property(fget=inner) | functools.partial(func=inner) if inner is not None:
+            return _written(inner)
+        case functools.cached_property(func=inner) | GeneratorType(gi_code=inner):
+            return _written(inner)
+    return inspect.unwrap(thing) if callable(thing) else thing
 
 
 def _numbered(part: Part, width: int) -> str:
