@@ -116,6 +116,7 @@ def test_a_program_without_a_loop_says_that_nothing_was_recorded(tmp_path, monke
         (["-m", "_posixsubprocess" if os.name == "posix" else "_socket"], "it cannot be run"),
         (["-m", "xml"], "'xml' is a package without __main__.py: it cannot be run"),
         (["--trace", "app.py", "app.py"], "app.py: is the same file as app.py"),
+        (["."], ".: is a folder without __main__.py: it cannot be run"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(program, capsys, arguments, words):
@@ -126,6 +127,29 @@ def test_what_cannot_be_run_is_refused_in_one_line(program, capsys, arguments, w
     err = capsys.readouterr().err
     assert words in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("ending", ["sys.stderr.close()", "os.close(2)"])
+def test_a_program_that_closes_stderr_keeps_its_trace_and_its_exit_code(program, ending):
+    with open("app.py", "a") as app:
+        app.write(f"    import os; {ending}; sys.exit(3)\n")
+
+    command = [sys.executable, "-m", "fiberlab", "run", "--figure", "x.png", "app.py"]
+    ended = subprocess.run(command, capture_output=True, timeout=60)
+
+    assert (ended.returncode, ended.stderr) == (3, b"")
+    assert len(Trace.load("fiberlab-run.fiber.jsonl")) > 2
+
+
+def test_the_traceback_of_a_program_is_whole_whatever_its_folder_is_called(
+    program, tmp_path, capfd
+):
+    folder = tmp_path / "my-runpython"
+    folder.mkdir()
+    (folder / "app.py").write_text("def fails():\n    1 / 0\nfails()\n")
+
+    assert ran("--figure", "x.png", str(folder / "app.py")) == 1
+    assert re.findall(r"line (\d+)", capfd.readouterr().err) == ["3", "2"]
 
 
 BLOCKED = """\

@@ -471,7 +471,7 @@ def _load(path: Path, *targets: Path, on_stdout: bool = True) -> Trace:
 def _say(text: str, *targets: Path, on_stdout: bool = True) -> None:
     """Print lines on stdout; on stderr if that is one of the `targets`, or for other programs."""
     aside = not on_stdout or any(_is_stdout(target) for target in targets)
-    if aside and sys.stderr is None:
+    if aside and (sys.stderr is None or sys.stderr.closed):
         return
     # What cannot be said aside could not be said anywhere else, either.
     with contextlib.suppress(OSError) if aside else contextlib.nullcontext():
