@@ -48,7 +48,7 @@ def resume(download: Download, answer: Answer) -> None:
     have = file.seek(0, os.SEEK_END)
     form = re.fullmatch(rf"bytes {have}-(\d+)/(\d+)", field(headers, b"content-range") or "")
     size = int(form[2]) if form and int(form[1]) + 1 == int(form[2]) else 0
-    known = {name: field(about.headers, name) for name in ASKING}
+    known = {name: field(about.headers, name) for name in (*ASKING, b"content-encoding")}
     known[b"content-length"] = str(size - have)
     same = all(field(headers, name) in (None, value) for name, value in known.items())
     new = _refreshed(about, answer)._replace(size=size)

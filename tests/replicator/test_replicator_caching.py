@@ -294,6 +294,24 @@ def test_a_304_brings_what_is_kept_up_to_date(tmp_path):
     assert int(kept.headers["age"]) < 9
 
 
+@pytest.mark.parametrize("packed", ["gzip", None])
+def test_a_304_does_not_change_how_what_is_kept_is_packed(tmp_path, packed):
+    other = "br" if packed else "gzip"
+
+    def play(sock, head):
+        if b"if-none-match" in head.lower():
+            fields = f'ETag: "1"\r\nContent-Encoding: {other}\r\n\r\n'
+            sock.sendall(f"HTTP/1.1 304 Not Modified\r\n{fields}".encode())
+        else:
+            kept = [f"Content-Encoding: {packed}"] if packed else []
+            sock.sendall(reply(b"hello", 'ETag: "1"', *kept))
+
+    with scripted(play) as (url, _), proxy_serving(tmp_path) as proxy:
+        answers = [ask(proxy, url + "/file") for _ in range(3)]
+
+    assert [each.headers.get("content-encoding") for each in answers] == [packed] * 3
+
+
 @pytest.mark.parametrize(
     "field",
     [

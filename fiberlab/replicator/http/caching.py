@@ -105,8 +105,11 @@ def _seconds(text: str) -> int:
 
 
 def freshened(headers: Headers, answer: Any) -> Headers:
-    """Return the fields that are kept, brought up to date by an answer's (RFC 9111, 3.2)."""
-    new = received(answer, *OURS_TO_SAY)
+    """Return the fields that are kept, brought up to date by an answer's (RFC 9111, 3.2).
+
+    But how the bytes are packed is told by the answer with which they came.
+    """
+    new = received(answer, *OURS_TO_SAY, b"content-encoding")
     names = {b"age", *(name for name, _ in new)}
     return [*(pair for pair in headers if pair[0] not in names), *new]
 
