@@ -262,6 +262,7 @@ def test_a_figure_is_written_where_it_was_asked_for(folder, capsys, command, nam
     assert Path(name).read_bytes().startswith(starts.get(Path(name).suffix, b"\x89PNG"))
 
 
+@pytest.mark.live
 def test_a_backend_that_matplotlib_does_not_know_is_one_line(folder):
     ran = subprocess.run(
         [sys.executable, "-m", "fiberlab", "plot", "run.fiber.jsonl"],
