@@ -158,7 +158,10 @@ def test_a_server_that_records_stalls_leaves_them_in_a_file(folder):
 @pytest.mark.posix
 def test_stalls_that_could_not_be_written_are_not_said_to_be(folder, capfd):
     os.mkdir("gone")
-    with serving("echo_server:echo", "--stalls", "gone/stalls.fiber.jsonl") as (process, _):
+    with serving("echo_server:echo", "--stalls", "gone/stalls.fiber.jsonl") as (process, port):
+        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+            sock.sendall(b"hello")
+            sock.recv(100)
         os.rmdir("gone")
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=30)
@@ -174,7 +177,10 @@ def test_stalls_that_could_not_be_written_are_not_said_to_be(folder, capfd):
 @pytest.mark.parametrize("option", ["--trace", "--stalls"])
 def test_a_server_that_changes_directory_leaves_its_file_where_that_was_asked_for(folder, option):
     Path("wanders.py").write_text("import os\nos.chdir('..')\nfrom echo_server import echo\n")
-    with serving("wanders.py:echo", option, "run.fiber.jsonl") as (process, _):
+    with serving("wanders.py:echo", option, "run.fiber.jsonl") as (process, port):
+        with socket.create_connection(("127.0.0.1", port), 10) as sock:
+            sock.sendall(b"hello")
+            sock.recv(100)  # so it runs: ^C before that would leave nothing to write
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
 
