@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import socket
 import threading
 import time
@@ -29,6 +30,15 @@ def pytest_report_header() -> str:
     """Tell in the log which of the two worlds the suite ran in."""
     has = "there" if hasattr(os, "fork") else "not there, as on Windows"
     return f"SIGHUP, epoll, poll and fork: {has}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take signals as a terminal gives them: behind `nohup` or `&` what is started ignores some."""
+    defaults = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    for name, handler in defaults.items():
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
