@@ -472,5 +472,13 @@ class _Sys(ModuleType):
     stdout = _set_by_each_fiber("stdout")
     stderr = _set_by_each_fiber("stderr")
 
+    def __getattr__(self, name: str) -> Any:
+        """Say what a module says; without this, Python 3.14 would soon pass by the properties.
+
+        It reads an attribute of a module straight from the module's dictionary, from the second
+        time on, unless the module's class has a way of its own to find attributes.
+        """
+        raise AttributeError(f"module 'sys' has no attribute {name!r}")
+
 
 _router = _Router()

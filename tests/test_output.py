@@ -1117,6 +1117,23 @@ def test_a_stand_in_outlives_its_run_for_a_thread_that_is_just_printing(capsys):
     assert first is second
 
 
+def test_code_that_runs_often_finds_the_same_stream_each_time(capsys):
+    """Python reads what it has read before straight from the module, from 3.14 on."""
+    found = []
+
+    def fiber():
+        for _ in range(30):
+            found.append(sys.stdout)
+            yield WAIT(0)
+
+    scheduler = Scheduler(output="withheld")
+    scheduler.add(fiber())
+    scheduler.run()
+
+    assert len(found) == 30
+    assert len({id(each) for each in found}) == 1
+
+
 def test_the_main_thread_prints_while_others_come_and_go(capsys):
     """Each run puts a stand-in in place of sys.stdout and takes it away, amid a print."""
     over = threading.Event()
