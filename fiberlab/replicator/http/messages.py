@@ -136,12 +136,12 @@ def items_of(headers: Any, name: bytes) -> dict[str, str]:
 @lru_cache(maxsize=1000)
 def seconds_of(date: str | None) -> float | None:
     """Return an HTTP date as seconds since 1970; None if it is none."""
+    if not date:
+        return None
     try:
-        when = parsedate_to_datetime(date) if date else None
+        when = parsedate_to_datetime(date)
         # One of its three forms names no zone: it means GMT all the same (RFC 9110, 5.6.7).
-        return (
-            None if when is None else when.replace(tzinfo=when.tzinfo or timezone.utc).timestamp()
-        )
+        return when.replace(tzinfo=when.tzinfo or timezone.utc).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 
